@@ -1,0 +1,105 @@
+"""``greenlight``: arguments in, one call, text or JSON out.
+
+A command's module is imported when that command is run, and none for ``--help``: asking what
+there is must not wait for what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from release.errors import BAD_INPUT, FAILED, GreenlightError
+
+COMMANDS = {
+    "ship": "build, check, provision, stage, evaluate and promote a release: all of it",
+    "build": "print the release that an application describes, with its digest",
+    "comply": "check licence, model card, file formats and personal data; nothing is loaded",
+    "evaluate": "bring a release to the first environment and evaluate it there",
+    "promote": "bring an evaluated release to a later environment",
+    "rollback": "bring an environment back to the release before, at once",
+    "status": "show what is live where, what is on its way and who is at work",
+    "history": "show the ledger: all that happened to an application",
+    "verify": "recompute ledger, evidence and blobs, and refuse what was changed",
+    "destroy": "remove every environment; ledger, evidence and keys stay",
+    "pulumi": "run the Pulumi engine by hand, with backend and passphrase set",
+    "schema": "print the JSON Schema of llm.yaml for editors",
+    "doctor": "say what was found, where, and what is missing",
+    "test": "lint, type-check and test Greenlight itself",
+}
+
+EXIT_CODES = (
+    "exit codes: 0 done or nothing to do, 2 wrong use or bad input, 3 refused by a gate, "
+    "4 inconclusive or waiting, 5 rolled back, 1 anything else"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if words else BAD_INPUT
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"greenlight {version('greenlight')}")
+        return 0
+    if words[0] not in COMMANDS:
+        print(_unknown(words[0]), file=sys.stderr)
+        return BAD_INPUT
+    return _run(words[0], importlib.import_module(f"cli.{words[0]}"), words[1:])
+
+
+def _run(name: str, command: ModuleType, words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog=f"greenlight {name}", description=COMMANDS[name], epilog=EXIT_CODES
+    )
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    as_json = getattr(arguments, "json", False)
+    try:
+        return int(command.run(arguments))
+    except GreenlightError as error:
+        _tell(error, as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again, it goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return FAILED
+
+
+def _tell(error: GreenlightError, as_json: bool) -> None:
+    print(f"greenlight: {error}", file=sys.stderr)
+    if as_json:
+        document = {
+            "exit_code": error.exit_code,
+            "error": type(error).__name__,
+            "message": str(error),
+        }
+        reasons = getattr(error, "reasons", None)
+        print(json.dumps(document | ({"reasons": list(reasons)} if reasons else {})))
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    head = "usage: greenlight COMMAND [ARGUMENTS]\n\nFrom a commit to production, on proof.\n"
+    tail = "`greenlight COMMAND --help` says more about one of them.\n" + EXIT_CODES
+    return "\n".join([head, "commands:", *lines, "", tail])
+
+
+def _unknown(word: str) -> str:
+    close = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else "`greenlight --help` lists them."
+    return f"greenlight: expected a command, found {word!r}. {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What several commands share: their arguments, the application, and how a plan is shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.ship import Outcome
+    from pipelines.workspace import Workspace
+
+
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """APP and --with."""
+    parser.add_argument("app", metavar="APP", type=Path, help="the folder that holds llm.yaml")
+    parser.add_argument(
+        "--with", dest="changes", metavar="FILE", type=Path, action="append", default=[],
+        help="lay a partial llm.yaml over the application's own; may be given again",
+    )  # fmt: skip
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON document on standard output, nothing else"
+    )
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """--dry-run."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan with its reasons; change nothing"
+    )
+
+
+def add_retry(parser: argparse.ArgumentParser) -> None:
+    """--retry."""
+    parser.add_argument(
+        "--retry", action="store_true",
+        help="ship a release that was refused or brought back, measured anew",
+    )  # fmt: skip
+
+
+def workspace(arguments: argparse.Namespace) -> Workspace:
+    """The application that the arguments name."""
+    from pipelines.workspace import open_workspace
+
+    return open_workspace(arguments.app, tuple(arguments.changes))
+
+
+def show(document: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(document, indent=2))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON."""
+    return {"reason": plan.reason, "steps": [step.as_json() for step in plan.steps]}
+
+
+def plan_text(plan: Plan, application: str, seconds: dict[str, float]) -> str:
+    """A plan for people: its steps in order, each with its reason and how long it took last."""
+    from pipelines.apply import describe
+
+    if not plan.steps:
+        return f"nothing to do: {plan.reason}"
+    lines = [
+        f"{number:3}. {describe(step, application)}{_last_time(step.kind, seconds)}"
+        for number, step in enumerate(plan.steps, 1)
+    ]
+    known = [seconds[step.kind] for step in plan.steps if step.kind in seconds]
+    total = f"about {sum(known):.0f} s, as the last time" if known else "duration not known yet"
+    return "\n".join([f"plan: {plan.reason} ({total})", *lines])
+
+
+def _last_time(kind: str, seconds: dict[str, float]) -> str:
+    return f" [{seconds[kind]:.1f} s]" if seconds.get(kind, 0) >= 1 else ""
+
+
+def finish(arguments: argparse.Namespace, opened: Workspace, outcome: Outcome) -> int:
+    """Show how a verb ended: its plan when it was only asked for, else what it did."""
+    if arguments.json:
+        show({**plan_json(outcome.plan), "application": opened.application,
+              "dry_run": arguments.dry_run, "results": list(outcome.results)})  # fmt: skip
+    elif arguments.dry_run or not outcome.plan.steps:
+        from pipelines.past import seconds
+        from release.ledger import history
+
+        last = dict(seconds(history(opened.records())))
+        print(plan_text(outcome.plan, opened.application, last))
+    return 0

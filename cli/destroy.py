@@ -1,0 +1,30 @@
+"""``greenlight destroy APP``."""
+
+from __future__ import annotations
+
+import argparse
+
+from cli.common import add_app, add_json, show, workspace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """APP, --with, --json."""
+    add_app(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Remove all that runs."""
+    from cli.terminal import terminal
+    from pipelines.destroy import destroy
+
+    opened = workspace(arguments)
+    with terminal() as reporter:
+        gone = destroy(opened, reporter)
+    if arguments.json:
+        show({"exit_code": 0, "destroyed": list(gone)})
+    elif gone:
+        print(f"{', '.join(gone)}: gone; ledger, evidence and keys stay in {opened.state.root}")
+    else:
+        print("nothing to do: nothing is provisioned")
+    return 0

@@ -1,0 +1,59 @@
+"""``greenlight status APP``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from cli.common import add_app, add_json, show, workspace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """APP, --with, --json."""
+    add_app(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what is."""
+    from pipelines.status import status
+
+    found = status(workspace(arguments))
+    if arguments.json:
+        show(found)
+    else:
+        print("\n".join(_lines(found)))
+    return 0
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [f"{found['application']} (llm.yaml describes {found['candidate']})"]
+    for name, environment in found["environments"].items():
+        live = environment["live"] or "nothing"
+        where = environment["address"] if environment["provisioned"] else environment["reason"]
+        lines.append(f"{name}: {live} is live, {where}")
+        for slot, one in environment["slots"].items():
+            why = f" ({one['reason']})" if one["reason"] else ""
+            lines.append(
+                f"  {slot}: {one['release']} {one['state']}{why}, {one['weight']} %{_counts(one)}"
+            )
+        if environment["lease"]:
+            lease = environment["lease"]
+            lines.append(f"  held by {lease['holder']} since {lease['since']}")
+    lines += [f"held: {release} ({reason})" for release, reason in found["held"].items()]
+    last = found["ledger"]["last"]
+    if last:
+        lines.append(
+            f"ledger: {last['sequence']} entries, the last is {last['kind']}, {last['time']}"
+        )
+    return lines
+
+
+def _counts(slot: dict[str, Any]) -> str:
+    counts = slot["counts"]
+    if counts is None:
+        return ""
+    return (
+        f", {counts['requests']} requests ({counts['synthetic']} synthetic), "
+        f"{counts['errors']} errors, {counts['in_flight']} in flight"
+    )

@@ -1,0 +1,49 @@
+"""The last lines of ``ship``: what is live, what the gates said, and how to ask it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from pipelines.ship import Outcome
+from pipelines.workspace import Workspace
+
+
+def summary(workspace: Workspace, outcome: Outcome) -> str:
+    """A few lines for people; the key stays in its file."""
+    release, last = workspace.built.release, workspace.environments[-1]
+    lines = [""] if outcome.plan.steps else []
+    lines += [f"  {_gate(verdict)}" for verdict in _verdicts(outcome)]
+    lines += [f"{release.label} is live in {last}", "", f"Ask {last}:", f"  {ask(workspace)}"]
+    return "\n".join(lines)
+
+
+def ask(workspace: Workspace) -> str:
+    """A shell command that asks the last environment a question of the evaluation data."""
+    last = workspace.environments[-1]
+    target = workspace.targets[last]
+    case = next(case for case in workspace.dataset.cases if case.answerable)
+    body: dict[str, Any] = {
+        "model": workspace.application,
+        "messages": [{"role": "user", "content": case.query}],
+    }
+    inputs = {n: getattr(case, n, "") for n in workspace.spec.prompt.inputs if n != "query"}
+    text = json.dumps(body | ({"inputs": inputs} if inputs else {}), ensure_ascii=False)
+    key = shlex.quote(str(target.key_file("user")))
+    return " ".join(
+        [
+            f"curl -s {target.facts().address}/v1/chat/completions",
+            f'-H "Authorization: Bearer $(cat {key})"',
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(text)}",
+        ]
+    )
+
+
+def _verdicts(outcome: Outcome) -> list[dict[str, Any]]:
+    return [verdict for result in outcome.results for verdict in result.get("verdicts", [])]
+
+
+def _gate(verdict: dict[str, Any]) -> str:
+    return f"{verdict['outcome']:<5} {verdict['reason']}"

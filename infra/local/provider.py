@@ -1,0 +1,49 @@
+"""What the resource does: plain functions, free to change without the engine taking note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serving import local
+
+_REPLACES = ("application", "environment", "folder", "keys_folder")
+_ASKED = (*_REPLACES, "port")
+
+
+def up(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring the environment to what is asked; what the engine shall remember of it."""
+    folder = Path(asked["folder"])
+    settings = local.EnvironmentSettings(
+        application=asked["application"],
+        environment=asked["environment"],
+        keys_folder=Path(asked["keys_folder"]),
+        port=int(asked["port"]),  # the engine's numbers are floating point
+    )
+    there = local.read(folder)
+    facts = local.update(folder, settings) if there else local.create(folder, settings)
+    return _remembered(asked, facts)
+
+
+def now(folder: str, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is there now, or None where there is nothing any more."""
+    facts = local.read(Path(folder))
+    return None if facts is None else _remembered(known, facts)
+
+
+def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """Whether anything has to be done, and which properties ask for another environment."""
+    changed = [name for name in _ASKED if known.get(name) != asked.get(name)]
+    replaces = [name for name in changed if name in _REPLACES]
+    return bool(changed) or not known.get("running"), replaces
+
+
+def down(folder: str) -> None:
+    """End every process and remove every file."""
+    local.destroy(Path(folder))
+
+
+def _remembered(asked: Mapping[str, Any], facts: local.EnvironmentFacts) -> dict[str, Any]:
+    kept = {name: asked[name] for name in _ASKED}
+    return {**kept, "address": facts.address, "running": facts.alive}

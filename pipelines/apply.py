@@ -1,0 +1,215 @@
+"""The only place where steps run.
+
+Before each step its intent goes into the ledger, after it what was read back. Each step is safe
+to repeat: it finds what an earlier, killed run left and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines import past
+from pipelines.asking import NoAnswerError, ask, ask_once, open_session
+from pipelines.comply import comply_release
+from pipelines.dataset import Case
+from pipelines.evaluate import UnmeasuredError, spread
+from pipelines.evaluation import evaluate_slot
+from pipelines.gather import incumbent_of, valid_evidence
+from pipelines.plan import Plan
+from pipelines.provisioning import provision
+from pipelines.run import BreachError, GateRefusedError, Run
+from pipelines.steps import (
+    BeginReturn,
+    Check,
+    Comply,
+    Deploy,
+    Evaluate,
+    Expose,
+    Provision,
+    Record,
+    Retire,
+    Smoke,
+    Step,
+    Verify,
+)
+from pipelines.targets.base import DeployFailedError
+from release.bundle import label
+from release.errors import GreenlightError
+
+
+def apply(run: Run, plan: Plan) -> None:
+    """Run every step of ``plan`` in order; the first that fails ends it."""
+    for step in plan.steps:
+        _apply_one(run, step)
+
+
+def _apply_one(run: Run, step: Step) -> None:
+    run.reporter.step(describe(step, run.workspace.application))
+    environment = getattr(step, "environment", "")
+    run.append(past.INTENT, step.as_json(), environment)
+    started = time.monotonic()
+    try:
+        result = _ACTIONS[type(step)](run, step)
+    except Exception as error:
+        run.append(past.FAILED, {"step": step.kind, "reason": str(error)}, environment)
+        raise
+    done = {"step": step.kind, "seconds": round(time.monotonic() - started, 3), **result}
+    run.append(past.DONE, done, environment)
+    run.results.append({**step.as_json(), **done})
+
+
+def describe(step: Step, application: str) -> str:
+    """A step as one line for people: what, where, which release, why."""
+    values = step.as_json()
+    where = "/".join(str(values[key]) for key in ("environment", "slot") if values.get(key))
+    what = [step.kind, where]
+    if values.get("release"):
+        what.append(label(application, values["release"]))
+    if isinstance(step, Expose):
+        what.append(" ".join(f"{slot}={weight}" for slot, weight in step.weights.items()) or "none")
+    if isinstance(step, Check):
+        what.append(f"{step.queries} queries at {step.weight} %")
+    text = " ".join(part for part in what if part)
+    return f"{text} ({step.reason})" if step.reason else text
+
+
+def _comply(run: Run, step: Comply) -> dict[str, Any]:
+    return comply_release(run)
+
+
+def _provision(run: Run, step: Provision) -> dict[str, Any]:
+    outputs = provision(run.workspace, run.reporter.note)
+    return {"environments": {name: one["address"] for name, one in outputs.items()}}
+
+
+def _deploy(run: Run, step: Deploy) -> dict[str, Any]:
+    release = run.workspace.release(step.release)
+    if step.release == run.workspace.built.release.digest:
+        built = run.workspace.built
+        run.workspace.cache.keep(built.model, release.weights.sha256, _used(run))
+    try:
+        run.target(step.environment).deploy(step.slot, release, _fence(run, step.environment))
+    except DeployFailedError as error:
+        raise BreachError(step.environment, step.release, str(error)) from error
+    return {"slot": step.slot}
+
+
+def _used(run: Run) -> frozenset[str]:
+    """SHA-256 of every model that a slot needs, which the cache must not drop."""
+    releases = {
+        slot.release for target in run.workspace.targets.values()
+        for slot in target.facts().slots.values()
+    }  # fmt: skip
+    return frozenset(run.workspace.release(one).weights.sha256 for one in releases)
+
+
+def _smoke(run: Run, step: Smoke) -> dict[str, Any]:
+    case = next(case for case in run.workspace.dataset.cases if case.answerable)
+    answers = _ask_pinned(run, step, (case,), attempts=True)
+    return {"synthetic": 1, "seconds_to_answer": round(answers[0], 3)}
+
+
+def _check(run: Run, step: Check) -> dict[str, Any]:
+    cases = spread(run.workspace.dataset.cases, step.queries)
+    answers = _ask_pinned(run, step, cases, attempts=False)
+    if len(answers) < step.queries:
+        reason = f"{step.queries} checks were asked for, the evaluation data has {len(answers)}"
+        raise BreachError(step.environment, step.release, reason)
+    return {
+        "synthetic": len(answers),
+        "weight": step.weight,
+        "slowest_seconds": round(max(answers), 3),
+    }
+
+
+def _ask_pinned(
+    run: Run, step: Smoke | Check, cases: tuple[Case, ...], attempts: bool
+) -> list[float]:
+    """Seconds of each answer, in order. BreachError for the first that is missing."""
+    endpoint = run.target(step.environment).endpoint(step.slot)
+    inputs = run.workspace.release(step.release).prompt.inputs
+    settings = run.workspace.spec.evaluation
+
+    async def ask_all() -> list[float]:
+        seconds = []
+        async with open_session(1, settings.timeout_seconds) as session:
+            for number, case in enumerate(cases, 1):
+                one = ask if attempts else ask_once
+                seconds.append((await one(session, endpoint, case, inputs)).seconds)
+                run.reporter.progress(number, len(cases), step.kind)
+        return seconds
+
+    try:
+        return asyncio.run(ask_all())
+    except NoAnswerError as error:
+        reason = f"{step.environment}/{step.slot} did not answer a synthetic query: {error}"
+        raise BreachError(step.environment, step.release, reason) from None
+
+
+def _evaluate(run: Run, step: Evaluate) -> dict[str, Any]:
+    try:
+        return evaluate_slot(run, step)
+    except UnmeasuredError as error:
+        raise GateRefusedError((str(error),)) from error
+
+
+def _verify(run: Run, step: Verify) -> dict[str, Any]:
+    """Evidence is verified here and now, whatever the plan believed when it was made."""
+    facts = run.facts()
+    incumbent = incumbent_of(facts.environments, run.workspace)
+    valid = valid_evidence(run.workspace, run.ledger.entries, incumbent)
+    missing = sorted({"compliance", "evaluation"} - valid)
+    if missing:
+        raise GateRefusedError(
+            tuple(f"no valid {kind} evidence for {step.release[:7]}" for kind in missing)
+        )
+    return {"evidence": sorted(valid)}
+
+
+def _expose(run: Run, step: Expose) -> dict[str, Any]:
+    target = run.target(step.environment)
+    target.expose(step.weights, _fence(run, step.environment))
+    seen = dict(target.facts().weights)
+    if seen != dict(step.weights):
+        raise GreenlightError(f"{step.environment}: weights read back as {seen}")
+    return {"weights": seen}
+
+
+def _record(run: Run, step: Record) -> dict[str, Any]:
+    data = {"release": step.release, "returned": step.returned, "reason": step.reason}
+    run.append(past.LIVE, data, step.environment)
+    return {}
+
+
+def _begin_return(run: Run, step: BeginReturn) -> dict[str, Any]:
+    data = {"release": step.release, "goal": step.goal, "reason": step.reason}
+    run.append(past.RETURN_BEGUN, data, step.environment)
+    return {}
+
+
+def _retire(run: Run, step: Retire) -> dict[str, Any]:
+    drain = run.workspace.spec.rollout.drain_seconds
+    cut = run.target(step.environment).retire(step.slot, drain, _fence(run, step.environment))
+    return {"cut": cut}
+
+
+def _fence(run: Run, environment: str) -> int:
+    return run.lease(environment).fence
+
+
+_ACTIONS: Mapping[type[Step], Callable[[Run, Any], dict[str, Any]]] = {
+    Comply: _comply,
+    Provision: _provision,
+    Deploy: _deploy,
+    Smoke: _smoke,
+    Evaluate: _evaluate,
+    Verify: _verify,
+    Expose: _expose,
+    Check: _check,
+    Record: _record,
+    BeginReturn: _begin_return,
+    Retire: _retire,
+}

@@ -1,0 +1,29 @@
+"""``destroy``: nothing stays but ledger, evidence and keys."""
+
+from __future__ import annotations
+
+from pipelines import past
+from pipelines.engine import Engine
+from pipelines.reporting import Reporter
+from pipelines.run import open_run
+from pipelines.workspace import Workspace
+from serving import local
+
+
+def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
+    """End every process of the application and remove its files; the environments that went.
+
+    Raises Waiting, naming who, when somebody holds one of them.
+    """
+    state, names = workspace.state, workspace.environments
+    there = tuple(name for name in names if state.environment(name).exists())
+    if not there and not state.pulumi.exists() and not state.work.exists():
+        return ()
+    with open_run(workspace, "destroy", names, reporter) as run:
+        reporter.step("destroy " + ", ".join(there or names))
+        Engine(state, workspace.root).destroy(reporter.note)
+        for name in there:  # what an engine without its state no longer knows of
+            local.destroy(state.environment(name))
+        run.append(past.DESTROYED, {"environments": list(there)})
+    Engine(state, workspace.root).forget()
+    return there

@@ -1,0 +1,95 @@
+"""What is: frozen values that a planner reads, and nothing else.
+
+Gathering them is ``pipelines.gather``'s work. A planner that sees only these can be tested with
+files, and a dry run sees what a real run sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+SLOTS = ("blue", "green")
+
+SlotState = Literal["starting", "ready", "failed", "stopping"]
+
+
+@dataclass(frozen=True)
+class SlotFacts:
+    """One occupied slot. ``engine`` names the model server: equal names share one."""
+
+    release: str
+    state: SlotState = "ready"
+    reason: str = ""
+    engine: str = ""
+    in_flight: int = 0
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """One environment: what runs there, and what its ledger says was live there.
+
+    ``provisioned`` is whether its gateway answers. ``live`` is the release last recorded as live;
+    ``before`` are the ones live earlier, newest first. ``returning`` is the release that a return
+    began to bring back and has not finished; ``returned_from`` the one it left.
+    """
+
+    name: str
+    provisioned: bool = False
+    slots: Mapping[str, SlotFacts] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
+    live: str = ""
+    before: tuple[str, ...] = ()
+    returning: str = ""
+    returned_from: str = ""
+
+    def slot_of(self, release: str) -> str:
+        """The slot that holds ``release``, or an empty string."""
+        names = [name for name, slot in self.slots.items() if slot.release == release]
+        return max(names, key=lambda name: self.weights.get(name, 0), default="")
+
+    def weight_of(self, release: str) -> int:
+        """Per cent of requests that ``release`` answers now."""
+        return self.weights.get(self.slot_of(release), 0) if release else 0
+
+    def serves(self, release: str) -> bool:
+        """Whether ``release`` is recorded as live, ready, alone, and answers every request."""
+        slot = self.slots.get(self.slot_of(release))
+        return (
+            self.provisioned
+            and self.live == release
+            and slot is not None
+            and slot.state == "ready"
+            and self.weight_of(release) == 100
+            and len(self.slots) == 1
+        )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a plan is made from.
+
+    ``provision_reason`` says why the engine has to run, empty when program, settings and outputs
+    are as they were. ``evidence`` holds the kinds that are valid now for the candidate;
+    ``refusals`` the reasons of a gate that already refused exactly this; ``held`` why releases
+    were brought back; ``revoked`` releases that may not come back either.
+    """
+
+    application: str
+    candidate: str
+    engine: str
+    environments: tuple[EnvironmentFacts, ...]
+    provision_reason: str = ""
+    evidence: frozenset[str] = frozenset()
+    refusals: tuple[str, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def environment(self, name: str) -> EnvironmentFacts:
+        """The environment called ``name``; KeyError when there is none."""
+        for one in self.environments:
+            if one.name == name:
+                return one
+        raise KeyError(name)

@@ -1,0 +1,102 @@
+"""Reading what is: ledger, evidence, targets and the program's fingerprint → facts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pipelines import past
+from pipelines.facts import EnvironmentFacts, Facts
+from pipelines.provisioning import provision_reason
+from pipelines.workspace import Workspace
+from release.errors import Refused
+from release.evidence import Kind, verify
+from release.ledger import Entry, Records
+
+
+def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
+    """The facts of the application now. Reads everything, changes nothing."""
+    environments = tuple(
+        environment_facts(workspace, name, entries) for name in workspace.environments
+    )
+    binding, incumbent = workspace.binding, incumbent_of(environments, workspace)
+    release = workspace.built.release
+    return Facts(
+        application=workspace.application,
+        candidate=release.digest,
+        engine=release.engine_key,
+        environments=environments,
+        provision_reason=provision_reason(workspace, environments),
+        evidence=valid_evidence(workspace, entries, incumbent),
+        refusals=past.refusals(entries, binding, incumbent),
+        held=past.held(entries),
+        revoked=past.revoked(entries),
+        seconds=past.seconds(entries),
+    )
+
+
+def environment_facts(
+    workspace: Workspace, name: str, entries: Sequence[Entry]
+) -> EnvironmentFacts:
+    """One environment: its target's facts and its ledger's."""
+    found = workspace.targets[name].facts()
+    lived = past.live_history(entries, name)
+    return EnvironmentFacts(
+        name=name,
+        provisioned=found.provisioned,
+        slots=found.slots,
+        weights=found.weights,
+        live=lived.live,
+        before=lived.before,
+        returning=lived.returning,
+        returned_from=lived.returned_from,
+    )
+
+
+def incumbent_of(environments: Sequence[EnvironmentFacts], workspace: Workspace) -> str:
+    """The release that the candidate has to be held against, or an empty string."""
+    live = environments[-1].live
+    return "" if live == workspace.built.release.digest else live
+
+
+def valid_evidence(
+    workspace: Workspace, entries: Sequence[Entry], incumbent: str
+) -> frozenset[str]:
+    """The kinds of evidence that hold for the candidate now and say yes."""
+    if not entries:
+        return frozenset()
+    records, release = workspace.records(), workspace.binding.release
+    valid = set()
+    for kind in (Kind.COMPLIANCE, Kind.EVALUATION):
+        name = kind.name.lower()
+        if any(
+            _holds(workspace, records, kind, entry, incumbent)
+            for entry in past.evidence_entries(entries, name, release)
+        ):
+            valid.add(name)
+    return frozenset(valid)
+
+
+def _holds(
+    workspace: Workspace, records: Records, kind: Kind, entry: Entry, incumbent: str
+) -> bool:
+    """Whether the envelope that ``entry`` refers to is genuine, fits, is in time and says yes.
+
+    An evaluation against one incumbent says nothing about another; once the candidate itself is
+    live there is none to be held against.
+    """
+    digest = entry.refs[0]
+    try:
+        statement = verify(
+            records.blobs.get(digest),
+            records.trusted,
+            kind,
+            workspace.binding,
+            time.time(),
+            records.blobs.store.where(digest),
+        )
+    except Refused:
+        return False
+    against = statement.result.get("incumbent", "")
+    comparable = kind is not Kind.EVALUATION or not incumbent or against == incumbent
+    return comparable and statement.result["passed"] is True

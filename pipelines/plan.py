@@ -1,0 +1,370 @@
+"""From facts to steps. Pure: the same facts give the same plan, and a dry run prints it.
+
+``plan_ship`` promotes, gates included. ``plan_refusal`` and ``plan_return`` bring back, and ask
+for nothing but that the release was live. Every plan starts from what is there, so a plan made
+after a kill is the rest of the one that was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
+from pipelines.steps import (
+    BeginReturn,
+    Check,
+    Comply,
+    Deploy,
+    Evaluate,
+    Expose,
+    Provision,
+    Record,
+    Retire,
+    Smoke,
+    Step,
+    Verify,
+)
+from release.bundle import label
+from release.errors import BadInput, GreenlightError, Problem, Refused
+
+ALL = 100
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """What the planner takes from the spec's ``rollout``: weights in per cent, queries a step."""
+
+    weights: tuple[int, ...] = (5, 25, 50, 100)
+    checks: int = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in their order, and one sentence on the whole; no steps: the reason why."""
+
+    steps: tuple[Step, ...]
+    reason: str
+
+
+def plan_ship(facts: Facts, rollout: RolloutSettings, retry: bool = False) -> Plan:
+    """Everything between the candidate and production. Raises Refused when it may not go there."""
+    _refuse_what_may_not_be_shipped(facts, retry)
+    name = label(facts.application, facts.candidate)
+    if _nothing_to_do(facts):
+        last = facts.environments[-1].name
+        return Plan((), f"{name} answers all requests in {last} already, with valid evidence")
+    first, *others = facts.environments
+    steps = [*_before_loading(facts), *_stage(facts, first, rollout)]
+    for environment in others:
+        steps += _promote(facts, environment, rollout)
+    return Plan(tuple(steps), f"ship {name} to {facts.environments[-1].name}")
+
+
+def plan_evaluation(facts: Facts, rollout: RolloutSettings, retry: bool = False) -> Plan:
+    """Only the first environment: there, evaluated, and live where others come after it."""
+    _refuse_what_may_not_be_shipped(facts, retry)
+    name, first = label(facts.application, facts.candidate), facts.environments[0]
+    if "evaluation" in facts.evidence and (
+        len(facts.environments) == 1 or first.serves(facts.candidate)
+    ):
+        return Plan((), f"{name} has valid evaluation evidence already")
+    steps = [*_before_loading(facts), *_stage(facts, first, rollout)]
+    if len(facts.environments) == 1:
+        steps = [*_until_evaluated(steps)]
+    return Plan(tuple(steps), f"evaluate {name} in {first.name}")
+
+
+def _until_evaluated(steps: list[Step]) -> Iterator[Step]:
+    """The steps before traffic moves: the only environment has users."""
+    for step in steps:
+        if isinstance(step, Verify):
+            return
+        yield step
+
+
+def plan_compliance(facts: Facts) -> Plan:
+    """Only the checks that need no running model."""
+    name = label(facts.application, facts.candidate)
+    if "compliance" in facts.evidence:
+        return Plan((), f"{name} has valid compliance evidence already")
+    return Plan((Comply(release=facts.candidate, reason="asked for"),), f"check {name}")
+
+
+def plan_promotion(facts: Facts, to: str, rollout: RolloutSettings, retry: bool = False) -> Plan:
+    """Only the promotion to environment ``to``; what comes before has to be done already."""
+    _refuse_what_may_not_be_shipped(facts, retry)
+    environment = facts.environment(to)
+    name = label(facts.application, facts.candidate)
+    if facts.environments[0] is environment and len(facts.environments) > 1:
+        raise BadInput(
+            Problem(
+                path="--to",
+                expected="an environment after the first",
+                found=to,
+                remedy="`greenlight ship` brings a release to the first one.",
+            )
+        )
+    if environment.serves(facts.candidate):
+        return Plan((), f"{name} answers all requests in {to} already")
+    _refuse_what_was_not_staged(facts, to)
+    return Plan(tuple(_promote(facts, environment, rollout)), f"promote {name} to {to}")
+
+
+def plan_refusal(facts: Facts) -> Plan:
+    """After a gate's no: every environment goes back to what is live there."""
+    steps = [
+        step
+        for environment in facts.environments
+        for step in _put_back(facts, environment, facts.candidate)
+    ]
+    return Plan(tuple(steps), "every environment goes back to what is live there")
+
+
+def plan_return(facts: Facts, environment: str, reason: str, to: str = "") -> Plan:
+    """Back to a release that was live in ``environment``, with all requests, at once.
+
+    ``to`` is a digest; empty means the one recorded as live while another is on its way, else the
+    newest one before it that is not revoked. Evidence and policy are not asked.
+    """
+    there = facts.environment(environment)
+    bad = there.returned_from if there.returning else _what_is_on_its_way(there) or there.live
+    goal = to or there.returning or (there.live if bad != there.live else "")
+    if not goal or goal in facts.revoked:
+        goal = next((r for r in there.before if r not in facts.revoked and r != bad), "")
+    if not goal:
+        raise GreenlightError(
+            f"nothing to return to in {environment}: no release that was live there before "
+            "is left that is not revoked. Ship a good release, or destroy the environment."
+        )
+    steps = list(_return_steps(facts, there, goal, bad, reason))
+    return Plan(tuple(steps), f"{environment} returns to {label(facts.application, goal)}")
+
+
+def _nothing_to_do(facts: Facts) -> bool:
+    return (
+        not facts.provision_reason
+        and all(one.serves(facts.candidate) for one in facts.environments)
+        and facts.evidence >= {"compliance", "evaluation"}
+    )
+
+
+def _refuse_what_may_not_be_shipped(facts: Facts, retry: bool) -> None:
+    name = label(facts.application, facts.candidate)
+    if facts.candidate in facts.revoked:
+        raise Refused(f"{name} is revoked")
+    if facts.candidate in facts.held and not retry:
+        raise Refused(
+            f"{name} was brought back and is held; change it, or ship it again with --retry",
+            (facts.held[facts.candidate],),
+        )
+    if facts.refusals and not retry:
+        raise Refused(
+            f"{name} was refused with this evaluation data and these gates; change it, "
+            "or evaluate it again with --retry",
+            facts.refusals,
+        )
+
+
+def _refuse_what_was_not_staged(facts: Facts, to: str) -> None:
+    name = label(facts.application, facts.candidate)
+    before = facts.environments[[one.name for one in facts.environments].index(to) - 1]
+    reasons = [
+        f"no valid {kind} evidence" for kind in ("compliance", "evaluation")
+        if kind not in facts.evidence
+    ]  # fmt: skip
+    if before is not facts.environment(to) and before.live != facts.candidate:
+        reasons.append(f"it is not live in {before.name}, which comes before {to}")
+    if not facts.environment(to).provisioned:
+        reasons.append(f"{to} is not provisioned")
+    if reasons:
+        raise Refused(
+            f"{name} cannot be promoted to {to}; `greenlight ship` does it all", (*reasons,)
+        )
+
+
+def _before_loading(facts: Facts) -> Iterator[Step]:
+    if "compliance" not in facts.evidence:
+        yield Comply(release=facts.candidate, reason="before any engine opens a file of it")
+    if facts.provision_reason:
+        names = tuple(one.name for one in facts.environments)
+        yield Provision(environments=names, reason=facts.provision_reason)
+
+
+def _stage(facts: Facts, first: EnvironmentFacts, rollout: RolloutSettings) -> Iterator[Step]:
+    """The first environment: candidate beside incumbent, evaluated, then live there."""
+    alone = len(facts.environments) == 1
+    evaluated = "evaluation" in facts.evidence
+    if evaluated and first.serves(facts.candidate):
+        return
+    incumbent = facts.environments[-1].live
+    incumbent = "" if incumbent == facts.candidate else incumbent
+    keep = first.live if alone else incumbent
+    there = first
+    if not evaluated and keep:
+        there, steps = _ensure(facts, there, keep, spare=facts.candidate)
+        yield from steps
+    there, steps = _ensure(facts, there, facts.candidate, spare=keep or there.live)
+    yield from steps
+    if not evaluated:
+        yield Evaluate(
+            environment=first.name,
+            slot=there.slot_of(facts.candidate),
+            release=facts.candidate,
+            incumbent=keep,
+            incumbent_slot=there.slot_of(keep) if keep else "",
+            reason=f"against {label(facts.application, keep)}, which is live"
+            if keep
+            else "against the limits alone: nothing is live yet",
+        )
+    yield from _take_over(facts, there, rollout, at_once=not alone)
+
+
+def _promote(
+    facts: Facts, environment: EnvironmentFacts, rollout: RolloutSettings
+) -> Iterator[Step]:
+    """A later environment: green beside blue, then traffic step by step."""
+    if environment.serves(facts.candidate):
+        return
+    there, steps = _ensure(facts, environment, facts.candidate, spare=environment.live)
+    yield from steps
+    yield from _take_over(facts, there, rollout, at_once=False)
+
+
+def _take_over(
+    facts: Facts, there: EnvironmentFacts, rollout: RolloutSettings, at_once: bool
+) -> Iterator[Step]:
+    """Traffic moves to the candidate, then what it replaces is retired."""
+    candidate, green = facts.candidate, there.slot_of(facts.candidate)
+    blue = there.slot_of(there.live) if there.live != candidate else ""
+    name = there.name
+    yield Verify(environment=name, release=candidate, reason="just before traffic moves")
+    weights = (ALL,) if at_once or not blue else rollout.weights
+    reached = there.weight_of(candidate)
+    for weight in [one for one in weights if one >= reached]:
+        split = {blue: ALL - weight, green: weight} if weight < ALL else {green: ALL}
+        if weight != reached or dict(there.weights) != split:
+            yield Expose(environment=name, weights=split, reason=_why(at_once, blue, weight))
+        if not at_once:
+            yield Check(
+                environment=name, slot=green, release=candidate, weight=weight,
+                queries=rollout.checks, reason="synthetic: evaluation queries, pinned",
+            )  # fmt: skip
+    if there.live != candidate:
+        yield Record(environment=name, release=candidate, reason="all requests, all checks passed")
+    for slot, occupant in sorted(there.slots.items()):
+        if slot != green:
+            yield Retire(
+                environment=name,
+                slot=slot,
+                release=occupant.release,
+                reason="nothing is sent there",
+            )
+
+
+def _why(at_once: bool, blue: str, weight: int) -> str:
+    if at_once:
+        return "it passed; this environment has no users to move step by step"
+    if not blue:
+        return "nothing is live here yet"
+    return f"step to {weight} %"
+
+
+def _ensure(
+    facts: Facts, there: EnvironmentFacts, release: str, spare: str
+) -> tuple[EnvironmentFacts, list[Step]]:
+    """Steps after which ``release`` is ready in a slot, and the facts as they will be.
+
+    ``spare`` is the release whose slot must not be taken.
+    """
+    slot = there.slot_of(release)
+    if slot and there.slots[slot].state == "ready":
+        return there, []
+    steps: list[Step] = []
+    taken = [name for name, one in there.slots.items() if name != slot]
+    if not slot:
+        slot = next((name for name in SLOTS if name not in taken), "") or next(
+            name for name in taken if there.slots[name].release != spare
+        )
+    there = _free(facts, there, slot, release, steps)
+    steps.append(
+        Deploy(
+            environment=there.name,
+            slot=slot,
+            release=release,
+            reason=_sharing(facts, there, release),
+        )
+    )
+    steps.append(
+        Smoke(environment=there.name, slot=slot, release=release, reason="a real prompt, pinned")
+    )
+    return _with(there, slot, release, facts), steps
+
+
+def _free(
+    facts: Facts, there: EnvironmentFacts, slot: str, release: str, steps: list[Step]
+) -> EnvironmentFacts:
+    """Empty ``slot`` of any other release, moving what weight it has to the slot beside it."""
+    occupant = there.slots.get(slot)
+    if occupant is None or occupant.release == release:
+        return there
+    if there.weights.get(slot, 0):
+        beside = next((name for name in there.slots if name != slot), "")
+        weights = {beside: ALL} if beside else {}
+        steps.append(Expose(environment=there.name, weights=weights, reason=f"{slot} is needed"))
+        there = replace(there, weights=weights)
+    steps.append(
+        Retire(
+            environment=there.name,
+            slot=slot,
+            release=occupant.release,
+            reason=f"the slot is needed for {label(facts.application, release)}",
+        )
+    )
+    return replace(there, slots={k: v for k, v in there.slots.items() if k != slot})
+
+
+def _with(there: EnvironmentFacts, slot: str, release: str, facts: Facts) -> EnvironmentFacts:
+    engine = facts.engine if release == facts.candidate else ""
+    slots: Mapping[str, SlotFacts] = {**there.slots, slot: SlotFacts(release, engine=engine)}
+    return replace(there, slots=slots)
+
+
+def _sharing(facts: Facts, there: EnvironmentFacts, release: str) -> str:
+    engines = {one.engine for one in there.slots.values()}
+    if release == facts.candidate and facts.engine in engines:
+        return "shares the model server beside it: no second copy of the weights"
+    return "with a model server of its own: one more copy of the weights in memory"
+
+
+def _put_back(facts: Facts, there: EnvironmentFacts, refused: str) -> Iterator[Step]:
+    slot = there.slot_of(refused)
+    if not slot or there.live == refused:
+        return
+    live = there.slot_of(there.live) if there.live else ""
+    weights = {live: ALL} if live else {}
+    if dict(there.weights) != weights:
+        yield Expose(environment=there.name, weights=weights, reason="the candidate was refused")
+    yield Retire(environment=there.name, slot=slot, release=refused, reason="it was refused")
+
+
+def _what_is_on_its_way(there: EnvironmentFacts) -> str:
+    """The release that a rollout has begun to bring in: it holds a slot and is not live."""
+    others = [one.release for one in there.slots.values() if one.release != there.live]
+    return others[0] if others else ""
+
+
+def _return_steps(
+    facts: Facts, there: EnvironmentFacts, goal: str, bad: str, reason: str
+) -> Iterator[Step]:
+    if bad and not there.returning:
+        yield BeginReturn(environment=there.name, release=bad, goal=goal, reason=reason)
+    now, steps = _ensure(facts, there, goal, spare=there.live)
+    yield from steps
+    slot = now.slot_of(goal)
+    if dict(now.weights) != {slot: ALL}:
+        yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
+    for name, occupant in sorted(now.slots.items()):
+        if name != slot:
+            yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)
+    yield Record(environment=there.name, release=goal, returned=True, reason=reason)

@@ -1,0 +1,69 @@
+"""Whether the engine has to run: program, settings and facts against those of its last run.
+
+Starting the engine costs seconds. Nothing that it would look at has changed when the program's
+files, its settings and the environments are as they were after its last good run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.engine import Engine
+from pipelines.facts import EnvironmentFacts
+from pipelines.workspace import Workspace
+from release.errors import BadInput
+from release.files import read_json, write_json
+from release.integrity import canonical, sha256
+
+_PROGRAM = ("Pulumi.yaml", "infra/**/*.py", "infra/stacks/*.yaml", "serving/**/*.py")
+
+
+def fingerprint(workspace: Workspace) -> str:
+    """SHA-256 over the program, what it calls, the engine's version and what it is told."""
+    return sha256(
+        canonical(
+            {
+                "program": {str(p.relative_to(workspace.root)): sha256(p.read_bytes())
+                            for p in _files(workspace.root)},
+                "pulumi": importlib.metadata.version("pulumi"),
+                "application": workspace.application,
+                "environments": {
+                    name: environment.model_dump(mode="json")
+                    for name, environment in workspace.spec.environments.items()
+                },
+            }
+        )
+    )  # fmt: skip
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for pattern in _PROGRAM:
+        yield from sorted(root.glob(pattern))
+
+
+def _record(workspace: Workspace) -> Path:
+    return workspace.state.work / "provisioned.json"
+
+
+def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFacts]) -> str:
+    """Why the engine has to run, or an empty string."""
+    try:
+        last: Any = read_json(_record(workspace))
+    except (FileNotFoundError, BadInput):
+        return "nothing is known to be provisioned"
+    if last.get("fingerprint") != fingerprint(workspace):
+        return "the program or its settings changed since it last ran"
+    away = [one.name for one in environments if not one.provisioned]
+    return f"{', '.join(away)}: the gateway does not answer" if away else ""
+
+
+def provision(workspace: Workspace, note: Callable[[str], None]) -> dict[str, Any]:
+    """Run the engine; the stack's outputs by environment. Repeating it is harmless."""
+    before = fingerprint(workspace)
+    outputs = Engine(workspace.state, workspace.root).up(workspace.sources.changes, note)
+    workspace.state.work.mkdir(parents=True, exist_ok=True)
+    write_json(_record(workspace), {"fingerprint": before, "environments": outputs})
+    return outputs

@@ -1,0 +1,36 @@
+"""``rollback``: back to a release that was live, at once, whoever else is at work.
+
+Neither evidence nor a policy nor somebody's lease stands in its way: it takes over with a higher
+fence, and the writes of the one before are refused from then on.
+"""
+
+from __future__ import annotations
+
+from pipelines.apply import apply
+from pipelines.gather import gather
+from pipelines.plan import plan_return
+from pipelines.reporting import Reporter
+from pipelines.run import open_run
+from pipelines.ship import Outcome
+from pipelines.workspace import Workspace
+from release.ledger import history
+
+BY_HAND = "brought back by hand"
+
+
+def rollback(
+    workspace: Workspace, environment: str, reporter: Reporter, *, reason: str = BY_HAND,
+    dry_run: bool = False,
+) -> Outcome:  # fmt: skip
+    """Return ``environment`` to the release before, or to the one that a rollout is replacing.
+
+    The release that it leaves is held. GreenlightError when there is nothing to return to.
+    """
+    environment = workspace.environment(environment)
+    if dry_run:
+        facts = gather(workspace, history(workspace.records()))
+        return Outcome(plan_return(facts, environment, reason))
+    with open_run(workspace, "rollback", (environment,), reporter, takeover=True) as run:
+        plan = plan_return(run.facts(), environment, reason)
+        apply(run, plan)
+        return Outcome(plan, tuple(run.results))

@@ -1,0 +1,120 @@
+"""One verb at work: the workspace, its open ledger, and the leases that it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines import past
+from pipelines.facts import Facts
+from pipelines.gather import gather
+from pipelines.reporting import Reporter
+from pipelines.targets.base import Target
+from pipelines.workspace import Workspace
+from release.errors import GreenlightError
+from release.evidence import Binding, Kind, Statement, attest
+from release.keys import pipeline_key
+from release.lease import HeldLease, held
+from release.ledger import Ledger
+from release.ledger.leases import Lease
+
+VALID_FOR = 30 * 86_400.0
+"""Seconds that evidence holds: a month, after which models and data have moved on."""
+
+
+class BreachError(GreenlightError):
+    """A step showed that the candidate must not have traffic in ``environment``."""
+
+    def __init__(self, environment: str, release: str, reason: str) -> None:
+        super().__init__(reason)
+        self.environment = environment
+        self.release = release
+        self.reason = reason
+
+
+class GateRefusedError(GreenlightError):
+    """A gate said no before any user was concerned."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+@dataclass
+class Run:
+    """What a step may use: where it is, what it may write, and whom it tells."""
+
+    workspace: Workspace
+    ledger: Ledger
+    leases: Mapping[str, HeldLease]
+    reporter: Reporter
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    def facts(self) -> Facts:
+        """What is, read now."""
+        return gather(self.workspace, self.ledger.refresh())
+
+    def lease(self, environment: str) -> Lease:
+        """The lease of ``environment``, whose fence goes with every write to its target."""
+        return self.leases[environment].lease
+
+    def target(self, environment: str) -> Target:
+        """The target of ``environment``."""
+        return self.workspace.targets[environment]
+
+    def append(
+        self, kind: str, data: Mapping[str, Any], environment: str = "", refs: tuple[str, ...] = ()
+    ) -> None:
+        """Append to the ledger, under the environment's lease where there is an environment."""
+        lease = self.lease(environment) if environment else None
+        self.ledger.append(kind, environment or None, data, refs, lease)
+
+    def keep(self, data: bytes) -> str:
+        """Keep a blob beside the evidence; its digest."""
+        return self.ledger.records.blobs.put(data)
+
+    def attest(self, kind: Kind, result: Mapping[str, Any], refs: tuple[str, ...]) -> str:
+        """Sign ``result`` as evidence for the candidate and record it; the envelope's digest."""
+        workspace, now = self.workspace, time.time()
+        binding: Binding = workspace.binding
+        statement = Statement(
+            kind=kind,
+            name=workspace.built.release.label,
+            binding=binding,
+            issued=now,
+            expires=now + VALID_FOR,
+            result=result,
+        )
+        digest = self.keep(attest(statement, pipeline_key(workspace.state.keys)))
+        data = {"kind": kind.name.lower(), **vars(binding), "passed": result["passed"]}
+        self.append(past.EVIDENCE, data, refs=(digest, *refs))
+        return digest
+
+    def record_build(self) -> None:
+        """The candidate's lock file, kept and named in the ledger once."""
+        release = self.workspace.built.release
+        known = {e.data["release"] for e in self.ledger.entries if e.kind == past.BUILT}
+        if release.digest not in known:
+            data = {"release": release.digest, "label": release.label}
+            self.append(past.BUILT, data, refs=(self.keep(release.content),))
+
+
+@contextlib.contextmanager
+def open_run(
+    workspace: Workspace,
+    verb: str,
+    environments: tuple[str, ...],
+    reporter: Reporter,
+    takeover: bool = False,
+) -> Iterator[Run]:
+    """A run that holds the leases of ``environments``. Waiting, naming who, when one is held."""
+    ledger = workspace.open_ledger()
+    with contextlib.ExitStack() as stack:
+        leases = {
+            name: stack.enter_context(held(ledger, name, verb, takeover=takeover))
+            for name in environments
+        }
+        yield Run(workspace, ledger, leases, reporter)

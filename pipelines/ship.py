@@ -1,0 +1,189 @@
+"""``ship``: build, check, provision, stage, evaluate, promote. And ``promote``, its last part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines import past
+from pipelines.apply import apply
+from pipelines.evaluate import answers_file
+from pipelines.facts import Facts
+from pipelines.gather import gather
+from pipelines.plan import (
+    Plan,
+    RolloutSettings,
+    plan_compliance,
+    plan_evaluation,
+    plan_promotion,
+    plan_refusal,
+    plan_return,
+    plan_ship,
+)
+from pipelines.reporting import Reporter
+from pipelines.run import BreachError, GateRefusedError, Run, open_run
+from pipelines.workspace import Workspace
+from release.bundle import label
+from release.errors import Refused, Returned
+from release.ledger import history
+
+Planner = Callable[[Facts], Plan]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a verb ended well: the plan, and what each of its steps read back."""
+
+    plan: Plan
+    results: tuple[dict[str, Any], ...] = ()
+
+
+def ship(
+    workspace: Workspace, reporter: Reporter, *, retry: bool = False, dry_run: bool = False
+) -> Outcome:
+    """Bring the candidate to the last environment.
+
+    Raises Refused (a gate's no), Returned (it was worse in traffic), Waiting (somebody else
+    holds a lease); run again after any of them, or after a kill, it goes on from what is there.
+    """
+    settings = rollout_settings(workspace)
+    return _promote(
+        workspace, "ship", reporter, lambda facts: plan_ship(facts, settings, retry),
+        retry=retry, dry_run=dry_run,
+    )  # fmt: skip
+
+
+def promote(
+    workspace: Workspace,
+    to: str,
+    reporter: Reporter,
+    *,
+    retry: bool = False,
+    dry_run: bool = False,
+) -> Outcome:
+    """Bring the candidate, evaluated and live before, to environment ``to``. Raises as ``ship``."""
+    settings, to = rollout_settings(workspace), workspace.environment(to)
+    return _promote(
+        workspace, "promote", reporter, lambda facts: plan_promotion(facts, to, settings, retry),
+        retry=retry, dry_run=dry_run,
+    )  # fmt: skip
+
+
+def evaluate(
+    workspace: Workspace, reporter: Reporter, *, retry: bool = False, dry_run: bool = False
+) -> Outcome:
+    """Bring the candidate to the first environment and evaluate it there. Raises as ``ship``."""
+    settings = rollout_settings(workspace)
+    return _promote(
+        workspace, "evaluate", reporter, lambda facts: plan_evaluation(facts, settings, retry),
+        retry=retry, dry_run=dry_run,
+    )  # fmt: skip
+
+
+def comply(workspace: Workspace, reporter: Reporter, *, dry_run: bool = False) -> Outcome:
+    """Check the candidate without loading it. Raises Refused with every finding."""
+    return _promote(workspace, "comply", reporter, plan_compliance, retry=False, dry_run=dry_run)
+
+
+def rollout_settings(workspace: Workspace) -> RolloutSettings:
+    """The part of the spec that the planner reads."""
+    rollout = workspace.spec.rollout
+    return RolloutSettings(tuple(step.set_weight for step in rollout.steps), rollout.checks)
+
+
+def _promote(
+    workspace: Workspace,
+    verb: str,
+    reporter: Reporter,
+    planner: Planner,
+    *,
+    retry: bool,
+    dry_run: bool,
+) -> Outcome:
+    """Look first, without a lease: what has nothing to do writes nothing and waits for nobody."""
+    facts = gather(workspace, history(workspace.records()))
+    if not _is_unfinished(facts):
+        plan = planner(facts)
+        if dry_run or not plan.steps:
+            return Outcome(plan)
+    elif dry_run:
+        return Outcome(_plan_unfinished(facts))
+    with open_run(workspace, verb, workspace.environments, reporter) as run:
+        run.record_build()
+        _finish_what_was_cut(run)
+        if retry:
+            _let_go(run)
+        plan = planner(run.facts())
+        _apply_or_bring_back(run, plan)
+        return Outcome(plan, tuple(run.results))
+
+
+def _is_unfinished(facts: Facts) -> bool:
+    """Whether an earlier run was cut on its way back from a breach or a refusal."""
+    return bool(facts.refusals and plan_refusal(facts).steps) or any(
+        one.returning for one in facts.environments
+    )
+
+
+def _plan_unfinished(facts: Facts) -> Plan:
+    for one in facts.environments:
+        if one.returning:
+            return plan_return(facts, one.name, "a return was cut and is finished first")
+    return plan_refusal(facts)
+
+
+def _finish_what_was_cut(run: Run) -> None:
+    """A return or a refusal that was cut ends first, and ends the command as it would have."""
+    facts = run.facts()
+    for one in facts.environments:
+        if one.returning:
+            reason = facts.held.get(one.returned_from, "an earlier run was cut")
+            apply(run, plan_return(facts, one.name, reason))
+            raise _returned(run, one.name, one.returned_from, reason)
+    if facts.refusals:
+        apply(run, plan_refusal(facts))
+
+
+def _let_go(run: Run) -> None:
+    """``--retry``: hold and refusals no longer count, and every answer is asked for anew."""
+    release = run.workspace.built.release.digest
+    if past.held(run.ledger.entries).get(release) or run.facts().refusals:
+        run.append(past.RETRY, {"release": release})
+        folder = run.workspace.state.work / "answers"
+        answers_file(folder, release, run.workspace.dataset).unlink(missing_ok=True)
+
+
+def _apply_or_bring_back(run: Run, plan: Plan) -> None:
+    last = run.workspace.environments[-1]
+    name = run.workspace.built.release.label
+    try:
+        apply(run, plan)
+    except GateRefusedError as error:
+        apply(run, plan_refusal(run.facts()))
+        raise Refused(f"{name} was refused; {last} is unchanged", error.reasons) from error
+    except BreachError as error:
+        _bring_back(run, error)
+
+
+def _bring_back(run: Run, breach: BreachError) -> None:
+    """After a breach: before any user was concerned that is a refusal, else a return."""
+    facts = run.facts()
+    there = facts.environment(breach.environment)
+    staging = breach.environment == facts.environments[0].name
+    if not there.live or there.live == breach.release or staging:
+        apply(run, plan_refusal(facts))
+        name = label(facts.application, breach.release)
+        raise Refused(f"{name} was refused in {breach.environment}", (breach.reason,)) from breach
+    apply(run, plan_return(facts, breach.environment, breach.reason))
+    raise _returned(run, breach.environment, breach.release, breach.reason) from breach
+
+
+def _returned(run: Run, environment: str, bad: str, reason: str) -> Returned:
+    application = run.workspace.application
+    live = run.facts().environment(environment).live
+    return Returned(
+        f"{environment} is back on {label(application, live)}; {label(application, bad)} is held: "
+        "change it, or ship it again with --retry",
+        (reason,),
+    )

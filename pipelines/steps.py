@@ -1,0 +1,143 @@
+"""The steps that a plan is made of. A step is a value; ``pipelines.apply`` is where it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What every step has: a reason, and a name for its kind."""
+
+    kind: ClassVar[str]
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as the ledger and ``--json`` show it."""
+        return {"step": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comply(Step):
+    """Check licence, formats, model card and personal data of the candidate."""
+
+    kind: ClassVar[str] = "comply"
+    release: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provision(Step):
+    """Run ``pulumi up`` for all environments of the application."""
+
+    kind: ClassVar[str] = "provision"
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotStep(Step):
+    """A step on one slot of an environment; ``release`` is what the slot holds or will hold."""
+
+    environment: str
+    slot: str
+    release: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploy(SlotStep):
+    """Start the release in the slot, without traffic, and wait until it is ready."""
+
+    kind: ClassVar[str] = "deploy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoke(SlotStep):
+    """Ask the slot one real question, pinned, and hold the answer against the schema."""
+
+    kind: ClassVar[str] = "smoke-test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(SlotStep):
+    """Ask all cases; time candidate and incumbent in turn; sign what was measured."""
+
+    kind: ClassVar[str] = "evaluate"
+    incumbent: str = ""
+    incumbent_slot: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(Step):
+    """Hold the evidence of the release against what is asked, just before traffic moves."""
+
+    kind: ClassVar[str] = "verify-evidence"
+    environment: str
+    release: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expose(Step):
+    """Set the weights of the slots, whole: what is not named has none."""
+
+    kind: ClassVar[str] = "set-weights"
+    environment: str
+    weights: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(SlotStep):
+    """Ask the slot evaluation queries, pinned and marked as synthetic, at this weight."""
+
+    kind: ClassVar[str] = "check"
+    weight: int
+    queries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Step):
+    """Write into the ledger that the release is live; ``returned`` says it came back."""
+
+    kind: ClassVar[str] = "record-live"
+    environment: str
+    release: str
+    returned: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginReturn(Step):
+    """Write into the ledger that a return begins, and to what.
+
+    ``ship`` refuses ``release`` from now on; whoever comes after a kill finishes the return.
+    """
+
+    kind: ClassVar[str] = "begin-return"
+    environment: str
+    release: str
+    goal: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retire(SlotStep):
+    """Drain the slot and stop what runs in it."""
+
+    kind: ClassVar[str] = "retire"
+
+
+KINDS: Mapping[str, type[Step]] = {
+    kind.kind: kind
+    for kind in (
+        Comply, Provision, Deploy, Smoke, Evaluate, Verify, Expose, Check, Record, BeginReturn,
+        Retire
+    )
+}  # fmt: skip
+
+
+def step_from_json(value: Mapping[str, Any]) -> Step:
+    """The step that ``as_json`` wrote."""
+    kind = KINDS[value["step"]]
+    known = {one.name for one in fields(kind)}
+    values = {key: value[key] for key in value if key in known}
+    if kind is Provision:
+        values["environments"] = tuple(values["environments"])
+    return kind(**values)

@@ -1,0 +1,266 @@
+"""The local target: slots below a supervisor, traffic through a gateway, on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.cache import ModelCache
+from pipelines.facts import SlotFacts
+from pipelines.targets.base import (
+    DeployFailedError,
+    Endpoint,
+    Measured,
+    StaleFenceError,
+    TargetFacts,
+)
+from release.bundle import Release
+from release.errors import GreenlightError
+from release.ledger import FileWitness, Mark
+from release.state import StateFolder
+from serving import local
+from serving.slots import SlotSpec
+
+READY_WITHIN = 120.0  # seconds: a model of some gigabytes loads from a cold disk in that time
+POLL = 0.1  # seconds between looks at a slot that is starting
+PATIENCE = 10.0  # seconds for an answer of the gateway's own, beyond any deadline asked for
+
+
+@dataclass(frozen=True)
+class EnvironmentWitness(FileWitness):
+    """Remembers the ledger's head in the environment's folder, while there is one."""
+
+    def note(self, mark: Mark) -> None:
+        """Remember ``mark``, unless the environment is not there (or no more)."""
+        if self.path.parent.is_dir():
+            super().note(mark)
+
+
+@dataclass(frozen=True)
+class LocalTarget:
+    """One environment in a folder of the application's state."""
+
+    application: str
+    environment: str
+    state: StateFolder
+    cache: ModelCache
+
+    @property
+    def folder(self) -> Path:
+        """Where the environment's files are."""
+        return self.state.environment(self.environment)
+
+    @property
+    def witness(self) -> EnvironmentWitness:
+        """This target's memory of the ledger's head."""
+        return EnvironmentWitness(self.folder / "seen.json")
+
+    def key_file(self, role: str) -> Path:
+        """The file of a caller's key: role user, tester or operator."""
+        return self.state.keys / f"{self.environment}.{role}.key"
+
+    def facts(self) -> TargetFacts:
+        """What is there: from the supervisor's files, and from the gateway where it answers."""
+        found = local.read(self.folder)
+        if found is None:
+            return TargetFacts(False, reason="it is not provisioned")
+        slots = _slot_facts(local.declared(self.folder).slots, local.observed(self.folder))
+        if not found.alive:
+            return TargetFacts(False, found.address, slots, reason="its gateway does not answer")
+        weights = self._call("GET", "/-/routes")["weights"]
+        return TargetFacts(True, found.address, slots, _nonzero(weights))
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+        """Start ``release`` in ``slot``; return when it has answered a real prompt."""
+        if scale != 1:
+            raise GreenlightError(f"a local slot has one copy, {scale} were asked for")
+        self._declare({slot: self._slot_spec(slot, release)}, fence)
+        deadline = time.monotonic() + READY_WITHIN
+        while True:
+            state, reason = self._state(slot, release)
+            if state == "ready":
+                return
+            if state == "failed" or time.monotonic() > deadline:
+                waited = "" if state == "failed" else f" within {READY_WITHIN:.0f} s"
+                raise DeployFailedError(
+                    f"{release.label} did not get ready in {self.environment}/{slot}{waited}: "
+                    f"{reason or 'no reason was given'}"
+                )
+            time.sleep(POLL)
+
+    def expose(self, weights: Mapping[str, int], fence: int, mirror: str | None = None) -> None:
+        """Set the gateway's weights, whole; durable when this returns."""
+        if mirror is not None:
+            raise GreenlightError("this gateway does not mirror yet")
+        self._call("PUT", "/-/routes", {"fence": fence, "weights": dict(weights)})
+
+    def measure(self, slot: str) -> Measured:
+        """The gateway's counts of ``slot`` since it started."""
+        slots = self._call("GET", "/-/counts")["slots"]
+        if slot not in slots:
+            raise GreenlightError(f"{self.environment}: the gateway has no counts of {slot}")
+        counts = slots[slot]
+        latency = counts["latency_seconds"]
+        return Measured(
+            requests=counts["requests"],
+            errors=counts["errors"],
+            truncated=counts["truncated"],
+            cut=counts["cut"],
+            synthetic=counts["synthetic"],
+            in_flight=counts["in_flight"],
+            seconds_sum=latency["sum"],
+            seconds_count=latency["count"],
+        )
+
+    def retire(self, slot: str, deadline: float, fence: int) -> int:
+        """Drain ``slot`` for at most ``deadline`` seconds, then stop it; requests that were cut."""
+        cut = 0
+        if slot in local.observed(self.folder).get("slots", {}):
+            drained = self._call(
+                "POST", f"/-/drain/{slot}", {"deadline_seconds": deadline}, deadline + PATIENCE
+            )
+            cut = int(drained["cut"])
+        self._declare({slot: None}, fence)
+        self._wait_until_gone(slot)
+        return cut
+
+    def endpoint(self, slot: str) -> Endpoint:
+        """The gateway, pinned to ``slot``, with what is asked marked as synthetic."""
+        return Endpoint(
+            url=self._address(),
+            headers={
+                "Authorization": f"Bearer {self._key('tester')}",
+                "x-greenlight-slot": slot,
+                "x-greenlight-synthetic": "1",
+            },
+            model=self.application,
+        )
+
+    def _slot_spec(self, slot: str, release: Release) -> dict[str, Any]:
+        model = self.cache.path(release.weights.sha256)
+        if not model.is_file():
+            raise DeployFailedError(
+                f"the model of {release.label} is not in the cache ({model}). "
+                "Build the release again from its sources, or raise GREENLIGHT_CACHE_BYTES."
+            )
+        key = release.engine_key
+        engine = release.engine.model_dump(exclude={"isolation", "version"})
+        if release.engine.isolation == "dedicated":
+            key = f"{slot}-{key}"
+        return {
+            "release": release.digest,
+            "label": release.label,
+            "bundle": {
+                "application": release.application,
+                "prompt": {
+                    "inputs": {name: {"required": True} for name in release.prompt.inputs},
+                    "messages": [m.model_dump(mode="json") for m in release.prompt.messages],
+                },
+                "parameters": release.parameters.model_dump(mode="json"),
+            },
+            "engine": {
+                **engine,
+                "key": key,
+                "model": str(model),
+                "model_sha256": release.weights.sha256,
+            },
+        }
+
+    def _declare(self, changes: Mapping[str, dict[str, Any] | None], fence: int) -> None:
+        """Lay ``changes`` over the declared slots; None takes a slot away."""
+        slots = {**local.declared(self.folder).slots, **changes}
+        try:
+            local.declare(self.folder, {k: v for k, v in slots.items() if v is not None}, fence)
+        except local.StaleFence as error:
+            raise StaleFenceError(f"{self.environment}: {error}") from error
+
+    def _state(self, slot: str, release: Release) -> tuple[str, str]:
+        found = local.observed(self.folder).get("slots", {}).get(slot, {})
+        if found.get("release") != release.digest:
+            return "starting", "the supervisor has not taken it up"
+        return found["state"], found.get("reason", "")
+
+    def _wait_until_gone(self, slot: str) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while slot in local.observed(self.folder).get("slots", {}):
+            if time.monotonic() > deadline:
+                raise GreenlightError(f"{self.environment}/{slot} does not stop")
+            time.sleep(POLL)
+
+    def _address(self) -> str:
+        found = local.read(self.folder)
+        if found is None:
+            raise GreenlightError(f"{self.environment} is not provisioned")
+        return str(found.address)
+
+    def _key(self, role: str) -> str:
+        path = self.key_file(role)
+        try:
+            return path.read_text().strip()
+        except OSError as error:
+            raise GreenlightError(
+                f"{path}: the key of the role {role} cannot be read ({error.strerror}). "
+                "`greenlight ship` makes keys that are missing."
+            ) from None
+
+    def _call(
+        self, method: str, path: str, body: Any = None, patience: float = PATIENCE
+    ) -> dict[str, Any]:
+        """One call of the gateway's admin interface. StaleFenceError on a fence that is over."""
+        request = urllib.request.Request(  # noqa: S310 - the address is the gateway's own
+            f"{self._address()}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._key('operator')}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=patience) as response:  # noqa: S310
+                answer: dict[str, Any] = json.load(response)
+                return answer
+        except urllib.error.HTTPError as error:
+            text = _message(error)
+            if error.code == 409 and method == "PUT":
+                raise StaleFenceError(f"{self.environment}: {text}") from None
+            raise GreenlightError(f"{self.environment}: the gateway refused: {text}") from None
+        except (OSError, ValueError) as error:
+            raise GreenlightError(
+                f"{self.environment}: its gateway does not answer ({error})"
+            ) from None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {error.code}"
+
+
+def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:
+    return {slot: weight for slot, weight in weights.items() if weight}
+
+
+def _slot_facts(
+    declared: Mapping[str, SlotSpec], observed: Mapping[str, Any]
+) -> dict[str, SlotFacts]:
+    """Declared slots with what the supervisor sees of them."""
+    seen = observed.get("slots", {})
+    facts = {}
+    for name, spec in declared.items():
+        found = seen.get(name, {})
+        current = found.get("release") == spec.release
+        facts[name] = SlotFacts(
+            release=spec.release,
+            state=found["state"] if current else "starting",
+            reason=found.get("reason", "") if current else "",
+            engine=spec.engine.key,
+        )
+    return facts

@@ -1,0 +1,122 @@
+"""One application on this machine, opened: spec, release, data, records and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.build import Built, Sources, build
+from pipelines.cache import ModelCache, cache_folder, cache_limit
+from pipelines.dataset import Dataset, read_dataset
+from pipelines.policy import policy_digest
+from pipelines.targets import open_target
+from pipelines.targets.base import Target
+from release.bundle import Release, parse_release
+from release.errors import BadInput, Problem
+from release.evidence import Binding
+from release.ledger import Ledger, Records, local_records, open_ledger
+from release.spec import FILE_NAME, Spec, load_spec
+from release.state import StateFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every verb starts from. Opening one reads; nothing is written before it is used."""
+
+    sources: Sources
+    spec: Spec
+    root: Path = ROOT
+
+    @property
+    def state(self) -> StateFolder:
+        """The application's ``.greenlight``."""
+        return StateFolder(self.sources.app)
+
+    @property
+    def application(self) -> str:
+        """The application's name."""
+        return self.spec.name
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The names of the environments, in the order in which a release passes them."""
+        return tuple(self.spec.environments)
+
+    @cached_property
+    def cache(self) -> ModelCache:
+        """The user's cache of model files."""
+        return ModelCache(cache_folder(), cache_limit())
+
+    @cached_property
+    def built(self) -> Built:
+        """The candidate: what the spec describes now."""
+        return build(self.spec, self.sources, self.cache)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The evaluation cases."""
+        return read_dataset(self.sources.app / self.spec.evaluation.data)
+
+    @cached_property
+    def binding(self) -> Binding:
+        """What evidence for the candidate has to hold for."""
+        return Binding(
+            release=self.built.release.digest,
+            evaluation_set=self.dataset.digest,
+            policy=policy_digest(self.spec),
+        )
+
+    @cached_property
+    def targets(self) -> Mapping[str, Target]:
+        """The targets by environment."""
+        return {
+            name: open_target(self.spec, name, self.state, self.cache) for name in self.environments
+        }
+
+    def records(self) -> Records:
+        """The ledger with evidence and witnesses, for reading."""
+        witnesses = tuple(target.witness for target in self.targets.values())
+        return local_records(self.state, self.application, witnesses)
+
+    def open_ledger(self) -> Ledger:
+        """The ledger, for writing; made with its key where there is none yet."""
+        witnesses = tuple(target.witness for target in self.targets.values())
+        return open_ledger(self.state, self.application, witnesses)
+
+    def release(self, digest: str) -> Release:
+        """A release by its digest: the candidate, or one that the ledger knows."""
+        if digest == self.built.release.digest:
+            return self.built.release
+        return parse_release(self.records().blobs.get(digest))
+
+    def environment(self, name: str) -> str:
+        """``name`` when the spec has such an environment, else BadInput."""
+        if name not in self.spec.environments:
+            raise BadInput(
+                Problem(
+                    path="environment",
+                    expected=f"one of {', '.join(self.environments)}",
+                    found=repr(name),
+                    remedy=f"Environments are named in {FILE_NAME}.",
+                )
+            )
+        return name
+
+
+def open_workspace(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
+    """The application in folder ``app``. BadInput for anything wrong with what was given."""
+    if not app.is_dir():
+        raise BadInput(
+            Problem(
+                file=str(app),
+                expected=f"the folder of an application, with {FILE_NAME} in it",
+                found="a file" if app.exists() else "nothing",
+                remedy="Give the folder's path.",
+            )
+        )
+    app = app.resolve()
+    return Workspace(Sources(app, changes), load_spec(app, changes))
