@@ -1,0 +1,48 @@
+"""What a rule says about an input, and how it says it without repeating what it found.
+
+Findings are printed, logged and signed into evidence. So they hold kind and place, never the
+personal datum or the secret itself, and nothing that a hostile file chose reaches a terminal
+unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["refuse", "warn"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a rule has against one input.
+
+    ``rule`` is a stable id such as ``GL-LICENSE-001``. ``line`` counts from 1; None means that
+    the file has no lines. ``refuse`` stops a release, ``warn`` is shown and recorded.
+    """
+
+    rule: str
+    file: str
+    expected: str
+    found: str
+    remedy: str
+    severity: Severity = "refuse"
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        said = f"expected {self.expected}, found {self.found}"
+        return f"{self.rule} {where}: {said}. {self.remedy}"
+
+
+def refusals(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those of ``findings`` that stop a release."""
+    return tuple(finding for finding in findings if finding.severity == "refuse")
+
+
+def shown(text: str, limit: int = 80) -> str:
+    """``text`` as it may be printed: control characters escaped, at most ``limit`` characters."""
+    cut = text[:limit]
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return safe if len(text) <= limit else f"{safe}..."

@@ -1,0 +1,107 @@
+"""What a plan is, as files: facts in, the whole plan out. A new behaviour is first a new file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.facts import EnvironmentFacts, Facts, SlotFacts
+from pipelines.plan import (
+    Plan,
+    RolloutSettings,
+    plan_compliance,
+    plan_evaluation,
+    plan_promotion,
+    plan_refusal,
+    plan_return,
+    plan_ship,
+)
+from pipelines.steps import describe, step_from_json
+from release.errors import GreenlightError
+
+CASES = sorted((Path(__file__).parent.parent / "cases/plan").glob("*.yaml"))
+
+
+def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
+    """An environment's facts from a case; slots are written ``blue: RELEASE STATE ENGINE``."""
+    slots = {}
+    for slot, text in value.get("slots", {}).items():
+        release, state, engine = (*text.split(), "ready", "e")[:3]
+        slots[slot] = SlotFacts(release, state, engine=engine)
+    return EnvironmentFacts(
+        name=name,
+        provisioned=value.get("provisioned", True),
+        slots=slots,
+        weights=value.get("weights", {}),
+        live=value.get("live", ""),
+        before=tuple(value.get("before", ())),
+        returning=value.get("returning", ""),
+        returned_from=value.get("returned_from", ""),
+    )
+
+
+def facts(value: Mapping[str, Any]) -> Facts:
+    """Facts from a case."""
+    return Facts(
+        application="app",
+        candidate=value.get("candidate", "new"),
+        environments=tuple(environment(k, v or {}) for k, v in value["environments"].items()),
+        engines={"new": "e", "old": "e", "older": "e", **value.get("engines", {})},
+        provision_reason=value.get("provision_reason", ""),
+        evidence=frozenset(value.get("evidence", ())),
+        refusals=tuple(value.get("refusals", ())),
+        held=value.get("held", {}),
+        revoked=frozenset(value.get("revoked", ())),
+    )
+
+
+def plan(case: Mapping[str, Any]) -> Plan:
+    """The plan that a case asks for."""
+    rollout = RolloutSettings(weights=(25, 100), checks=8)
+    given, asked = facts(case["facts"]), dict(case["plan"])
+    verb = asked.pop("verb")
+    match verb:
+        case "ship":
+            return plan_ship(given, rollout, **asked)
+        case "promote":
+            return plan_promotion(given, rollout=rollout, **asked)
+        case "evaluate":
+            return plan_evaluation(given, rollout, **asked)
+        case "comply":
+            return plan_compliance(given)
+        case "refusal":
+            return plan_refusal(given)
+    return plan_return(given, **asked)
+
+
+def outcome(case: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as a case writes it: reason and lines, or the refusal with its exit code."""
+    try:
+        made = plan(case)
+    except GreenlightError as error:
+        return {"exit_code": error.exit_code, "says": str(error).split("\n")}
+    return {"reason": made.reason, "steps": [describe(step, "app") for step in made.steps]}
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_these_facts_give_this_plan(path: Path) -> None:
+    """Facts in, the whole plan out."""
+    case = yaml.safe_load(path.read_text())
+
+    assert case["expected"] == outcome(case)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_every_step_survives_the_ledger(path: Path) -> None:
+    """A step that was written as JSON is the same step when it is read again."""
+    case = yaml.safe_load(path.read_text())
+    try:
+        steps = plan(case).steps
+    except GreenlightError:
+        return
+
+    assert steps == tuple(step_from_json(step.as_json()) for step in steps)
