@@ -63,7 +63,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def plan_text(plan: Plan, application: str, seconds: dict[str, float]) -> str:
     """A plan for people: its steps in order, each with its reason and how long it took last."""
-    from pipelines.apply import describe
+    from pipelines.steps import describe
 
     if not plan.steps:
         return f"nothing to do: {plan.reason}"

@@ -1,0 +1,1 @@
+"""Settings → components: what Pulumi provisions. It never imports pipelines."""

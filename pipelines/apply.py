@@ -34,9 +34,9 @@ from pipelines.steps import (
     Smoke,
     Step,
     Verify,
+    describe,
 )
 from pipelines.targets.base import DeployFailedError
-from release.bundle import label
 from release.errors import GreenlightError
 
 
@@ -61,21 +61,6 @@ def _apply_one(run: Run, step: Step) -> None:
     run.results.append({**step.as_json(), **done})
 
 
-def describe(step: Step, application: str) -> str:
-    """A step as one line for people: what, where, which release, why."""
-    values = step.as_json()
-    where = "/".join(str(values[key]) for key in ("environment", "slot") if values.get(key))
-    what = [step.kind, where]
-    if values.get("release"):
-        what.append(label(application, values["release"]))
-    if isinstance(step, Expose):
-        what.append(" ".join(f"{slot}={weight}" for slot, weight in step.weights.items()) or "none")
-    if isinstance(step, Check):
-        what.append(f"{step.queries} queries at {step.weight} %")
-    text = " ".join(part for part in what if part)
-    return f"{text} ({step.reason})" if step.reason else text
-
-
 def _comply(run: Run, step: Comply) -> dict[str, Any]:
     return comply_release(run)
 
@@ -87,23 +72,11 @@ def _provision(run: Run, step: Provision) -> dict[str, Any]:
 
 def _deploy(run: Run, step: Deploy) -> dict[str, Any]:
     release = run.workspace.release(step.release)
-    if step.release == run.workspace.built.release.digest:
-        built = run.workspace.built
-        run.workspace.cache.keep(built.model, release.weights.sha256, _used(run))
     try:
         run.target(step.environment).deploy(step.slot, release, _fence(run, step.environment))
     except DeployFailedError as error:
         raise BreachError(step.environment, step.release, str(error)) from error
     return {"slot": step.slot}
-
-
-def _used(run: Run) -> frozenset[str]:
-    """SHA-256 of every model that a slot needs, which the cache must not drop."""
-    releases = {
-        slot.release for target in run.workspace.targets.values()
-        for slot in target.facts().slots.values()
-    }  # fmt: skip
-    return frozenset(run.workspace.release(one).weights.sha256 for one in releases)
 
 
 def _smoke(run: Run, step: Smoke) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -36,6 +37,11 @@ PATIENCE = 120.0  # seconds to wait for an engine that an earlier, killed comman
 _TAKES_CONFIG_FILE = frozenset(
     ["up", "update", "preview", "pre", "destroy", "down", "refresh", "config", "import", "watch"]
 )
+
+_TELLS_A_CHANGE = re.compile(
+    r"\s*[-+~]\S*\s+\S+:\S+.*\b(created|updated|deleted|replaced|failed)\b"
+)
+"""Lines that name a resource and what became of it; the rest is the engine's own progress."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +249,8 @@ class Engine:
         ) as process:
             for line in filter(str.strip, process.stdout or ()):
                 lines.append(line.rstrip())
-                note(line.strip())
+                if _TELLS_A_CHANGE.match(line):
+                    note(" ".join(line.split()))
         if process.returncode:
             raise GreenlightError(_failed(verb, lines))
 

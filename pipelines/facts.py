@@ -70,16 +70,17 @@ class EnvironmentFacts:
 class Facts:
     """Everything that a plan is made from.
 
-    ``provision_reason`` says why the engine has to run, empty when program, settings and outputs
-    are as they were. ``evidence`` holds the kinds that are valid now for the candidate;
-    ``refusals`` the reasons of a gate that already refused exactly this; ``held`` why releases
-    were brought back; ``revoked`` releases that may not come back either.
+    ``engines`` names the model server that each known release needs. ``provision_reason`` says why
+    the engine has to run, empty when program, settings and outputs are as they were. ``evidence``
+    holds the kinds that are valid now for the candidate; ``refusals`` the reasons of a gate that
+    already refused exactly this; ``held`` why releases were brought back; ``revoked`` releases
+    that may not come back either. ``seconds`` is how long each kind of step took the last time.
     """
 
     application: str
     candidate: str
-    engine: str
     environments: tuple[EnvironmentFacts, ...]
+    engines: Mapping[str, str] = field(default_factory=dict)
     provision_reason: str = ""
     evidence: frozenset[str] = frozenset()
     refusals: tuple[str, ...] = ()

@@ -24,8 +24,8 @@ def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
     return Facts(
         application=workspace.application,
         candidate=release.digest,
-        engine=release.engine_key,
         environments=environments,
+        engines={**_engines(workspace, environments), release.digest: release.engine_key},
         provision_reason=provision_reason(workspace, environments),
         evidence=valid_evidence(workspace, entries, incumbent),
         refusals=past.refusals(entries, binding, incumbent),
@@ -33,6 +33,30 @@ def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
         revoked=past.revoked(entries),
         seconds=past.seconds(entries),
     )
+
+
+def gather_for_return(workspace: Workspace, entries: Sequence[Entry], name: str) -> Facts:
+    """What a return needs, and no more: nothing that is wrong with the candidate stops it."""
+    there = environment_facts(workspace, name, entries)
+    return Facts(
+        application=workspace.application,
+        candidate="",
+        environments=(there,),
+        engines=_engines(workspace, (there,)),
+        revoked=past.revoked(entries),
+        seconds=past.seconds(entries),
+    )
+
+
+def _engines(workspace: Workspace, environments: Sequence[EnvironmentFacts]) -> dict[str, str]:
+    """The model server that each release needs which is, or was, live somewhere."""
+    known = {
+        digest
+        for one in environments
+        for digest in (one.live, *one.before, *(slot.release for slot in one.slots.values()))
+        if digest
+    }
+    return {digest: workspace.release(digest).engine_key for digest in known}
 
 
 def environment_facts(

@@ -7,7 +7,7 @@ after a kill is the rest of the one that was cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
@@ -271,11 +271,12 @@ def _why(at_once: bool, blue: str, weight: int) -> str:
 
 
 def _ensure(
-    facts: Facts, there: EnvironmentFacts, release: str, spare: str
+    facts: Facts, there: EnvironmentFacts, release: str, spare: str, smoke: bool = True
 ) -> tuple[EnvironmentFacts, list[Step]]:
     """Steps after which ``release`` is ready in a slot, and the facts as they will be.
 
-    ``spare`` is the release whose slot must not be taken.
+    ``spare`` is the release whose slot must not be taken. A return does without the smoke test:
+    what was live needs no evaluation data to be live again.
     """
     slot = there.slot_of(release)
     if slot and there.slots[slot].state == "ready":
@@ -295,9 +296,9 @@ def _ensure(
             reason=_sharing(facts, there, release),
         )
     )
-    steps.append(
-        Smoke(environment=there.name, slot=slot, release=release, reason="a real prompt, pinned")
-    )
+    if smoke:
+        reason = "a real prompt, pinned"
+        steps.append(Smoke(environment=there.name, slot=slot, release=release, reason=reason))
     return _with(there, slot, release, facts), steps
 
 
@@ -325,14 +326,13 @@ def _free(
 
 
 def _with(there: EnvironmentFacts, slot: str, release: str, facts: Facts) -> EnvironmentFacts:
-    engine = facts.engine if release == facts.candidate else ""
-    slots: Mapping[str, SlotFacts] = {**there.slots, slot: SlotFacts(release, engine=engine)}
-    return replace(there, slots=slots)
+    occupant = SlotFacts(release, engine=facts.engines.get(release, ""))
+    return replace(there, slots={**there.slots, slot: occupant})
 
 
 def _sharing(facts: Facts, there: EnvironmentFacts, release: str) -> str:
-    engines = {one.engine for one in there.slots.values()}
-    if release == facts.candidate and facts.engine in engines:
+    beside = {one.engine for one in there.slots.values() if one.release != release}
+    if facts.engines.get(release, "") in beside:
         return "shares the model server beside it: no second copy of the weights"
     return "with a model server of its own: one more copy of the weights in memory"
 
@@ -359,7 +359,7 @@ def _return_steps(
 ) -> Iterator[Step]:
     if bad and not there.returning:
         yield BeginReturn(environment=there.name, release=bad, goal=goal, reason=reason)
-    now, steps = _ensure(facts, there, goal, spare=there.live)
+    now, steps = _ensure(facts, there, goal, spare=there.live, smoke=False)
     yield from steps
     slot = now.slot_of(goal)
     if dict(now.weights) != {slot: ALL}:

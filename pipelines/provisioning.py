@@ -18,11 +18,11 @@ from release.errors import BadInput
 from release.files import read_json, write_json
 from release.integrity import canonical, sha256
 
-_PROGRAM = ("Pulumi.yaml", "infra/**/*.py", "infra/stacks/*.yaml", "serving/**/*.py")
+_PROGRAM = ("Pulumi.yaml", "infra/**/*.py", "infra/stacks/*.yaml")
 
 
 def fingerprint(workspace: Workspace) -> str:
-    """SHA-256 over the program, what it calls, the engine's version and what it is told."""
+    """SHA-256 over the program, the engine's version and what it is told."""
     return sha256(
         canonical(
             {

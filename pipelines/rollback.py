@@ -7,7 +7,7 @@ fence, and the writes of the one before are refused from then on.
 from __future__ import annotations
 
 from pipelines.apply import apply
-from pipelines.gather import gather
+from pipelines.gather import gather_for_return
 from pipelines.plan import plan_return
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
@@ -28,9 +28,10 @@ def rollback(
     """
     environment = workspace.environment(environment)
     if dry_run:
-        facts = gather(workspace, history(workspace.records()))
+        facts = gather_for_return(workspace, history(workspace.records()), environment)
         return Outcome(plan_return(facts, environment, reason))
     with open_run(workspace, "rollback", (environment,), reporter, takeover=True) as run:
-        plan = plan_return(run.facts(), environment, reason)
+        facts = gather_for_return(workspace, run.ledger.refresh(), environment)
+        plan = plan_return(facts, environment, reason)
         apply(run, plan)
         return Outcome(plan, tuple(run.results))

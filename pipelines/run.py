@@ -94,12 +94,23 @@ class Run:
         return digest
 
     def record_build(self) -> None:
-        """The candidate's lock file, kept and named in the ledger once."""
-        release = self.workspace.built.release
+        """The candidate's model in the cache; its lock file kept, and named in the ledger once."""
+        built, cache = self.workspace.built, self.workspace.cache
+        release = built.release
+        cache.keep(built.model, release.weights.sha256, self._models_in_use())
         known = {e.data["release"] for e in self.ledger.entries if e.kind == past.BUILT}
         if release.digest not in known:
             data = {"release": release.digest, "label": release.label}
             self.append(past.BUILT, data, refs=(self.keep(release.content),))
+
+    def _models_in_use(self) -> frozenset[str]:
+        """SHA-256 of every model that a slot needs, which the cache must not drop."""
+        releases = {
+            slot.release
+            for target in self.workspace.targets.values()
+            for slot in target.facts().slots.values()
+        }
+        return frozenset(self.workspace.release(one).weights.sha256 for one in releases)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
+from release.bundle import label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -141,3 +143,18 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
     if kind is Provision:
         values["environments"] = tuple(values["environments"])
     return kind(**values)
+
+
+def describe(step: Step, application: str) -> str:
+    """A step as one line for people: what, where, which release, why."""
+    values = step.as_json()
+    where = "/".join(str(values[key]) for key in ("environment", "slot") if values.get(key))
+    what = [step.kind, where]
+    if values.get("release"):
+        what.append(label(application, values["release"]))
+    if isinstance(step, Expose):
+        what.append(" ".join(f"{slot}={weight}" for slot, weight in step.weights.items()) or "none")
+    if isinstance(step, Check):
+        what.append(f"{step.queries} queries at {step.weight} %")
+    text = " ".join(part for part in what if part)
+    return f"{text} ({step.reason})" if step.reason else text

@@ -1,0 +1,1 @@
+"""The nouns: spec, release, evidence, ledger, errors. Nothing here imports another package."""

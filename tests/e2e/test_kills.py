@@ -1,0 +1,149 @@
+"""A command that is killed, at each of its steps, and run again: the same end as undisturbed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Application, make_application
+
+pytestmark = pytest.mark.slow
+
+STEP = "• "
+
+
+@pytest.fixture
+def application(engine: str, cache: Path) -> Iterator[Application]:
+    """An application of this test's own."""
+    folder = Path(tempfile.mkdtemp(prefix="gl-"))
+    made = make_application(engine, cache, folder / "box")
+    yield made
+    made.remove()
+    shutil.rmtree(folder)
+
+
+def kill_at_the_next_new_step(application: Application, seen: set[str], *words: str) -> int | None:
+    """Run until a step begins that is not in ``seen``, then SIGKILL; the exit code if it ended."""
+    with application.start(*words) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            step = line.partition(STEP)[2].partition(" (")[0].strip()
+            if step and step not in seen:
+                seen.add(step)
+                process.send_signal(signal.SIGKILL)
+                break
+        else:
+            return process.wait(timeout=60)
+        process.communicate()
+    return None
+
+
+def until_it_ends(application: Application, *words: str) -> tuple[int, set[str]]:
+    """Kill at every step once, then let it end; the exit code and the steps it was killed at."""
+    seen: set[str] = set()
+    for _ in range(60):
+        code = kill_at_the_next_new_step(application, seen, *words)
+        if code is not None:
+            return code, seen
+    raise AssertionError(f"it does not end: {sorted(seen)}")
+
+
+def state(application: Application) -> dict[str, Any]:
+    """What must be the same at the end, killed or not."""
+    return {
+        name: {
+            "live": one["live"],
+            "slots": [(s["release"], s["state"], s["weight"]) for s in one["slots"].values()],
+            "lease": one["lease"],
+        }
+        for name, one in application.status()["environments"].items()
+    }
+
+
+def test_a_ship_killed_at_every_step_ends_as_an_undisturbed_one_S22(
+    application: Application,
+) -> None:
+    """The first release, then a change beside it, each killed at each step."""
+    code, killed = until_it_ends(application, "ship")
+    first = state(application)
+    change = str(application.change("shorter", {"parameters": {"max_tokens": 5}}))
+    code_of_change, killed_of_change = until_it_ends(application, "ship", "--with", change)
+    second = state(application)
+
+    assert (code, code_of_change) == (0, 0)
+    assert len(killed) >= 12
+    assert len(killed_of_change) >= 12
+    for end in (first, second):
+        (release,) = {one["live"] for one in end.values()}
+        assert all(one["slots"] == [(release, "ready", 100)] for one in end.values())
+        assert all(one["lease"] is None for one in end.values())
+    assert len(application.processes("serving.supervisor")) == 2
+    assert len(application.processes("serving.engine")) == 2
+    assert len(application.processes("serving.application")) == 2
+    assert application.run("verify").code == 0
+
+
+def test_an_engine_state_cut_in_half_is_mended_from_its_backup_S22(
+    application: Application,
+) -> None:
+    """The engine's own file is truncated and its lock left behind; ship goes on all the same."""
+    assert application.run("ship").code == 0
+    backend = application.state / "pulumi/backend/.pulumi"
+    checkpoint = backend / "stacks/greenlight/local.json"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    locks = backend / "locks/organization/greenlight/local"
+    locks.mkdir(parents=True, exist_ok=True)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (locks / "0c0ffee0.json").write_text(f'{{"pid": {gone.pid}, "username": "u", "hostname": "h"}}')
+    (application.state / "work/provisioned.json").unlink()
+
+    done = application.run("ship")
+
+    assert done.code == 0, done.err
+    assert len(application.processes("serving.supervisor")) == 2
+    assert not list(locks.glob("*.json"))
+
+
+def test_a_lock_that_another_engine_holds_is_respected_S22(application: Application) -> None:
+    """A live process holds the stack: exit 4, and it is named."""
+    assert application.run("ship").code == 0
+    locks = application.state / "pulumi/backend/.pulumi/locks/organization/greenlight/local"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / "0c0ffee0.json"
+    lock.write_text(f'{{"pid": {os.getpid()}, "username": "u", "hostname": "h"}}')
+    (application.state / "work/provisioned.json").unlink()
+
+    done = application.run("ship")
+
+    assert done.code == 4
+    assert f"process {os.getpid()}" in done.err
+    assert lock.exists()
+
+
+def test_a_slot_that_cannot_start_says_why_S06(application: Application, cache: Path) -> None:
+    """A damaged model in the cache: refused with the reason, soon, and nothing is left running."""
+    model = next((cache / "greenlight/models/sha256").glob("[0-9a-f]*"), None)
+    if model is None:
+        assert application.run("ship").code == 0
+        application.run("destroy")
+        model = next((cache / "greenlight/models/sha256").glob("[0-9a-f]*"))
+    stamp, data = model.stat(), model.read_bytes()
+    model.write_bytes(data[:-1] + b"x")
+    os.utime(model, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    done = application.run("ship")
+    model.write_bytes(data)
+
+    assert done.code == 3
+    assert "did not get ready in staging/blue" in done.err
+    assert "sha256" in done.err.lower()
+    assert not application.processes("serving.engine")
