@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tools import doctor
 
-HELP = "say what was found, where, and what is missing"
 add_arguments = doctor.add_arguments
 
 

@@ -38,7 +38,8 @@ class Lines:
             self._say(f"    {text} {done}/{total}")
 
     def _say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._started:6.1f} s {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the work goes on
+            print(f"{time.monotonic() - self._started:6.1f} s {text}", file=sys.stderr, flush=True)
 
 
 class Bars(Lines):

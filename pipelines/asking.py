@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ import aiohttp
 from pipelines.dataset import Case
 from pipelines.gates import Answer
 from pipelines.targets.base import Endpoint
+from release.integrity import parse_json
 
 ATTEMPTS = 3  # a slot that is restarted after a crash is back within a second or two
 PAUSE = 0.5  # seconds before the second attempt, twice that before the third
@@ -27,7 +27,8 @@ def request_body(case: Case, endpoint: Endpoint, inputs: tuple[str, ...]) -> dic
         "model": endpoint.model,
         "messages": [{"role": "user", "content": case.query}],
     }
-    extra = {name: getattr(case, name, "") for name in inputs if name != "query"}
+    known = {"context": case.context}  # never the truth, whatever an input is called
+    extra = {name: known.get(name, "") for name in inputs if name != "query"}
     return {**body, "inputs": extra} if extra else body
 
 
@@ -42,7 +43,8 @@ def parse_answer(case: Case, payload: Any, seconds: float) -> Answer:
         raise NoAnswerError("the answer is no chat completion: content or usage has another type")
     if tokens < 1:
         raise NoAnswerError("the answer has no token")
-    return Answer(case.id, text, seconds, tokens)
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Answer(case.id, whole, seconds, tokens)
 
 
 def open_session(concurrency: int, timeout_seconds: float) -> aiohttp.ClientSession:
@@ -88,7 +90,7 @@ async def ask(
 
 def _json(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        return parse_json(raw)
     except ValueError:
         raise NoAnswerError("the answer is not JSON") from None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import jinja2.meta
 import jinja2.sandbox
+from jinja2 import nodes
 
 from pipelines.cache import ModelCache
 from release.bundle import (
@@ -20,12 +22,14 @@ from release.bundle import (
     Weights,
     template_text,
 )
-from release.documents import Key, read_bytes
+from release.documents import Key, decode_text, dotted, read_bytes
 from release.errors import BadInput, Problem
 from release.spec import Message, Spec, locate
+from release.state import StateFolder
 
 ENGINE_PACKAGES = {"llama.cpp": "xllamacpp"}
 MAX_TEMPLATE = 256 << 10  # bytes; a prompt is read by people
+_JINJA = jinja2.sandbox.ImmutableSandboxedEnvironment()
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,6 @@ class Sources:
 
     def problem(self, path: tuple[Key, ...], expected: str, found: str, remedy: str) -> BadInput:
         """A BadInput for what stands at ``path``."""
-        from release.documents import dotted
-
         file, line = locate(self.app, self.changes, path)
         return BadInput(
             Problem(
@@ -62,14 +64,50 @@ class Built:
 
 def build(spec: Spec, sources: Sources, cache: ModelCache) -> Built:
     """The release that ``spec`` describes. Raises BadInput; opens no file with an engine."""
+    check_files(spec, sources)
     model = model_path(spec, sources)
+    format_ = _format(model, sources)
     digest = cache.digest_of(model)
     if spec.model.sha256 not in (None, digest):
         raise sources.problem(
             ("model", "sha256"), spec.model.sha256 or "", digest, "The source holds another file."
         )
-    weights = Weights(sha256=digest, size=model.stat().st_size, format=_format(model))
+    weights = Weights(sha256=digest, size=model.stat().st_size, format=format_)
     return Built(_release(spec, sources, weights), model)
+
+
+def check_files(spec: Spec, sources: Sources) -> None:
+    """BadInput for a named text that is not there, or that a link takes out of the application.
+
+    What these files say goes into prompts, evidence and errors. A link to somebody's key must
+    not bring it there, and another machine would not have what it leads to. The model file may
+    be a link: it is known by its digest and never shown.
+    """
+    app = sources.app.resolve()
+    for path, name in _texts(spec):
+        try:
+            file = (app / name).resolve()
+        except (OSError, RuntimeError):  # Python 3.11 raises the latter for a loop of links
+            found, remedy = f"{name}, a loop of links", "Put the file itself there."
+            raise sources.problem(path, "a file", found, remedy) from None
+        if not file.is_relative_to(app) or file.is_relative_to(StateFolder(app).root):
+            raise sources.problem(
+                path, "a file of the application", f"{name}, which leads to {file}", "Copy it here."
+            )
+        if not _is_file(file) and path != _CARD:  # whether there is a card is a rule's question
+            raise sources.problem(path, "a file", f"none at {file}", "Check the path.")
+
+
+_CARD = ("model", "card")
+
+
+def _texts(spec: Spec) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """The files that are read as text, each with the place in the spec that names it."""
+    yield _CARD, spec.model.card
+    yield ("evaluation", "data"), spec.evaluation.data
+    for number, message in enumerate(spec.prompt.messages):
+        if message.file:
+            yield ("prompt", "messages", number, "file"), message.file
 
 
 def _release(spec: Spec, sources: Sources, weights: Weights) -> Release:
@@ -100,17 +138,28 @@ def model_path(spec: Spec, sources: Sources) -> Path:
     else:
         package, _, file = rest.removeprefix("//").partition("/")
         path = _package_folder(package, sources) / file
-    if not path.is_file():
+    if not _is_file(path):
         raise sources.problem(
             ("model", "source"), "a file", f"none at {path}", "Check the path, or fetch the model."
         )
     return path.resolve()
 
 
+def _is_file(path: Path) -> bool:
+    """Whether a file is there, and the folders on the way to it are open to us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _package_folder(package: str, sources: Sources) -> Path:
     """The folder of an installed package, found without importing it."""
-    found = importlib.util.find_spec(package) if "." not in package else None
-    if found is None or found.origin is None:
+    try:
+        found = importlib.util.find_spec(package)
+    except ValueError:  # a module that was made without a file, such as __main__
+        found = None
+    if found is None or found.origin is None or not found.submodule_search_locations:
         raise sources.problem(
             ("model", "source"),
             "an installed Python package",
@@ -120,31 +169,52 @@ def _package_folder(package: str, sources: Sources) -> Path:
     return Path(found.origin).parent
 
 
-def _format(path: Path) -> str:
-    with path.open("rb") as handle:
-        return "gguf" if handle.read(4) == b"GGUF" else "unknown"
+def _format(path: Path, sources: Sources) -> str:
+    try:
+        with path.open("rb") as handle:
+            return "gguf" if handle.read(4) == b"GGUF" else "unknown"
+    except OSError as error:
+        raise sources.problem(
+            ("model", "source"),
+            "a readable file",
+            f"{path}: {error.strerror}",
+            "Check its permissions.",
+        ) from error
 
 
 def _template(spec: Spec, sources: Sources, number: int, message: Message) -> Template:
-    """One message with its text, parsed once here so that no slot finds an error first."""
-    place = ("prompt", "messages", number, "file" if message.file else "content")
-    if message.file:
-        text = template_text(read_bytes(sources.app / message.file, MAX_TEMPLATE))
-    else:
-        text = message.content or ""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment()
+    """One message with its text, compiled once here so that no slot finds an error first."""
+    place: tuple[Key, ...] = ("prompt", "messages", number, "file" if message.file else "content")
+    text = template_text(_text(sources, message))
     try:
-        used = jinja2.meta.find_undeclared_variables(environment.parse(text))
+        tree = _JINJA.parse(text)
+        _JINJA.from_string(text)
+        wrong = _wrong_in(tree, spec.prompt.inputs)
     except jinja2.TemplateSyntaxError as error:
-        raise _template_problem(
-            sources, place, message, error.lineno, "a Jinja2 template", error.message or ""
-        ) from None
-    undeclared = sorted(used - set(spec.prompt.inputs))
-    if undeclared:
-        raise _template_problem(
-            sources, place, message, 1, "only declared inputs", ", ".join(undeclared)
-        )
+        wrong = error.lineno, "a Jinja2 template", error.message or "something else"
+    except (RecursionError, ValueError, OverflowError):
+        wrong = 1, "a Jinja2 template", "one nested too deep, or with a number too large"
+    if wrong:
+        raise _template_problem(sources, place, message, *wrong)
     return Template(role=message.role, template=text)
+
+
+def _wrong_in(tree: nodes.Template, inputs: tuple[str, ...]) -> tuple[int, str, str] | None:
+    """Line, expectation and finding for what would fail when a slot fills the template."""
+    for tag in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        return tag.lineno, "a template on its own", "a tag that loads another"
+    undeclared = sorted(jinja2.meta.find_undeclared_variables(tree) - set(inputs))
+    if not undeclared:
+        return None
+    lines = [one.lineno for one in tree.find_all(nodes.Name) if one.name in undeclared]
+    return min(lines, default=1), "only declared inputs", ", ".join(undeclared)
+
+
+def _text(sources: Sources, message: Message) -> str:
+    if not message.file:
+        return message.content or ""
+    path = sources.app / message.file
+    return decode_text(read_bytes(path, MAX_TEMPLATE), str(path))
 
 
 def _template_problem(

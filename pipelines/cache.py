@@ -13,9 +13,11 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from release.errors import BadInput, GreenlightError, Problem
 from release.files import locked, read_json, write_json
+from release.integrity import is_digest
 
 DEFAULT_LIMIT = 50 << 30  # bytes: a few quantised models of tens of gigabytes
 
@@ -31,7 +33,12 @@ def cache_limit() -> int:
     text = os.environ.get("GREENLIGHT_CACHE_BYTES", str(DEFAULT_LIMIT))
     if not text.isdecimal():
         raise BadInput(
-            Problem(path="GREENLIGHT_CACHE_BYTES", expected="a number of bytes", found=repr(text))
+            Problem(
+                path="GREENLIGHT_CACHE_BYTES",
+                expected="a number of bytes",
+                found=repr(text),
+                remedy="Write digits alone, or unset it.",
+            )
         )
     return int(text)
 
@@ -40,6 +47,12 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file of any size, in constant memory."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _mark(path: Path) -> str:
+    """What changes whenever the file does; the kernel sets the last time, and nobody else."""
+    stat = path.stat()
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_dev}-{stat.st_ctime_ns}"
 
 
 @dataclass(frozen=True)
@@ -54,15 +67,12 @@ class ModelCache:
         return self.folder / "models" / "sha256" / digest
 
     def digest_of(self, source: Path) -> str:
-        """SHA-256 of ``source``, from memory where size, time and inode are as they were."""
-        stat = source.stat()
-        mark = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_dev}"
-        known = self._known()
-        if known.get(str(source)) == mark and mark in known:
-            return known[mark]
+        """SHA-256 of ``source``, from memory where the file is untouched since it was hashed."""
+        mark, known = _mark(source), self._known().get(str(source))
+        if isinstance(known, list) and known[:1] == [mark] and is_digest(known[-1]):
+            return str(known[-1])
         digest = hash_file(source)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "hashes.json", {**known, str(source): mark, mark: digest})
+        self._remember(source, mark, digest)
         return digest
 
     def keep(self, source: Path, digest: str, used: frozenset[str]) -> Path:
@@ -71,18 +81,24 @@ class ModelCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / "models.lock"):
             if path.exists() and self.digest_of(path) == digest:
-                os.utime(path)
+                os.utime(path)  # the one that was used last goes last
+                self._remember(path, _mark(path), digest)
                 return path
+            path.unlink(missing_ok=True)  # half-written or changed: it is no use to anybody
             self._make_room(source.stat().st_size, used | {digest})
             self._copy(source, path, digest)
         return path
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> dict[str, Any]:
         try:
-            known: dict[str, str] = read_json(self.folder / "hashes.json")
+            known = read_json(self.folder / "hashes.json")
         except (FileNotFoundError, BadInput):
             return {}  # a memory that is lost is made anew
-        return known
+        return known if isinstance(known, dict) else {}
+
+    def _remember(self, source: Path, mark: str, digest: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "hashes.json", {**self._known(), str(source): [mark, digest]})
 
     def _copy(self, source: Path, path: Path, digest: str) -> None:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
@@ -99,7 +115,7 @@ class ModelCache:
         """Remove parts of killed copies, then the models that were used the longest ago."""
         for part in self.path("x").parent.glob(".part-*"):
             part.unlink(missing_ok=True)
-        files = sorted(self.path("x").parent.glob("[0-9a-f]*"), key=lambda p: p.stat().st_mtime)
+        files = sorted(self.path("x").parent.glob("[0-9a-f]*"), key=lambda p: p.stat().st_mtime_ns)
         total = sum(file.stat().st_size for file in files) + size
         for file in files:
             if total <= self.limit:

@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from pydantic import TypeAdapter
 
 from pipelines.asking import NoAnswerError, ask, ask_once, open_session
 from pipelines.dataset import Case, Dataset
 from pipelines.gates import Answer, Measurements
 from pipelines.reporting import Reporter
 from pipelines.targets.base import Endpoint
+from release.errors import BadInput, Problem
 from release.files import sync_folder
 from release.spec import Evaluation
+
+_ANSWER = TypeAdapter(Answer)
 
 
 class UnmeasuredError(Exception):
@@ -46,16 +50,31 @@ def answers_file(folder: Path, release: str, dataset: Dataset) -> Path:
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Answers written so far by case id; a last line cut by a kill is left out."""
+    """Answers written so far by case id; a last line cut by a kill is left out.
+
+    BadInput for a line that is no answer: a file that was damaged elsewhere is not trusted.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return {}
-    answers = {}
-    for line in lines[:-1]:
-        value = json.loads(line)
-        answers[value["case"]] = Answer(**value)
-    return answers
+    answers = (_parse(line, path, number) for number, line in enumerate(lines[:-1], 1))
+    return {answer.case: answer for answer in answers}
+
+
+def _parse(line: bytes, path: Path, number: int) -> Answer:
+    try:
+        return _ANSWER.validate_json(line, strict=True)
+    except ValueError as error:
+        raise BadInput(
+            Problem(
+                file=str(path),
+                line=number,
+                expected="an answer as an evaluation wrote it",
+                found="something else",
+                remedy="Remove the file: the questions are asked again.",
+            )
+        ) from error
 
 
 async def measure(
@@ -97,14 +116,18 @@ async def _answer_all(
 
         async def work() -> None:
             for case in queue:
-                answer = await ask(session, side.endpoint, case, side.inputs)
+                try:
+                    answer = await ask(session, side.endpoint, case, side.inputs)
+                except NoAnswerError as error:
+                    reason = f"the {name} left case {case.id} unanswered: {error}"
+                    raise UnmeasuredError(reason) from None
                 file.write(json.dumps(asdict(answer)) + "\n")
                 file.flush()
                 answers[case.id] = answer
                 reporter.progress(len(answers), total, name)
 
         async with open_session(settings.concurrency, settings.timeout_seconds) as session:
-            await _all_or_none(name, [work() for _ in range(settings.concurrency)])
+            await _all_or_none([work() for _ in range(settings.concurrency)])
     sync_folder(side.answers.parent)
     return answers
 
@@ -115,15 +138,14 @@ def _drop_torn_line(path: Path) -> None:
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
-async def _all_or_none(name: str, workers: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def _all_or_none(workers: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all; the first that fails stops the others, and its error is the one that is told."""
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:
                 group.create_task(worker)
-    except* NoAnswerError as errors:
-        raise UnmeasuredError(
-            f"the {name} left a case unanswered: {errors.exceptions[0]}"
-        ) from None
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _time_in_turn(

@@ -132,6 +132,8 @@ def _tagged(gate: Gate, case: Case) -> bool:
 def _speeds(metric: str, timings: Sequence[Answer]) -> tuple[float, ...]:
     if not timings:
         raise MissingMeasurementError("no request was timed")
+    if not all(0 < answer.seconds < math.inf for answer in timings):
+        raise MissingMeasurementError("a request was timed at no time at all")
     if metric == "tokens_per_second":
         return tuple(answer.completion_tokens / answer.seconds for answer in timings)
     return tuple(answer.seconds for answer in timings)

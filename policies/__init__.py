@@ -1,0 +1,1 @@
+"""Rules, and the adapters that run them."""

@@ -100,6 +100,6 @@ def parse_release(content: bytes) -> Release:
     return Release.model_validate_json(content)
 
 
-def template_text(data: bytes) -> str:
-    """A template file's text with line ends as LF: a checkout on another system changes nothing."""
-    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+def template_text(text: str) -> str:
+    """A template with line ends as LF: a checkout on another system changes nothing."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

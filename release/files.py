@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from release.errors import BadInput, Problem
+from release.integrity import parse_json
 
 
 def sync_folder(folder: Path) -> None:
@@ -72,7 +73,7 @@ def read_json(path: Path) -> Any:
     """The JSON in ``path``. FileNotFoundError when absent, BadInput when it is not JSON."""
     data = path.read_bytes()
     try:
-        return json.loads(data)
+        return parse_json(data)
     except ValueError as error:
         raise BadInput(
             Problem(

@@ -7,10 +7,9 @@ refused by name, so that a file which asks for something never seems to get it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,7 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from release.documents import Document, Key, Place, dotted, overlay, read_document
+from release.complaints import complaints
+from release.documents import Document, Key, Place, overlay, read_document
 from release.errors import BadInput, Problem
 
 FILE_NAME = "llm.yaml"
@@ -38,16 +38,20 @@ RESERVED = (
 RESERVED_TARGETS = ("kubernetes", "azureml")
 RESERVED_SOURCES = ("azureml", "hf", "oci", "https", "models")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9]){1,30}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=31)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,63}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+LONGEST_NAME = 255  # bytes of one name in a path; what Linux's and macOS's file systems take
 
 
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value:
         raise ValueError("must be a path inside the application's folder, with forward slashes")
+    if not value.isprintable() or any(len(one.encode()) > LONGEST_NAME for one in path.parts):
+        raise ValueError("must be a path that a file system can hold")
     return value
 
 
@@ -58,16 +62,13 @@ def _source(value: str) -> str:
     scheme, _, rest = value.partition(":")
     if scheme in RESERVED_SOURCES:
         raise ValueError(f"a source that has an engine: {scheme}: is reserved")
-    if scheme == "package" and re.fullmatch(r"//[A-Za-z_][\w.]*/[^/].*", rest):
+    if scheme == "package" and re.fullmatch(r"//[A-Za-z_]\w*/[^/].*", rest):
         _inside(rest.removeprefix("//").partition("/")[2])
     elif scheme == "file" and rest and not rest.startswith("//"):
         _inside(rest)
     else:
         raise ValueError("must be package://PACKAGE/FILE or file:PATH")
     return value
-
-
-_PREAMBLE = re.compile(r"^(?:Value error, )?(?:Input |String )?(?:must |should )?(?:be )?")
 
 
 class Section(BaseModel):
@@ -112,7 +113,7 @@ class Message(Section):
     @model_validator(mode="after")
     def _one_of_two(self) -> Message:
         if (self.content is None) == (self.file is None):
-            raise ValueError("must have either content or file")
+            raise ValueError("either content or file")
         return self
 
 
@@ -133,11 +134,11 @@ class Prompt(Section):
     @model_validator(mode="after")
     def _a_question_at_the_end(self) -> Prompt:
         if "query" not in self.inputs:
-            raise ValueError("inputs must name query, which is the caller's last message")
+            raise ValueError("inputs that name query, which is the caller's last message")
         if len(set(self.inputs)) != len(self.inputs):
-            raise ValueError("inputs must name each input once")
+            raise ValueError("inputs that name each input once")
         if self.messages[-1].role != "user":
-            raise ValueError("the last of messages must have the role user")
+            raise ValueError("a last message with the role user")
         return self
 
 
@@ -161,7 +162,7 @@ LOWER_IS_BETTER = ("latency_p50_seconds", "latency_p95_seconds")
 class Gate(Section):
     """A limit on one metric, and how much worse than the incumbent it may be."""
 
-    metric: Quality | Speed = Field(
+    metric: Literal[Quality, Speed] = Field(
         description="quality: means over the cases, 0 to 1; speed: of requests one at a time"
     )
     min: float | None = Field(None, ge=0, description="for what is better when higher")
@@ -179,18 +180,16 @@ class Gate(Section):
         speed = self.metric in get_args(Speed)
         lower = self.metric in LOWER_IS_BETTER
         if self.min is None and self.max is None:
-            raise ValueError("must have a limit: " + ("max" if lower else "min"))
+            raise ValueError("a limit: " + ("max" if lower else "min"))
         if (self.min if lower else self.max) is not None:
-            better = "lower" if lower else "higher"
-            raise ValueError(
-                f"{self.metric} is better when {better}: use {'max' if lower else 'min'}"
-            )
+            limit, better = ("max", "lower") if lower else ("min", "higher")
+            raise ValueError(f"{limit} alone: {self.metric} is better when {better}")
         if speed and self.max_drop is not None:
-            raise ValueError("max_drop is for quality; a speed has max_change")
+            raise ValueError("max_change for a speed; max_drop is for quality")
         if not speed and self.max_change is not None:
-            raise ValueError("max_change is for speed; quality has max_drop")
+            raise ValueError("max_drop for quality; max_change is for a speed")
         if not speed and (self.min or 0) > 1:
-            raise ValueError("a quality score lies between 0 and 1")
+            raise ValueError("a quality score between 0 and 1")
         return self
 
 
@@ -245,7 +244,7 @@ class Rollout(Section):
     def _rises_to_all(self) -> Rollout:
         weights = [step.set_weight for step in self.steps]
         if weights != sorted(set(weights)) or weights[-1] != 100:
-            raise ValueError("steps must rise and end with setWeight: 100")
+            raise ValueError("steps that rise and end with setWeight: 100")
         return self
 
 
@@ -261,9 +260,18 @@ class Environment(Section):
     """One stage on the way to production."""
 
     target: Annotated[str, AfterValidator(_target)] = Field(
-        "local", description="local: processes on this machine"
+        "local",
+        description="local: processes on this machine",
+        json_schema_extra={"enum": ["local"]},
     )
     port: int = Field(0, ge=0, le=65535, description="of the gateway; 0 lets the kernel choose")
+
+
+def _own_ports(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:
+    ports = [one.port for one in environments.values() if one.port]
+    if len(ports) != len(set(ports)):
+        raise ValueError("a port of its own for each environment")
+    return environments
 
 
 class Spec(Section):
@@ -281,8 +289,11 @@ class Spec(Section):
     evaluation: Evaluation = Field(description="questions and gates")
     compliance: Compliance = Field(Compliance(), description="what else is asked of the model")
     rollout: Rollout = Field(Rollout(), description="how traffic moves")
-    environments: Mapping[Name, Environment] = Field(
-        min_length=1, max_length=16, description="in the order in which a release passes them"
+    environments: Annotated[Mapping[Name, Environment], AfterValidator(_own_ports)] = Field(
+        min_length=1,
+        max_length=16,
+        description="in the order in which a release passes them",
+        json_schema_extra={"additionalProperties": False},
     )
 
 
@@ -296,16 +307,15 @@ def load_spec(app: Path, changes: tuple[Path, ...] = ()) -> Spec:
 
 def parse_spec(document: Document) -> Spec:
     """``document`` as a spec, or BadInput with every problem that it has."""
-    reserved = [key for key in document.value if key in RESERVED]
-    if reserved:
-        raise BadInput(*(_reserved_problem(document, key) for key in reserved))
+    reserved = [_reserved_problem(document, key) for key in document.value if key in RESERVED]
+    kept = {key: value for key, value in document.value.items() if key not in RESERVED}
     try:
-        return Spec.model_validate_json(json.dumps(document.value))
+        spec = Spec.model_validate_json(json.dumps(kept))
     except ValidationError as error:
-        errors = error.errors()
-        blamed = [one for one in errors if not _follows_from_another(one, errors)]
-        problems = {str(p): p for p in (_problem(document, one) for one in blamed)}
-        raise BadInput(*problems.values()) from None
+        raise BadInput(*reserved, *complaints(document, Spec, error)) from None
+    if reserved:
+        raise BadInput(*reserved)
+    return spec
 
 
 def json_schema() -> dict[str, Any]:
@@ -328,103 +338,6 @@ def _reserved_problem(document: Document, key: str) -> Problem:
         found=f"{key!r}, which is reserved for a later version",
         remedy="Remove it: nothing would act on it.",
     )
-
-
-def _problem(document: Document, error: Any) -> Problem:
-    path = _path_in(document.value, error["loc"])
-    kind, key = error["type"], str(path[-1]) if path else ""
-    if kind == "missing":
-        file, line = document.place(path[:-1])
-        remedy = f"Add {key}." + _hint(key, _missing_neighbours(document.value, path))
-        return Problem(
-            file=file,
-            line=line,
-            path=dotted(path),
-            expected="a value",
-            found="nothing",
-            remedy=remedy,
-        )
-    file, line = document.place(path)
-    if kind == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        remedy = _hint(key, known).strip() or f"Known keys here: {', '.join(known)}."
-        return Problem(
-            file=file,
-            line=line,
-            path=dotted(path),
-            expected="a known key",
-            found=repr(key),
-            remedy=remedy,
-        )
-    expected = _PREAMBLE.sub("", error["msg"])
-    return Problem(
-        file=file, line=line, path=dotted(path), expected=expected, found=_shown(error["input"])
-    )
-
-
-def _follows_from_another(error: Any, errors: list[Any]) -> bool:
-    """A list is "too short" when its only item is wrong: one complaint is enough."""
-    depth = len(error["loc"])
-    return error["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in errors
-    )
-
-
-def _shown(value: Any) -> str:
-    """Enough of a value to recognise it, never a page of it."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _path_in(value: Any, location: tuple[Key, ...]) -> tuple[Key, ...]:
-    """``location`` without the names of union branches, which are no part of the document."""
-    path: list[Key] = []
-    for i, key in enumerate(location):
-        if isinstance(value, dict) and (key in value or i == len(location) - 1):
-            value = value.get(key) if isinstance(key, str) else None
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            continue
-        path.append(key)
-    return tuple(path)
-
-
-def _hint(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _missing_neighbours(value: Any, path: tuple[Key, ...]) -> tuple[str, ...]:
-    for key in path[:-1]:
-        value = value[key]
-    known = _known_keys(path[:-1])
-    return tuple(key for key in value if key not in known) if isinstance(value, dict) else ()
-
-
-def _known_keys(path: tuple[Key, ...]) -> tuple[str, ...]:
-    section: Any = Spec
-    for key in path:
-        section = next(_sections(_step_into(section, key)), None)
-        if section is None:
-            return ()
-    return tuple(name.alias or key for key, name in section.model_fields.items())
-
-
-def _step_into(section: Any, key: Key) -> Any:
-    """The annotation behind ``key``: a field's own, or the same section for a list's or a map's."""
-    for name, field in section.model_fields.items():
-        if key in (name, field.alias):
-            return field.annotation
-    return section
-
-
-def _sections(annotation: Any) -> Iterator[type[Section]]:
-    """The sections that an annotation can hold, through tuples, mappings, unions and marks."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _sections(argument)
 
 
 def locate(app: Path, changes: tuple[Path, ...], path: tuple[Key, ...]) -> Place:

@@ -1,0 +1,1 @@
+"""Pure rules: a value in, findings out."""

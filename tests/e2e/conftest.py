@@ -119,6 +119,7 @@ class Application:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, *words: str, app: bool = True, timeout: float = 240.0) -> Done:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import Application, make_application
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEP = "• "
 
