@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import signal
 import socket
 import statistics
@@ -207,7 +208,8 @@ def measure(ports: dict[str, int]) -> dict[str, list[list[float]]]:
 
 def report(rounds: dict[str, list[list[float]]], most: dict[str, float]) -> None:
     """Print the table and the difference at the median, over all and by round."""
-    print(f"{RATE} requests/s over {CONNECTIONS} connections, {ROUNDS} interleaved rounds\n")
+    print(f"{RATE} requests/s over {CONNECTIONS} connections, {ROUNDS} interleaved rounds;")
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}\n")
     print("| path | p50 ms | p99 ms | at most, requests/s |\n|---|---|---|---|")
     for path, latencies in rounds.items():
         pool = [latency for one in latencies for latency in one]

@@ -98,7 +98,7 @@ def _json(raw: bytes) -> Any:
 async def _message(response: aiohttp.ClientResponse) -> str:
     """The message of an OpenAI-shaped error, at most a line of it."""
     try:
-        payload = await response.json(content_type=None)
-        return str(payload["error"]["message"])[:200]
+        payload = parse_json(await response.read())
+        return " ".join(str(payload["error"]["message"]).split())[:200]
     except (ValueError, KeyError, TypeError, aiohttp.ClientError):
         return response.reason or "no reason given"

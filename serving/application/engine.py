@@ -1,0 +1,90 @@
+"""The engine as its application sees it: chunks out of a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+
+from serving.application.answers import Chunk, parse_line, refused
+from serving.application.errors import RequestError
+
+BASE = "http://engine"  # the name means nothing on a Unix socket
+RESTART_SECONDS = 10.0
+"""A crashed engine is back within a second or two: a request waits for so long rather than fail."""
+
+RETRY_SECONDS = 0.1
+LINE_LIMIT = 2**20
+"""Bytes of one line of the stream; a chunk holds a token or a few."""
+
+
+class _NotYet(Exception):
+    """The engine listens, and still loads its model."""
+
+
+def _gone() -> RequestError:
+    message = "The engine went away before it had answered. Ask again."
+    return RequestError(502, message, code="engine_unavailable")
+
+
+class Engine:
+    """Asks one engine. Every request has a connection of its own: closing it cancels the work."""
+
+    def __init__(self, socket: str) -> None:
+        connector = aiohttp.UnixConnector(socket, limit=0, force_close=True)
+        timeout = aiohttp.ClientTimeout(total=None)  # the gateway sets deadlines, and hangs up
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, read_bufsize=LINE_LIMIT
+        )
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        await self._session.close()
+
+    async def alive(self) -> bool:
+        """Whether it says that it is well."""
+        try:
+            async with self._session.get(f"{BASE}/health") as response:
+                return response.status == 200
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
+        """The answer to ``body``, chunk by chunk. RequestError for none, or only a part of it."""
+        until = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                async with contextlib.aclosing(self._once(body)) as chunks:
+                    async for chunk in chunks:
+                        until = 0.0  # the caller has a part of it: not to be asked again
+                        yield chunk
+                return
+            except (aiohttp.ClientConnectorError, _NotYet) as error:
+                if time.monotonic() >= until:
+                    raise _gone() from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise _gone() from error
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _once(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
+        url = f"{BASE}/v1/chat/completions"
+        async with self._session.post(url, json=body) as response:
+            if response.status == 503:
+                raise _NotYet
+            if response.status != 200:
+                raise refused(_document(await response.read()))
+            async for line in response.content:
+                if (chunk := parse_line(line)) is not None:
+                    yield chunk
+
+
+def _document(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None

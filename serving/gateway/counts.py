@@ -1,0 +1,84 @@
+"""What happened in each slot, counted where the caller would notice it.
+
+A request is counted when it ends, and just before its caller can know that, so that whoever
+has an answer in hand finds it in the counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from enum import Enum
+
+# Bucket bounds in seconds, as OpenTelemetry's semantic conventions for generative AI advise
+# for gen_ai.server.request.duration and gen_ai.server.time_to_first_token.
+LATENCY = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+FIRST_TOKEN = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
+    *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+)
+
+
+class Ending(Enum):
+    """How a request inside a slot ended; each has exactly one."""
+
+    WHOLE = "whole"
+    """A 2xx answer, complete. Only these have a latency."""
+    DECLINED = "declined"
+    """The application answered 3xx or 4xx: the caller's doing, not the slot's."""
+    ERROR = "error"
+    """A 5xx, no connection, or an answer that never became one."""
+    TRUNCATED = "truncated"
+    """A stream that ended without ``data: [DONE]``."""
+    CUT = "cut"
+    """Closed by a drain at its deadline, or by our own end."""
+    ABANDONED = "abandoned"
+    """The caller hung up first."""
+
+
+class Histogram:
+    """Observations in fixed buckets; a bucket counts all that is at or below its bound."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Add one observation."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def snapshot(self) -> dict[str, object]:
+        """``{"count", "sum", "buckets": [[le, cumulative count], ...]}``, +Inf left to count."""
+        total, buckets = 0, []
+        for bound, number in zip(self._bounds, self._counts, strict=False):
+            total += number
+            buckets.append([bound, total])
+        return {"count": sum(self._counts), "sum": self._sum, "buckets": buckets}
+
+
+@dataclass
+class SlotCounts:
+    """All that ended in one slot since the gateway started; it only grows."""
+
+    requests: int = 0
+    streams: int = 0
+    synthetic: int = 0
+    endings: dict[Ending, int] = field(default_factory=lambda: dict.fromkeys(Ending, 0))
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
+    first_token: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKEN))
+
+    def snapshot(self, in_flight: int) -> dict[str, object]:
+        """The counts as the admin API shows them."""
+        return {
+            "in_flight": in_flight,
+            "requests": self.requests,
+            "errors": self.endings[Ending.ERROR],
+            "truncated": self.endings[Ending.TRUNCATED],
+            "cut": self.endings[Ending.CUT],
+            "streams": self.streams,
+            "synthetic": self.synthetic,
+            "latency_seconds": self.latency.snapshot(),
+            "first_token_seconds": self.first_token.snapshot(),
+        }

@@ -1,0 +1,142 @@
+"""Who gets how much of the traffic: a whole map, under a fence, on disk before it is true.
+
+A map replaces the one before it and is never merged into it (S12). A writer whose fence is
+behind the stored one has lost its lease and is refused. What is on disk is only ever replaced
+as a whole, so a kill leaves the old map or the new one (S23); a file that somebody else
+damaged is not guessed at: nothing is routed until a map is written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from release.errors import BadInput, GreenlightError, Problem
+from release.files import write_json
+from serving.gateway.log import log
+from serving.gateway.watched import load
+from serving.slots import SLOT_NAME
+
+SlotName = Annotated[str, StringConstraints(pattern=rf"^{SLOT_NAME.pattern}$", strict=True)]
+Fence = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Routes(BaseModel):
+    """Weights in percent by slot, and the fence of the lease under which they were written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fence: Fence
+    weights: Mapping[SlotName, Annotated[int, Field(strict=True, ge=0, le=100)]]
+
+    @field_validator("weights")
+    @classmethod
+    def _whole(cls, weights: Mapping[str, int]) -> Mapping[str, int]:
+        if (total := sum(weights.values())) not in (0, 100):
+            raise ValueError(f"weights that total 0 or 100, not {total}")
+        return weights
+
+    def weight(self, slot: str) -> int:
+        """The percentage of ``slot``; a slot that the map does not name has none."""
+        return self.weights.get(slot, 0)
+
+
+class Desired(BaseModel):
+    """Of ``desired.json`` only the fence, which the lease's holder wrote there before us."""
+
+    fence: Fence
+
+
+class StaleFence(GreenlightError):
+    """A map whose writer no longer holds the lease."""
+
+    def __init__(self, given: int, stored: int) -> None:
+        super().__init__(
+            f"fence {given} is behind {stored}: somebody else has taken the lease since. "
+            "Read the ledger again before the next step."
+        )
+
+
+def choose(weights: Mapping[str, int], usable: Collection[str], point: float) -> str | None:
+    """The slot at ``point`` (0 <= point < 1) of the weights, among those that are usable.
+
+    Weights of unusable slots are shared out in proportion. Slots lie on the line by name, so
+    that the same point keeps its slot while the weights hold. None when nothing usable has
+    weight.
+    """
+    line = [(slot, weights[slot]) for slot in sorted(usable) if slot in weights]
+    rest = int(point * sum(weight for _, weight in line))
+    for slot, weight in line:
+        if rest < weight:
+            return slot
+        rest -= weight
+    return None
+
+
+def unready(routes: Routes, known: Collection[str], ready: Collection[str]) -> list[Problem]:
+    """Why ``routes`` would send people to a slot that cannot serve them; empty if it would not."""
+    return [
+        Problem(
+            path=f"weights.{slot}",
+            expected="a slot that is ready" if slot in known else "a slot of this environment",
+            found="one that is not ready" if slot in known else "no slot of that name",
+            remedy="Give it no weight, or wait until it is ready.",
+        )
+        for slot, weight in routes.weights.items()
+        if weight > 0 and slot not in ready
+    ]
+
+
+class RouteStore:
+    """The routes in force, and their file. ``current`` is None while the file is damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self._desired = folder / "routes.json", folder / "desired.json"
+        self._writing = asyncio.Lock()
+        self.current: Routes | None = None
+        self.damage = ""
+        self._sweep()
+        self._load()
+
+    async def replace(self, wanted: Routes, check: Callable[[Routes], list[Problem]]) -> Routes:
+        """Make ``wanted`` durable, then true. StaleFence, BadInput by ``check``, or OSError."""
+        async with self._writing:
+            if wanted.fence < (stored := self._fence()):
+                raise StaleFence(wanted.fence, stored)
+            if problems := check(wanted):
+                raise BadInput(*problems)
+            try:
+                await asyncio.to_thread(write_json, self.path, wanted.model_dump())
+            except OSError:
+                self._load()  # a failed sync may have left either map: what is on disk counts
+                raise
+            self.current, self.damage = wanted, ""
+        log.info("routes replaced", extra=wanted.model_dump())
+        return wanted
+
+    def _fence(self) -> int:
+        """The fence that a writer must reach. Of a damaged file it is lost, and the one that
+        was last deployed under is the best that is left."""
+        if self.current is not None:
+            return self.current.fence
+        try:
+            return load(self._desired, Desired).fence
+        except BadInput:
+            return 0
+
+    def _load(self) -> None:
+        try:
+            found = load(self.path, Routes) if self.path.exists() else Routes(fence=0, weights={})
+            self.current, self.damage = found, ""
+        except BadInput as error:
+            self.current, self.damage = None, str(error)
+            log.error("routes are damaged, nothing is routed", extra={"why": self.damage})
+
+    def _sweep(self) -> None:
+        """Remove what a kill in the middle of a write left behind; only we write here."""
+        for leftover in self.path.parent.glob(f".{self.path.name}.*"):
+            leftover.unlink(missing_ok=True)

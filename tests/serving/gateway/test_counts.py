@@ -1,0 +1,56 @@
+"""Counting: fixed buckets, and one ending for each request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.gateway.counts import LATENCY, Ending, Histogram, SlotCounts
+from serving.gateway.slots import Endpoint, Visit
+
+SECONDS = st.one_of(st.floats(0, 100), st.sampled_from(LATENCY))
+
+
+@given(st.lists(SECONDS, max_size=30))
+def test_a_bucket_counts_all_that_is_at_or_below_its_bound(observed: list[float]) -> None:
+    histogram = Histogram(LATENCY)
+    for seconds in observed:
+        histogram.observe(seconds)
+
+    assert histogram.snapshot() == {
+        "count": len(observed),
+        "sum": pytest.approx(sum(observed)),
+        "buckets": [[bound, sum(s <= bound for s in observed)] for bound in LATENCY],
+    }
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_a_request_is_counted_once_by_its_first_ending(ending: Ending) -> None:
+    counts = SlotCounts()
+
+    async def visit() -> None:
+        one = Visit("blue", Endpoint(socket="s", release="r", ready=True), True, counts)
+        one.end(ending)
+        one.end(Ending.ERROR)
+
+    asyncio.run(visit())
+
+    assert (counts.requests, counts.synthetic) == (1, 1)
+    assert counts.endings == dict.fromkeys(Ending, 0) | {ending: 1}
+
+
+def test_only_whole_answers_have_a_latency() -> None:
+    """A quick failure must not make a slot look fast."""
+    counts = SlotCounts()
+
+    async def visits() -> None:
+        for ending in Ending:
+            Visit("blue", Endpoint(socket="s", release="r", ready=True), False, counts).end(ending)
+
+    asyncio.run(visits())
+
+    assert counts.snapshot(0)["requests"] == len(Ending)
+    assert counts.latency.snapshot()["count"] == 1
