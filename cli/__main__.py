@@ -68,11 +68,14 @@ def _run(name: str, command: ModuleType, words: Sequence[str]) -> int:
     except GreenlightError as error:
         _tell(error, as_json)
         return error.exit_code
+    except OSError as error:  # the disk is full, a folder is not ours: said, not traced
+        if isinstance(error, BrokenPipeError):
+            return FAILED
+        _tell(GreenlightError(f"{error}. Nothing more was done; run the command again."), as_json)
+        return FAILED
     except KeyboardInterrupt:
         print("interrupted; run the same command again, it goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return FAILED
 
 
 def _tell(error: GreenlightError, as_json: bool) -> None:

@@ -6,7 +6,9 @@ import json
 import shlex
 from typing import Any
 
+from pipelines.asking import request_body
 from pipelines.ship import Outcome
+from pipelines.targets.base import Endpoint
 from pipelines.workspace import Workspace
 
 
@@ -24,12 +26,9 @@ def ask(workspace: Workspace) -> str:
     last = workspace.environments[-1]
     target = workspace.targets[last]
     case = next(case for case in workspace.dataset.cases if case.answerable)
-    body: dict[str, Any] = {
-        "model": workspace.application,
-        "messages": [{"role": "user", "content": case.query}],
-    }
-    inputs = {n: getattr(case, n, "") for n in workspace.spec.prompt.inputs if n != "query"}
-    text = json.dumps(body | ({"inputs": inputs} if inputs else {}), ensure_ascii=False)
+    endpoint = Endpoint(url="", headers={}, model=workspace.application)
+    body = request_body(case, endpoint, workspace.spec.prompt.inputs)
+    text = json.dumps(body, ensure_ascii=False)
     key = shlex.quote(str(target.key_file("user")))
     return " ".join(
         [

@@ -43,6 +43,7 @@ def gather_for_return(workspace: Workspace, entries: Sequence[Entry], name: str)
         candidate="",
         environments=(there,),
         engines=_engines(workspace, (there,)),
+        held=past.held(entries),
         revoked=past.revoked(entries),
         seconds=past.seconds(entries),
     )
@@ -93,21 +94,23 @@ def valid_evidence(
     valid = set()
     for kind in (Kind.COMPLIANCE, Kind.EVALUATION):
         name = kind.name.lower()
-        if any(
-            _holds(workspace, records, kind, entry, incumbent)
+        verdicts = (
+            _verdict(workspace, records, kind, entry, incumbent)
             for entry in past.evidence_entries(entries, name, release)
-        ):
+        )
+        if next((one for one in verdicts if one is not None), False):
             valid.add(name)
     return frozenset(valid)
 
 
-def _holds(
+def _verdict(
     workspace: Workspace, records: Records, kind: Kind, entry: Entry, incumbent: str
-) -> bool:
-    """Whether the envelope that ``entry`` refers to is genuine, fits, is in time and says yes.
+) -> bool | None:
+    """What the envelope that ``entry`` refers to says; None when it is not about this, or over.
 
-    An evaluation against one incumbent says nothing about another; once the candidate itself is
-    live there is none to be held against.
+    The newest that applies decides, so an older yes does not outlive a newer no. An evaluation
+    against one incumbent says nothing about another; once the candidate itself is live there is
+    none to be held against.
     """
     digest = entry.refs[0]
     try:
@@ -120,7 +123,8 @@ def _holds(
             records.blobs.store.where(digest),
         )
     except Refused:
-        return False
+        return None
     against = statement.result.get("incumbent", "")
-    comparable = kind is not Kind.EVALUATION or not incumbent or against == incumbent
-    return comparable and statement.result["passed"] is True
+    if kind is Kind.EVALUATION and incumbent and against != incumbent:
+        return None
+    return statement.result["passed"] is True

@@ -125,13 +125,15 @@ def plan_return(facts: Facts, environment: str, reason: str, to: str = "") -> Pl
     """Back to a release that was live in ``environment``, with all requests, at once.
 
     ``to`` is a digest; empty means the one recorded as live while another is on its way, else the
-    newest one before it that is not revoked. Evidence and policy are not asked.
+    newest one before it that is not revoked, one that was never brought back itself if there is
+    any. Evidence and policy are not asked.
     """
     there = facts.environment(environment)
     bad = there.returned_from if there.returning else _what_is_on_its_way(there) or there.live
     goal = to or there.returning or (there.live if bad != there.live else "")
     if not goal or goal in facts.revoked:
-        goal = next((r for r in there.before if r not in facts.revoked and r != bad), "")
+        left = [r for r in there.before if r not in facts.revoked and r != bad]
+        goal = next((r for r in left if r not in facts.held), "") or next(iter(left), "")
     if not goal:
         raise GreenlightError(
             f"nothing to return to in {environment}: no release that was live there before "

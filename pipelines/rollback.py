@@ -27,9 +27,10 @@ def rollback(
     The release that it leaves is held. GreenlightError when there is nothing to return to.
     """
     environment = workspace.environment(environment)
+    facts = gather_for_return(workspace, history(workspace.records()), environment)
+    plan = plan_return(facts, environment, reason)  # nothing to return to: nothing is written
     if dry_run:
-        facts = gather_for_return(workspace, history(workspace.records()), environment)
-        return Outcome(plan_return(facts, environment, reason))
+        return Outcome(plan)
     with open_run(workspace, "rollback", (environment,), reporter, takeover=True) as run:
         facts = gather_for_return(workspace, run.ledger.refresh(), environment)
         plan = plan_return(facts, environment, reason)

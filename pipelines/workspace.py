@@ -58,8 +58,21 @@ class Workspace:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The evaluation cases."""
-        return read_dataset(self.sources.app / self.spec.evaluation.data)
+        """The evaluation cases. BadInput when they are too few for the rollout's checks."""
+        path = self.sources.app / self.spec.evaluation.data
+        dataset = read_dataset(path)
+        if len(dataset.cases) < self.spec.rollout.checks:
+            raise BadInput(
+                Problem(
+                    file=str(path),
+                    expected=f"at least {self.spec.rollout.checks} cases, for rollout.checks",
+                    found=str(len(dataset.cases)),
+                    remedy="Add cases, or ask for fewer checks.",
+                )
+            )
+        if not any(case.answerable for case in dataset.cases):
+            raise BadInput(Problem(file=str(path), expected="a case that can be answered"))
+        return dataset
 
     @cached_property
     def binding(self) -> Binding:
