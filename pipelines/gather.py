@@ -16,6 +16,7 @@ from release.ledger import Entry, Records
 
 def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
     """The facts of the application now. Reads everything, changes nothing."""
+    workspace.require_cases()
     environments = tuple(
         environment_facts(workspace, name, entries) for name in workspace.environments
     )

@@ -58,21 +58,19 @@ class Workspace:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The evaluation cases. BadInput when they are too few for the rollout's checks."""
-        path = self.sources.app / self.spec.evaluation.data
-        dataset = read_dataset(path)
-        if len(dataset.cases) < self.spec.rollout.checks:
-            raise BadInput(
-                Problem(
-                    file=str(path),
-                    expected=f"at least {self.spec.rollout.checks} cases, for rollout.checks",
-                    found=str(len(dataset.cases)),
-                    remedy="Add cases, or ask for fewer checks.",
-                )
-            )
-        if not any(case.answerable for case in dataset.cases):
-            raise BadInput(Problem(file=str(path), expected="a case that can be answered"))
-        return dataset
+        """The evaluation cases."""
+        return read_dataset(self.sources.app / self.spec.evaluation.data)
+
+    def require_cases(self) -> None:
+        """BadInput when the cases are too few for smoke test and checks: known before it starts."""
+        file, checks = str(self.sources.app / self.spec.evaluation.data), self.spec.rollout.checks
+        cases = self.dataset.cases
+        if len(cases) < checks:
+            expected = f"at least {checks} cases, for rollout.checks"
+            remedy = "Add cases, or ask for fewer checks."
+            raise BadInput(Problem(expected, str(len(cases)), remedy, file=file))
+        if not any(case.answerable for case in cases):
+            raise BadInput(Problem("a case that can be answered", "none", "Add one.", file=file))
 
     @cached_property
     def binding(self) -> Binding:

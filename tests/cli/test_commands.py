@@ -344,14 +344,28 @@ def test_before_the_first_ship_there_is_nothing_and_nothing_is_made(
     assert not (app / ".greenlight").exists()
 
 
+@pytest.mark.usefixtures("own_cache")
+def test_more_checks_than_cases_are_refused_before_anything_moves(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five cases cannot make eight checks: exit 2, not a return half-way through a rollout."""
+    assert main(["ship", str(app), "--dry-run"]) == 2
+
+    assert "at least 8 cases, for rollout.checks, found 5" in capsys.readouterr().err
+    assert not (app / ".greenlight").exists()
+
+
 @pytest.mark.parametrize("name", ["ship", "evaluate", "comply"])
 @pytest.mark.usefixtures("own_cache")
 def test_a_dry_run_prints_the_plan_and_changes_nothing(
     name: str, app: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([name, str(app), "--dry-run"]) == 0
+    few = app / "few.yaml"
+    few.write_text("rollout: {checks: 5}\n")
+    words = [name, str(app), "--with", str(few), "--dry-run"]
+    assert main(words) == 0
     text = capsys.readouterr().out
-    assert main([name, str(app), "--dry-run", "--json"]) == 0
+    assert main([*words, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
 
     assert text.startswith("plan: ")
