@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     from release.timestamps import rfc3339
 
     entries = history(workspace(arguments).records())
-    entries = entries[-arguments.last :] if arguments.last else entries
+    entries = entries[-arguments.last :] if arguments.last > 0 else entries
     if arguments.json:
         show([{**asdict(entry), "time": rfc3339(entry.time)} for entry in entries])
         return 0

@@ -21,7 +21,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the engine by hand."""
     from pipelines.engine import Engine, app_of_the_stack
     from pipelines.workspace import ROOT
+    from release.errors import BadInput, Problem
     from release.state import StateFolder
 
+    if arguments.app and not arguments.app.is_dir():
+        remedy = "Give the application's folder."
+        raise BadInput(Problem("a folder", "none", remedy, file=str(arguments.app)))
     app = arguments.app.resolve() if arguments.app else app_of_the_stack(ROOT)
     return Engine(StateFolder(app), ROOT).by_hand(arguments.arguments)

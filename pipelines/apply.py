@@ -7,6 +7,7 @@ to repeat: it finds what an earlier, killed run left and goes on from there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,13 +49,14 @@ def apply(run: Run, plan: Plan) -> None:
 
 def _apply_one(run: Run, step: Step) -> None:
     run.reporter.step(describe(step, run.workspace.application))
-    environment = getattr(step, "environment", "")
+    run.step, environment = step, getattr(step, "environment", "")
     run.append(past.INTENT, step.as_json(), environment)
     started = time.monotonic()
     try:
         result = _ACTIONS[type(step)](run, step)
     except Exception as error:
-        run.append(past.FAILED, {"step": step.kind, "reason": str(error)}, environment)
+        with contextlib.suppress(GreenlightError, OSError):  # the first error is the one to tell
+            run.append(past.FAILED, {"step": step.kind, "reason": str(error)}, environment)
         raise
     done = {"step": step.kind, "seconds": round(time.monotonic() - started, 3), **result}
     run.append(past.DONE, done, environment)

@@ -7,6 +7,7 @@ from pipelines.engine import Engine
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.workspace import Workspace
+from release.ledger import history
 from serving import local
 
 
@@ -16,8 +17,11 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     Raises Waiting, naming who, when somebody holds one of them.
     """
     state, names = workspace.state, workspace.environments
-    there = tuple(name for name in names if state.environment(name).exists())
-    if not there and not state.pulumi.exists() and not state.work.exists():
+    folders = state.environments.iterdir() if state.environments.is_dir() else ()
+    there = tuple(sorted(folder.name for folder in folders))
+    entries = history(workspace.records())
+    live = any(past.live_history(entries, name).live for name in names)
+    if not there and not live and not state.pulumi.exists() and not state.work.exists():
         return ()
     with open_run(workspace, "destroy", names, reporter) as run:
         reporter.step("destroy " + ", ".join(there or names))

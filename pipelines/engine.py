@@ -71,12 +71,11 @@ class Engine:
             return self._outputs(lock)
 
     def destroy(self, note: Callable[[str], None]) -> None:
-        """Remove everything in the stack, and the stack with the engine's own files."""
+        """Remove everything in the stack. ``forget`` then removes the engine's own files."""
         if not self.state.pulumi.exists():
             return
         with self._prepared(None) as lock:
             self._run("destroy", lock, note)
-        self.forget()
 
     def by_hand(self, arguments: Sequence[str]) -> int:
         """Run the engine as the user typed it; its exit code. An emptied stack is forgotten."""
@@ -283,7 +282,11 @@ def _holder(path: Path) -> int:
         pid = int(read_json(path)["pid"])
     except (BadInput, KeyError, TypeError, ValueError, FileNotFoundError):
         return 0  # cut by the same kill
-    return pid if psutil.pid_exists(pid) else 0
+    try:
+        older = psutil.Process(pid).create_time() <= path.stat().st_mtime + 1.0
+    except (psutil.Error, OSError):
+        return 0
+    return pid if older else 0  # a younger process was given the number of one that is gone
 
 
 def _is_json(path: Path) -> bool:

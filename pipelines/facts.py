@@ -32,7 +32,8 @@ class EnvironmentFacts:
 
     ``provisioned`` is whether its gateway answers. ``live`` is the release last recorded as live;
     ``before`` are the ones live earlier, newest first. ``returning`` is the release that a return
-    began to bring back and has not finished; ``returned_from`` the one it left.
+    began to bring back and has not finished; ``returned_from`` the one it left. ``arriving`` is
+    the release last deployed here since something was recorded as live.
     """
 
     name: str
@@ -43,10 +44,11 @@ class EnvironmentFacts:
     before: tuple[str, ...] = ()
     returning: str = ""
     returned_from: str = ""
+    arriving: str = ""
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""
-        names = [name for name, slot in self.slots.items() if slot.release == release]
+        names = [name for name, slot in self.slots.items() if release and slot.release == release]
         return max(names, key=lambda name: self.weights.get(name, 0), default="")
 
     def weight_of(self, release: str) -> int:

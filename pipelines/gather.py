@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from pipelines.provisioning import provision_reason
 from pipelines.workspace import Workspace
 from release.errors import Refused
 from release.evidence import Kind, verify
+from release.integrity import Damaged
 from release.ledger import Entry, Records
 
 
@@ -58,7 +60,11 @@ def _engines(workspace: Workspace, environments: Sequence[EnvironmentFacts]) -> 
         for digest in (one.live, *one.before, *(slot.release for slot in one.slots.values()))
         if digest
     }
-    return {digest: workspace.release(digest).engine_key for digest in known}
+    engines = {}
+    for digest in known:
+        with contextlib.suppress(Damaged):  # one that cannot be read cannot be shared with either
+            engines[digest] = workspace.release(digest).engine_key
+    return engines
 
 
 def environment_facts(
@@ -76,6 +82,7 @@ def environment_facts(
         before=lived.before,
         returning=lived.returning,
         returned_from=lived.returned_from,
+        arriving=lived.arriving,
     )
 
 

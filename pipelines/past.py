@@ -28,34 +28,38 @@ class LiveHistory:
     """The releases live in an environment: now, and before, newest first.
 
     ``returning`` and ``returned_from`` name the two ends of a return that was begun and not
-    finished.
+    finished; ``arriving`` the release last deployed since something was recorded as live.
     """
 
     live: str = ""
     before: tuple[str, ...] = ()
     returning: str = ""
     returned_from: str = ""
+    arriving: str = ""
 
 
 def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     """What was live in ``environment``, from all entries."""
     live: list[str] = []
-    returning = returned_from = ""
+    returning = returned_from = arriving = ""
     for entry in entries:
         if entry.kind == DESTROYED:
-            live, returning, returned_from = [], "", ""
+            live, returning, returned_from, arriving = [], "", "", ""
         if entry.environment != environment:
             continue
         if entry.kind == RETURN_BEGUN:
             returning, returned_from = entry.data["goal"], entry.data["release"]
         if entry.kind == LIVE:
             live.append(entry.data["release"])
-            returning = returned_from = ""
+            returning = returned_from = arriving = ""
+        if entry.kind == INTENT and entry.data["step"] == "deploy":
+            arriving = entry.data["release"]
     if not live:
-        return LiveHistory(returning=returning, returned_from=returned_from)
+        return LiveHistory("", (), returning, returned_from, arriving)
     newest_first = dict.fromkeys(reversed(live))
     del newest_first[live[-1]]
-    return LiveHistory(live[-1], tuple(newest_first), returning, returned_from)
+    arriving = "" if arriving == live[-1] else arriving
+    return LiveHistory(live[-1], tuple(newest_first), returning, returned_from, arriving)
 
 
 def held(entries: Sequence[Entry]) -> Mapping[str, str]:

@@ -121,15 +121,18 @@ def plan_refusal(facts: Facts) -> Plan:
     return Plan(tuple(steps), "every environment goes back to what is live there")
 
 
-def plan_return(facts: Facts, environment: str, reason: str, to: str = "") -> Plan:
+def plan_return(facts: Facts, environment: str, reason: str, to: str = "", bad: str = "") -> Plan:
     """Back to a release that was live in ``environment``, with all requests, at once.
 
-    ``to`` is a digest; empty means the one recorded as live while another is on its way, else the
+    ``bad`` is the release to leave; empty means the one on its way, else the live one. ``to`` is
+    the one to return to; empty means the one recorded as live while another is on its way, else the
     newest one before it that is not revoked, one that was never brought back itself if there is
     any. Evidence and policy are not asked.
     """
     there = facts.environment(environment)
-    bad = there.returned_from if there.returning else _what_is_on_its_way(there) or there.live
+    if there.returning:
+        bad = there.returned_from
+    bad = bad or _what_is_on_its_way(there) or there.live
     goal = to or there.returning or (there.live if bad != there.live else "")
     if not goal or goal in facts.revoked:
         left = [r for r in there.before if r not in facts.revoked and r != bad]
@@ -239,6 +242,8 @@ def _take_over(
     """Traffic moves to the candidate, then what it replaces is retired."""
     candidate, green = facts.candidate, there.slot_of(facts.candidate)
     blue = there.slot_of(there.live) if there.live != candidate else ""
+    if blue and there.slots[blue].state != "ready":
+        blue = ""  # nobody can be sent there: waiting for it would keep the cure from the users
     name = there.name
     yield Verify(environment=name, release=candidate, reason="just before traffic moves")
     weights = (ALL,) if at_once or not blue else rollout.weights
@@ -343,17 +348,18 @@ def _put_back(facts: Facts, there: EnvironmentFacts, refused: str) -> Iterator[S
     slot = there.slot_of(refused)
     if not slot or there.live == refused:
         return
-    live = there.slot_of(there.live) if there.live else ""
-    weights = {live: ALL} if live else {}
+    keep = next((r for r in (there.live, facts.environments[-1].live) if there.slot_of(r)), "")
+    weights = {there.slot_of(keep): ALL} if keep else {}
     if dict(there.weights) != weights:
         yield Expose(environment=there.name, weights=weights, reason="the candidate was refused")
+    if keep and keep != there.live:
+        yield Record(environment=there.name, release=keep, reason="the candidate was refused")
     yield Retire(environment=there.name, slot=slot, release=refused, reason="it was refused")
 
 
 def _what_is_on_its_way(there: EnvironmentFacts) -> str:
-    """The release that a rollout has begun to bring in: it holds a slot and is not live."""
-    others = [one.release for one in there.slots.values() if one.release != there.live]
-    return others[0] if others else ""
+    """The release that a rollout has begun to bring in; what is being retired is not it."""
+    return there.arriving if there.slot_of(there.arriving) else ""
 
 
 def _return_steps(
@@ -362,10 +368,11 @@ def _return_steps(
     if bad and not there.returning:
         yield BeginReturn(environment=there.name, release=bad, goal=goal, reason=reason)
     now, steps = _ensure(facts, there, goal, spare=there.live, smoke=False)
-    yield from steps
     slot = now.slot_of(goal)
-    if dict(now.weights) != {slot: ALL}:
-        yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
+    if not steps:  # said again, so that from now on the target refuses a fence before ours
+        steps = [Deploy(environment=there.name, slot=slot, release=goal, reason="it is there")]
+    yield from steps
+    yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
     for name, occupant in sorted(now.slots.items()):
         if name != slot:
             yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.engine import Engine
 from pipelines.facts import EnvironmentFacts
 from pipelines.workspace import Workspace
-from release.errors import BadInput
+from release.errors import BadInput, Problem
 from release.files import read_json, write_json
 from release.integrity import canonical, sha256
 
@@ -54,6 +54,17 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
         last: Any = read_json(_record(workspace))
     except (FileNotFoundError, BadInput):
         return "nothing is known to be provisioned"
+    gone = sorted(set(last.get("environments", {})) - set(workspace.environments))
+    if gone:
+        raise BadInput(
+            Problem(
+                path="environments",
+                expected=f"{', '.join(gone)}, which runs",
+                found="no such environment",
+                remedy="Keep it, or `greenlight destroy` the application before it is taken out: "
+                "what serves users is not removed in passing.",
+            )
+        )
     if last.get("fingerprint") != fingerprint(workspace):
         return "the program or its settings changed since it last ran"
     away = [one.name for one in environments if not one.provisioned]

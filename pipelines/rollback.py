@@ -13,6 +13,7 @@ from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.ship import Outcome
 from pipelines.workspace import Workspace
+from release.errors import GreenlightError
 from release.ledger import history
 
 BY_HAND = "brought back by hand"
@@ -29,6 +30,11 @@ def rollback(
     environment = workspace.environment(environment)
     facts = gather_for_return(workspace, history(workspace.records()), environment)
     plan = plan_return(facts, environment, reason)  # nothing to return to: nothing is written
+    if not facts.environments[0].provisioned:
+        raise GreenlightError(
+            f"{environment} does not run ({workspace.targets[environment].facts().reason}): there "
+            "is nothing to move. `greenlight ship` provisions it and brings back what was live."
+        )
     if dry_run:
         return Outcome(plan)
     with open_run(workspace, "rollback", (environment,), reporter, takeover=True) as run:

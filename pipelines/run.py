@@ -12,6 +12,7 @@ from pipelines import past
 from pipelines.facts import Facts
 from pipelines.gather import gather
 from pipelines.reporting import Reporter
+from pipelines.steps import Step
 from pipelines.targets.base import Target
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
@@ -52,6 +53,7 @@ class Run:
     leases: Mapping[str, HeldLease]
     reporter: Reporter
     results: list[dict[str, Any]] = field(default_factory=list)
+    step: Step | None = None
 
     def facts(self) -> Facts:
         """What is, read now."""
@@ -104,12 +106,14 @@ class Run:
             self.append(past.BUILT, data, refs=(self.keep(release.content),))
 
     def _models_in_use(self) -> frozenset[str]:
-        """SHA-256 of every model that a slot needs, which the cache must not drop."""
+        """SHA-256 of every model that a slot or the next return needs: the cache keeps these."""
         releases = {
             slot.release
             for target in self.workspace.targets.values()
             for slot in target.facts().slots.values()
         }
+        for name in self.workspace.environments:
+            releases.update(past.live_history(self.ledger.entries, name).before[:1])
         return frozenset(self.workspace.release(one).weights.sha256 for one in releases)
 
 

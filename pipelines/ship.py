@@ -23,9 +23,11 @@ from pipelines.plan import (
 )
 from pipelines.reporting import Reporter
 from pipelines.run import BreachError, GateRefusedError, Run, open_run
+from pipelines.steps import Check, Expose, Provision
+from pipelines.targets.base import StaleFenceError
 from pipelines.workspace import Workspace
 from release.bundle import label
-from release.errors import Refused, Returned
+from release.errors import GreenlightError, Refused, Returned, Waiting
 from release.ledger import history
 
 Planner = Callable[[Facts], Plan]
@@ -139,6 +141,9 @@ def _finish_what_was_cut(run: Run) -> None:
     for one in facts.environments:
         if one.returning:
             reason = facts.held.get(one.returned_from, "an earlier run was cut")
+            if not one.provisioned:
+                names = run.workspace.environments
+                apply(run, Plan((Provision(environments=names, reason="a return needs it"),), ""))
             apply(run, plan_return(facts, one.name, reason))
             raise _returned(run, one.name, one.returned_from, reason)
     if facts.refusals:
@@ -164,18 +169,26 @@ def _apply_or_bring_back(run: Run, plan: Plan) -> None:
         raise Refused(f"{name} was refused; {last} is unchanged", error.reasons) from error
     except BreachError as error:
         _bring_back(run, error)
+    except (StaleFenceError, Waiting):
+        raise  # somebody else is at work: what happens now is theirs to decide
+    except (GreenlightError, OSError) as error:
+        if not isinstance(run.step, Expose | Check):
+            raise
+        release = run.workspace.built.release.digest
+        _bring_back(run, BreachError(run.step.environment, release, str(error)))
 
 
 def _bring_back(run: Run, breach: BreachError) -> None:
     """After a breach: before any user was concerned that is a refusal, else a return."""
     facts = run.facts()
     there = facts.environment(breach.environment)
-    staging = breach.environment == facts.environments[0].name
-    if not there.live or there.live == breach.release or staging:
+    name = label(facts.application, breach.release)
+    staging = len(facts.environments) > 1 and there is facts.environments[0]
+    to = "" if there.live == breach.release else there.live
+    if staging or not (to or there.before):
         apply(run, plan_refusal(facts))
-        name = label(facts.application, breach.release)
-        raise Refused(f"{name} was refused in {breach.environment}", (breach.reason,)) from breach
-    apply(run, plan_return(facts, breach.environment, breach.reason))
+        raise Refused(f"{name} failed in {breach.environment}", (breach.reason,)) from breach
+    apply(run, plan_return(facts, there.name, breach.reason, to=to, bad=breach.release))
     raise _returned(run, breach.environment, breach.release, breach.reason) from breach
 
 

@@ -31,6 +31,9 @@ READY_WITHIN = 120.0  # seconds: a model of some gigabytes loads from a cold dis
 POLL = 0.1  # seconds between looks at a slot that is starting
 PATIENCE = 10.0  # seconds for an answer of the gateway's own, beyond any deadline asked for
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Past any proxy that the user's shell names: these calls carry a key, to this machine alone."""
+
 
 @dataclass(frozen=True)
 class EnvironmentWitness(FileWitness):
@@ -223,7 +226,7 @@ class LocalTarget:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=patience) as response:  # noqa: S310
+            with _DIRECT.open(request, timeout=patience) as response:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except urllib.error.HTTPError as error:

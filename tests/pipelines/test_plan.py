@@ -41,6 +41,7 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
         before=tuple(value.get("before", ())),
         returning=value.get("returning", ""),
         returned_from=value.get("returned_from", ""),
+        arriving=value.get("arriving", ""),
     )
 
 
