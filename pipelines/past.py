@@ -52,7 +52,7 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
         if entry.kind == LIVE:
             live.append(entry.data["release"])
             returning = returned_from = arriving = ""
-        if entry.kind == INTENT and entry.data["step"] == "deploy":
+        if entry.kind == INTENT and entry.data.get("step") == "deploy":
             arriving = entry.data["release"]
     if not live:
         return LiveHistory("", (), returning, returned_from, arriving)
