@@ -17,7 +17,6 @@ from pipelines.targets.base import Target
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
 from release.evidence import Binding, Kind, Statement, attest
-from release.keys import pipeline_key
 from release.lease import HeldLease, held
 from release.ledger import Ledger
 from release.ledger.leases import Lease
@@ -90,7 +89,7 @@ class Run:
             expires=now + VALID_FOR,
             result=result,
         )
-        digest = self.keep(attest(statement, pipeline_key(workspace.state.keys)))
+        digest = self.keep(attest(statement, self.ledger.signer))
         data = {"kind": kind.name.lower(), **vars(binding), "passed": result["passed"]}
         self.append(past.EVIDENCE, data, refs=(digest, *refs))
         return digest
