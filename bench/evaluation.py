@@ -78,7 +78,10 @@ def main() -> None:
     workspace = open_workspace(Path(sys.argv[1]))
     first = workspace.environments[0]
     folder = workspace.state.environment(first)
-    slot, spec = next(iter(local.declared(folder).slots.items()))
+    slots = local.declared(folder).slots
+    if not slots:
+        sys.exit(f"nothing is deployed in {first}: run `greenlight ship {sys.argv[1]}` first")
+    slot, spec = next(iter(slots.items()))
     prompt = load(spec.bundle, spec.label, lambda text: text)
     cases = workspace.dataset.cases[:CASES]
     inputs = tuple(spec.bundle["prompt"]["inputs"])

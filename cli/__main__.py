@@ -57,11 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: ModuleType, words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog=f"greenlight {name}", description=COMMANDS[name], epilog=EXIT_CODES
-    )
-    command.add_arguments(parser)
-    arguments = parser.parse_args(words)
+    arguments = _parse(name, command, words)
     as_json = getattr(arguments, "json", False)
     try:
         return int(command.run(arguments))
@@ -76,6 +72,27 @@ def _run(name: str, command: ModuleType, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again, it goes on from here", file=sys.stderr)
         return 130
+
+
+def _parse(name: str, command: ModuleType, words: Sequence[str]) -> argparse.Namespace:
+    """The command's arguments. One that ``PASSES_ON`` what it does not know gets it in order,
+    help for what stands behind it included.
+    """
+    passes_on = getattr(command, "PASSES_ON", False)
+    parser = argparse.ArgumentParser(
+        prog=f"greenlight {name}",
+        description=COMMANDS[name],
+        epilog=EXIT_CODES,
+        usage=f"greenlight {name} [OPTIONS] ARGS…" if passes_on else None,
+        allow_abbrev=not passes_on,
+        add_help=not passes_on or words[:1] in (["-h"], ["--help"]),
+    )
+    command.add_arguments(parser)
+    if not passes_on:
+        return parser.parse_args(words)
+    arguments, passed_on = parser.parse_known_args(words)
+    arguments.passed_on = passed_on
+    return arguments
 
 
 def _tell(error: GreenlightError, as_json: bool) -> None:

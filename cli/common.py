@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,19 @@ def workspace(arguments: argparse.Namespace) -> Workspace:
     from pipelines.workspace import open_workspace
 
     return open_workspace(arguments.app, tuple(arguments.changes))
+
+
+def running(arguments: argparse.Namespace) -> Workspace:
+    """As ``workspace``, for verbs about what runs: where llm.yaml cannot be used, they say so
+    and go by what was last provisioned.
+    """
+    from pipelines.workspace import open_running
+
+    opened = open_running(arguments.app, tuple(arguments.changes))
+    if opened.fault:
+        text = "going by what was last provisioned, because llm.yaml cannot be used"
+        print(f"greenlight: {text}:\n{opened.fault}", file=sys.stderr)
+    return opened
 
 
 def show(document: Any) -> None:

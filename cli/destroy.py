@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli.common import add_app, add_json, show, workspace
+from cli.common import add_app, add_json, running, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     from cli.terminal import terminal
     from pipelines.destroy import destroy
 
-    opened = workspace(arguments)
+    opened = running(arguments)
     with terminal() as reporter:
         gone = destroy(opened, reporter)
     if arguments.json:

@@ -6,13 +6,15 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from cli.common import add_app, add_json, show, workspace
+from cli.common import add_app, add_json, running, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """APP, --with, --last, --json."""
     add_app(parser)
-    parser.add_argument("--last", metavar="N", type=int, default=0, help="only the last N entries")
+    parser.add_argument(
+        "--last", metavar="N", type=_count, default=0, help="only the last N entries"
+    )
     add_json(parser)
 
 
@@ -21,8 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     from release.ledger import history
     from release.timestamps import rfc3339
 
-    entries = history(workspace(arguments).records())
-    entries = entries[-arguments.last :] if arguments.last > 0 else entries
+    entries = history(running(arguments).records())
+    entries = entries[-arguments.last :]
     if arguments.json:
         show([{**asdict(entry), "time": rfc3339(entry.time)} for entry in entries])
         return 0
@@ -32,6 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not entries:
         print("nothing has happened yet")
     return 0
+
+
+def _count(text: str) -> int:
+    """A whole number above 0: argparse says what it got instead."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
+    return int(text)
 
 
 def _told(entry: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli.common import add_app, add_dry_run, add_json, finish, workspace
+from cli.common import add_app, add_dry_run, add_json, finish, running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     from cli.terminal import terminal
     from pipelines.rollback import BY_HAND, rollback
 
-    opened = workspace(arguments)
+    opened = running(arguments)
     reason = f"{BY_HAND}: {arguments.reason}" if arguments.reason else BY_HAND
     with terminal() as reporter:
         outcome = rollback(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from cli.common import add_app, add_json, show, workspace
+from cli.common import add_app, add_json, running, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show what is."""
     from pipelines.status import status
 
-    found = status(workspace(arguments))
+    found = status(running(arguments))
     if arguments.json:
         show(found)
     else:
@@ -27,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    lines = [f"{found['application']} (llm.yaml describes {found['candidate']})"]
+    candidate = found["candidate"] or "nothing that can be built"
+    lines = [f"{found['application']} (llm.yaml describes {candidate})"]
+    lines += found["problem"].splitlines() if found["problem"] else []
     for name, environment in found["environments"].items():
         live = environment["live"] or "nothing"
         where = environment["address"] if environment["provisioned"] else environment["reason"]

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PASSES_ON = True
 CHECKS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
@@ -19,17 +20,14 @@ CHECKS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--fast, then whatever pytest takes."""
+    """--fast; everything else is pytest's."""
     parser.add_argument("--fast", action="store_true", help="leave out what takes over a second")
-    parser.add_argument(
-        "arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="given to pytest as they are"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run every check, then the tests; the first that fails ends it with its exit code."""
     fast = ["-m", "not slow"] if arguments.fast else []
-    for command in (*CHECKS, ("pytest", *fast, *arguments.arguments)):
+    for command in (*CHECKS, ("pytest", *fast, *arguments.passed_on)):
         code = _run(command)
         if code:
             return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from cli.common import add_app, add_json, show, workspace
+from cli.common import add_app, add_json, running, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Recompute the record. Refused, with every problem, when something does not hold."""
     from release.ledger import verify
 
-    report = verify(workspace(arguments).records())
+    report = verify(running(arguments).records())
     report.require()
     if arguments.json:
         show({"exit_code": 0, **asdict(report)})

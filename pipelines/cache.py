@@ -7,6 +7,7 @@ upgraded, and that checkout may go, while the release is still live.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -53,6 +54,18 @@ def _mark(path: Path) -> str:
     """What changes whenever the file does; the kernel sets the last time, and nobody else."""
     stat = path.stat()
     return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_dev}-{stat.st_ctime_ns}"
+
+
+def _is_borrowed(path: Path) -> bool:
+    """Whether a model server holds ``path``: perhaps that of an application we know nothing of."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,7 @@ class ModelCache:
         for file in files:
             if total <= self.limit:
                 return
-            if file.name not in used:
+            if file.name not in used and not _is_borrowed(file):
                 total -= file.stat().st_size
                 with contextlib.suppress(FileNotFoundError):
                     file.unlink()

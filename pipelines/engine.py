@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from typing import IO, Any
 import psutil
 import yaml
 
+from release.documents import read_document
 from release.errors import BadInput, GreenlightError, Problem, Waiting
 from release.files import create_only, read_json, write_atomic
 from release.state import StateFolder
@@ -77,23 +79,31 @@ class Engine:
         with self._prepared(None) as lock:
             self._run("destroy", lock, note)
 
-    def by_hand(self, arguments: Sequence[str]) -> int:
-        """Run the engine as the user typed it; its exit code. An emptied stack is forgotten."""
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        _refuse_lost_settings(arguments)
-        extra = ["--config-file", str(self.settings)] if command in _TAKES_CONFIG_FILE else []
-        with self._prepared(None) as lock:
-            code = subprocess.run(
+    def by_hand(self, verb: str, arguments: Sequence[str]) -> int:
+        """Run ``verb`` as the user typed it, with the terminal; the engine's exit code.
+
+        An interrupt from the keyboard is the engine's to answer: it ends what it has begun.
+        """
+        extra = ["--config-file", str(self.settings)] if verb in _TAKES_CONFIG_FILE else []
+        with self._prepared(None) as lock, _leaving_interrupts_to_the_child():
+            return subprocess.run(
                 [_executable(), *arguments, *extra],
                 cwd=self.root,
                 env=self._environment(),
                 pass_fds=[lock.fileno()],
                 check=False,
             ).returncode
-            emptied = command in ("destroy", "down") and code == 0 and self._is_empty()
-        if emptied:
-            self.forget()
-        return code
+
+    def changes(self) -> tuple[Path, ...]:
+        """The files that the program lays over ``llm.yaml``, as of the last run."""
+        if not self.settings.exists():
+            return ()
+        lines = str(_config(self.settings).get("greenlight:with") or "").splitlines()
+        return tuple(Path(line) for line in lines)
+
+    def is_empty(self) -> bool:
+        """Whether the stack holds nothing."""
+        return not self._deployment().get("resources")
 
     @contextlib.contextmanager
     def _prepared(self, changes: Sequence[Path] | None) -> Iterator[IO[str]]:
@@ -173,9 +183,8 @@ class Engine:
 
     def _write_settings(self, changes: Sequence[Path] | None) -> None:
         """The checkout's settings, then this application; None keeps the changes of last time."""
-        committed = yaml.safe_load((self.root / f"infra/stacks/Pulumi.{STACK}.yaml").read_text())
         given = yaml.safe_load(self.settings.read_text()) or {}
-        config = {**(given.get("config") or {}), **(committed.get("config") or {})}
+        config = {**(given.get("config") or {}), **_config(_committed(self.root))}
         config["greenlight:app"] = str(self.state.app)
         if changes is not None:
             config["greenlight:with"] = "\n".join(str(path.resolve()) for path in changes)
@@ -204,9 +213,6 @@ class Engine:
 
     def _pending(self) -> bool:
         return bool(self._deployment().get("pending_operations"))
-
-    def _is_empty(self) -> bool:
-        return not self._deployment().get("resources")
 
     def forget(self) -> None:
         """Of an emptied stack nothing stays but ledger, evidence and keys."""
@@ -302,24 +308,11 @@ def _failed(verb: str, lines: Sequence[str]) -> str:
     return "\n".join([f"pulumi {verb} failed; its last words:", *(f"  {line}" for line in words)])
 
 
-def _refuse_lost_settings(arguments: Sequence[str]) -> None:
-    words = [word for word in arguments if not word.startswith("-")]
-    if words[:1] == ["config"] and words[1:2] and words[1] not in ("get", "env"):
-        raise BadInput(
-            Problem(
-                path=" ".join(words[:2]),
-                expected="a change of the file itself",
-                remedy=f"Edit infra/stacks/Pulumi.{STACK}.yaml: it is read at every run.",
-            )
-        )
-
-
 def app_of_the_stack(root: Path) -> Path:
     """The application that the checkout's stack settings name; BadInput when it is not there."""
-    file = root / f"infra/stacks/Pulumi.{STACK}.yaml"
-    name = (yaml.safe_load(file.read_text()).get("config") or {}).get("greenlight:app", "")
-    app: Path = (root / name).resolve()
-    if not name or not app.is_dir():
+    file = _committed(root)
+    name = _config(file).get("greenlight:app") or ""
+    if not isinstance(name, str) or not name or not (root / name).is_dir():
         raise BadInput(
             Problem(
                 file=str(file),
@@ -329,4 +322,31 @@ def app_of_the_stack(root: Path) -> Path:
                 remedy="Give a path that exists, absolute or from the checkout.",
             )
         )
-    return app
+    return (root / name).resolve()
+
+
+def _committed(root: Path) -> Path:
+    """The stack's settings in the checkout; what a run is given is made from them."""
+    return root / f"infra/stacks/Pulumi.{STACK}.yaml"
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """``config`` in a stack's settings. BadInput when it is not a mapping, or not YAML."""
+    document = read_document(file)
+    config = document.value.get("config") or {}
+    if not isinstance(config, dict):
+        _, line = document.place(("config",))
+        remedy = "Write settings as `greenlight:app: examples/support-bot`, one a line."
+        raise BadInput(
+            Problem("a mapping", repr(config), remedy, file=str(file), line=line, path="config")
+        )
+    return config
+
+
+@contextlib.contextmanager
+def _leaving_interrupts_to_the_child() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # a handler, unlike SIG_IGN, ends here
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

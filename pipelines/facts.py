@@ -30,14 +30,17 @@ class SlotFacts:
 class EnvironmentFacts:
     """One environment: what runs there, and what its ledger says was live there.
 
-    ``provisioned`` is whether its gateway answers. ``live`` is the release last recorded as live;
-    ``before`` are the ones live earlier, newest first. ``returning`` is the release that a return
-    began to bring back and has not finished; ``returned_from`` the one it left. ``arriving`` is
-    the release last deployed here since something was recorded as live.
+    ``provisioned`` is whether its gateway answers at ``address``, ``reason`` why not. ``live`` is
+    the release last recorded as live; ``before`` are the ones live earlier, newest first.
+    ``returning`` is the release that a return began to bring back and has not finished;
+    ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
+    something was recorded as live.
     """
 
     name: str
     provisioned: bool = False
+    address: str = ""
+    reason: str = ""
     slots: Mapping[str, SlotFacts] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
     live: str = ""

@@ -10,6 +10,7 @@ from pipelines import past
 from pipelines.facts import EnvironmentFacts, Facts
 from pipelines.provisioning import provision_reason
 from pipelines.workspace import Workspace
+from release.bundle import parse_release
 from release.errors import Refused
 from release.evidence import Kind, verify
 from release.integrity import Damaged
@@ -60,10 +61,10 @@ def _engines(workspace: Workspace, environments: Sequence[EnvironmentFacts]) -> 
         for digest in (one.live, *one.before, *(slot.release for slot in one.slots.values()))
         if digest
     }
-    engines = {}
+    engines, blobs = {}, workspace.records().blobs
     for digest in known:
         with contextlib.suppress(Damaged):  # one that cannot be read cannot be shared with either
-            engines[digest] = workspace.release(digest).engine_key
+            engines[digest] = parse_release(blobs.get(digest)).engine_key
     return engines
 
 
@@ -76,6 +77,8 @@ def environment_facts(
     return EnvironmentFacts(
         name=name,
         provisioned=found.provisioned,
+        address=found.address,
+        reason=found.reason,
         slots=found.slots,
         weights=found.weights,
         live=lived.live,

@@ -13,9 +13,8 @@ from typing import Any
 
 from pipelines.engine import Engine
 from pipelines.facts import EnvironmentFacts
+from pipelines.provisioned import read_provisioned, write_provisioned
 from pipelines.workspace import Workspace
-from release.errors import BadInput, Problem
-from release.files import read_json, write_json
 from release.integrity import canonical, sha256
 
 _PROGRAM = ("Pulumi.yaml", "infra/**/*.py", "infra/stacks/*.yaml")
@@ -44,28 +43,12 @@ def _files(root: Path) -> Iterator[Path]:
         yield from sorted(root.glob(pattern))
 
 
-def _record(workspace: Workspace) -> Path:
-    return workspace.state.work / "provisioned.json"
-
-
 def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFacts]) -> str:
     """Why the engine has to run, or an empty string."""
-    try:
-        last: Any = read_json(_record(workspace))
-    except (FileNotFoundError, BadInput):
+    last = read_provisioned(workspace.state)
+    if last is None:
         return "nothing is known to be provisioned"
-    gone = sorted(set(last.get("environments", {})) - set(workspace.environments))
-    if gone:
-        raise BadInput(
-            Problem(
-                path="environments",
-                expected=f"{', '.join(gone)}, which runs",
-                found="no such environment",
-                remedy="Keep it, or `greenlight destroy` the application before it is taken out: "
-                "what serves users is not removed in passing.",
-            )
-        )
-    if last.get("fingerprint") != fingerprint(workspace):
+    if last.fingerprint != fingerprint(workspace):
         return "the program or its settings changed since it last ran"
     away = [one.name for one in environments if not one.provisioned]
     return f"{', '.join(away)}: the gateway does not answer" if away else ""
@@ -75,6 +58,5 @@ def provision(workspace: Workspace, note: Callable[[str], None]) -> dict[str, An
     """Run the engine; the stack's outputs by environment. Repeating it is harmless."""
     before = fingerprint(workspace)
     outputs = Engine(workspace.state, workspace.root).up(workspace.sources.changes, note)
-    workspace.state.work.mkdir(parents=True, exist_ok=True)
-    write_json(_record(workspace), {"fingerprint": before, "environments": outputs})
+    write_provisioned(workspace.state, before, workspace.spec)
     return outputs

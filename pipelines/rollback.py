@@ -32,8 +32,8 @@ def rollback(
     plan = plan_return(facts, environment, reason)  # nothing to return to: nothing is written
     if not facts.environments[0].provisioned:
         raise GreenlightError(
-            f"{environment} does not run ({workspace.targets[environment].facts().reason}): there "
-            "is nothing to move. `greenlight ship` provisions it and brings back what was live."
+            f"{environment} does not run ({facts.environments[0].reason}): there is nothing to "
+            "move. `greenlight ship` provisions it and brings back what was live."
         )
     if dry_run:
         return Outcome(plan)

@@ -84,8 +84,21 @@ def evaluate(
 
 
 def comply(workspace: Workspace, reporter: Reporter, *, dry_run: bool = False) -> Outcome:
-    """Check the candidate without loading it. Raises Refused with every finding."""
-    return _promote(workspace, "comply", reporter, plan_compliance, retry=False, dry_run=dry_run)
+    """Check the candidate without loading it. Raises Refused with every finding.
+
+    Nothing moves, so no lease is taken: it goes beside whatever is under way.
+    """
+    plan = plan_compliance(gather(workspace, history(workspace.records())))
+    if dry_run or not plan.steps:
+        return Outcome(plan)
+    with open_run(workspace, "comply", (), reporter) as run:
+        run.record_build()
+        try:
+            apply(run, plan)
+        except GateRefusedError as error:
+            name = workspace.built.release.label
+            raise Refused(f"{name} was refused; nothing was loaded", error.reasons) from error
+        return Outcome(plan, tuple(run.results))
 
 
 def rollout_settings(workspace: Workspace) -> RolloutSettings:
@@ -179,11 +192,21 @@ def _apply_or_bring_back(run: Run, plan: Plan) -> None:
 
 
 def _bring_back(run: Run, breach: BreachError) -> None:
-    """After a breach: before any user was concerned that is a refusal, else a return."""
+    """After a breach: before any user was concerned that is a refusal, else a return.
+
+    An incumbent that fails where it is only compared with says nothing of the candidate.
+    """
     facts = run.facts()
     there = facts.environment(breach.environment)
     name = label(facts.application, breach.release)
     staging = len(facts.environments) > 1 and there is facts.environments[0]
+    if staging and breach.release != facts.candidate:
+        apply(run, plan_refusal(facts))
+        raise GreenlightError(
+            f"{name}, which is live in {facts.environments[-1].name}, could not be put beside the "
+            f"candidate in {there.name}: {breach.reason}. The candidate was not judged; "
+            "run the same command again."
+        ) from breach
     to = "" if there.live == breach.release else there.live
     if staging or not (to or there.before):
         apply(run, plan_refusal(facts))

@@ -19,9 +19,11 @@ from release.timestamps import rfc3339
 def status(workspace: Workspace) -> dict[str, Any]:
     """The application's state as one JSON document. Reads only."""
     entries = history(workspace.records())
+    candidate, problem = _candidate(workspace)
     return {
         "application": workspace.application,
-        "candidate": workspace.built.release.label,
+        "candidate": candidate,
+        "problem": problem,
         "environments": {
             name: _environment(workspace, name, entries) for name in workspace.environments
         },
@@ -33,14 +35,21 @@ def status(workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def _candidate(workspace: Workspace) -> tuple[str | None, str | None]:
+    """The candidate's label, or why there is none: what is live is shown either way."""
+    try:
+        return workspace.built.release.label, None
+    except GreenlightError as error:
+        return None, str(error)
+
+
 def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) -> dict[str, Any]:
     facts = environment_facts(workspace, name, entries)
-    target = workspace.targets[name].facts()
     application = workspace.application
     return {
         "provisioned": facts.provisioned,
-        "reason": target.reason,
-        "address": target.address,
+        "reason": facts.reason,
+        "address": facts.address,
         "live": label(application, facts.live) if facts.live else None,
         "before": [label(application, digest) for digest in facts.before],
         "slots": {

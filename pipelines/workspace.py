@@ -11,6 +11,7 @@ from pipelines.build import Built, Sources, build
 from pipelines.cache import ModelCache, cache_folder, cache_limit
 from pipelines.dataset import Dataset, read_dataset
 from pipelines.policy import policy_digest
+from pipelines.provisioned import read_provisioned, refuse_orphans
 from pipelines.targets import open_target
 from pipelines.targets.base import Target
 from release.bundle import Release, parse_release
@@ -25,11 +26,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Workspace:
-    """What every verb starts from. Opening one reads; nothing is written before it is used."""
+    """What every verb starts from. Opening one reads; nothing is written before it is used.
+
+    ``fault`` is why ``llm.yaml`` cannot be used; the spec is then the one last provisioned, and
+    there is no candidate.
+    """
 
     sources: Sources
     spec: Spec
     root: Path = ROOT
+    fault: BadInput | None = None
 
     @property
     def state(self) -> StateFolder:
@@ -53,7 +59,9 @@ class Workspace:
 
     @cached_property
     def built(self) -> Built:
-        """The candidate: what the spec describes now."""
+        """The candidate: what the spec describes now. BadInput when it cannot be built."""
+        if self.fault:
+            raise self.fault
         return build(self.spec, self.sources, self.cache)
 
     @cached_property
@@ -117,7 +125,10 @@ class Workspace:
 
 
 def open_workspace(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
-    """The application in folder ``app``. BadInput for anything wrong with what was given."""
+    """The application in folder ``app``. BadInput for anything wrong with what was given.
+
+    A spec that no longer names what runs is refused too: its name, or one of its environments.
+    """
     if not app.is_dir():
         raise BadInput(
             Problem(
@@ -128,4 +139,19 @@ def open_workspace(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
             )
         )
     app = app.resolve()
-    return Workspace(Sources(app, changes), load_spec(app, changes))
+    spec = load_spec(app, changes)
+    refuse_orphans(spec, app, changes)
+    return Workspace(Sources(app, changes), spec)
+
+
+def open_running(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
+    """As ``open_workspace``, for verbs that look at or undo what runs: nothing wrong with
+    ``llm.yaml`` stops them where something was provisioned. ``fault`` says what was wrong.
+    """
+    try:
+        return open_workspace(app, changes)
+    except BadInput as error:
+        last = read_provisioned(StateFolder(app.resolve()))
+        if last is None:
+            raise
+        return Workspace(Sources(app.resolve(), changes), last.spec, fault=error)

@@ -7,13 +7,15 @@ what it is asked. The weights are compared with their digest before anything par
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import os
 import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from release.errors import BAD_INPUT, DONE, FAILED, BadInput, Problem
 from release.files import read_json, write_json
@@ -82,6 +84,17 @@ def verify(model: Path, expected: str, cache: Path) -> None:
         raise BadInput(Problem(f"sha256 {expected}", found, remedy, file=str(model)))
 
 
+def borrow(model: Path) -> IO[bytes]:
+    """``model``, open and locked as shared: while it is, the cache that it lies in keeps it.
+
+    Applications share a cache, and each knows its own slots alone.
+    """
+    handle = model.open("rb")
+    with contextlib.suppress(OSError):  # a file system without locks: as well as it can be
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return handle
+
+
 def serve(options: argparse.Namespace) -> Any:
     """Start llama.cpp's server; it answers while the returned object lives."""
     os.environ.setdefault("OMP_WAIT_POLICY", WAIT_POLICY)  # read when the library is loaded
@@ -117,6 +130,7 @@ def main() -> int:
     try:
         processes.hold(options.socket.with_name(options.socket.name + ".lock"))
         verify(options.model, options.sha256, options.socket.parent)
+        borrowed = borrow(options.model)
         options.socket.unlink(missing_ok=True)  # a killed predecessor leaves its socket behind
         server = serve(options)
     except BadInput as error:
@@ -126,7 +140,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return FAILED
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(DONE))  # while it loads, SIGTERM just kills
-    while server:
+    while server and not borrowed.closed:
         signal.pause()
     return DONE
 

@@ -189,6 +189,9 @@ def test_an_overlay_that_is_not_there_is_named(
         ["rollback", "APP"],
         ["build", "APP", "--zzz"],
         ["schema", "x"],
+        ["history", "APP", "--last", "-5"],
+        ["history", "APP", "--last", "0"],
+        ["history", "APP", "--last", "two"],
     ],
     ids=" ".join,
 )
@@ -201,6 +204,34 @@ def test_wrong_arguments_are_wrong_use(
 
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith(f"usage: greenlight {arguments[0]}")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--zzz", "local", "up"],
+        ["up", "--zzz", "local", "--yes"],
+        ["-k", "a or b", "tests/x.py", "--lf"],
+        ["up", "--help"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_passes_on_what_it_does_not_know_keeps_it_in_order(
+    given: list[str], command: ModuleType
+) -> None:
+    """Wherever it stands: before, between and behind the command's own options."""
+    seen: list[list[str]] = []
+
+    def run(arguments: Namespace) -> int:
+        seen.append(arguments.passed_on)
+        return int(not arguments.json)
+
+    vars(command).update(PASSES_ON=True, run=run)
+    assert main(["fake", *given]) == 1
+    assert main(["fake", "--json", *given]) == 0
+
+    assert seen == [given, given]
 
 
 @pytest.mark.parametrize("command", [["promote", "--to", "x"], ["rollback", "--env", "x"]])

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,25 @@ def test_bad_input_ends_with_2_and_changes_nothing(
     assert before == (production(application), entries(application))
 
 
+def wait_for(process: subprocess.Popen[str], *words: str) -> None:
+    """Until ``process`` says a line with all of ``words``."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if all(word in line for word in words):
+            return
+    pytest.fail(f"it ended with {process.wait()} and never said {words}")
+
+
+def freeze_green(
+    application: Application, process: subprocess.Popen[str], blue: dict[str, int]
+) -> None:
+    """Stop what answers for green, once the rollout in production has begun to check it."""
+    wait_for(process, "• check production/")
+    (slot,) = set(production(application)["slots"]) - set(blue)
+    (green,) = application.processes("serving.application", f"production {slot} ")
+    green.send_signal(signal.SIGSTOP)
+
+
 def _change(application: Application) -> Path:
     """A change that is worth a ship."""
     return application.change("other", {"parameters": {"max_tokens": 6}})
@@ -91,13 +111,7 @@ def test_a_green_that_stops_answering_brings_all_traffic_back_to_blue_S07(
     change = application.change("frozen", {"parameters": {"max_tokens": 7}, **evaluation})
 
     with application.start("ship", "--with", str(change)) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "• check production/" in line:
-                break
-        (slot,) = set(production(application)["slots"]) - set(before["slots"])
-        (green,) = application.processes("serving.application", f"production {slot} ")
-        green.send_signal(signal.SIGSTOP)
+        freeze_green(application, process, before["slots"])
         _, err = process.communicate(timeout=120)
 
     again = application.run("ship", "--with", str(change))
@@ -114,15 +128,9 @@ def test_a_return_that_was_killed_is_finished_by_the_next_ship(application: Appl
     evaluation = {"evaluation": {"timeout_seconds": 12.0, "concurrency": 4}}
     change = application.change("killed", {"parameters": {"max_tokens": 4}, **evaluation})
     with application.start("ship", "--with", str(change)) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "• check production/" in line:
-                (slot,) = set(production(application)["slots"]) - set(before["slots"])
-                (green,) = application.processes("serving.application", f"production {slot} ")
-                green.send_signal(signal.SIGSTOP)
-            if "• set-weights production" in line and "did not answer" in line:
-                process.send_signal(signal.SIGKILL)
-                break
+        freeze_green(application, process, before["slots"])
+        wait_for(process, "• set-weights production", "did not answer")
+        process.send_signal(signal.SIGKILL)
         process.communicate()
 
     done = application.run("ship", "--with", str(change))
@@ -199,3 +207,27 @@ def test_a_stale_writer_changes_nothing_S12(application: Application) -> None:
 
     assert before == target.facts().weights
     assert sum(before.values()) == 100
+
+
+def test_a_rollback_goes_by_what_runs_when_llm_yaml_cannot_be_read(
+    application: Application,
+) -> None:
+    """As do status, history and verify: what is wrong with the file is said, and stops nothing."""
+    assert application.run("ship", "--with", str(_change(application))).code == 0
+    before, file = production(application)["live"], application.folder / "llm.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("name: box", "nmae: box", 1))
+
+    done = {
+        verb: application.run(verb, *words)
+        for verb, words in {
+            "rollback": ("--env", "production"), "status": (), "history": (), "verify": ()
+        }.items()
+    }  # fmt: skip
+    shipped = application.run("ship")
+    file.write_text(text)
+
+    assert {verb: one.code for verb, one in done.items()} == dict.fromkeys(done, 0)
+    assert all("llm.yaml:" in one.err and "nmae" in one.err for one in done.values())
+    assert shipped.code == 2
+    assert production(application)["live"] != before

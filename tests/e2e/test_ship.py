@@ -305,6 +305,8 @@ def test_pulumi_works_by_hand(application: Application) -> None:
 
     assert down.code == 0, down.err
     assert {"evidence", "keys", "ledger"} == {path.name for path in application.state.iterdir()}
+    kinds = [entry["kind"] for entry in application.run("history", "--json").document]
+    assert "destroyed" in kinds[-len(ports) - 1 :]
     assert not application.processes()
     for address in ports:
         with pytest.raises(urllib.error.URLError):

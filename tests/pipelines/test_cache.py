@@ -15,6 +15,7 @@ from pipelines import cache as module
 from pipelines.cache import ModelCache, cache_folder, cache_limit
 from release.errors import BadInput, GreenlightError
 from release.integrity import sha256
+from serving.engine import borrow
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -188,6 +189,22 @@ def test_what_a_slot_uses_is_never_dropped(cache: ModelCache, tmp_path: Path) ->
 
     assert cache.path(oldest).exists()
     assert not cache.path(sources[1][1]).exists()
+
+
+def test_what_a_model_server_holds_is_never_dropped(cache: ModelCache, tmp_path: Path) -> None:
+    """Whoever's it is: applications share the cache, and each knows its own slots alone."""
+    held, digest = model(tmp_path, "held", 20)
+    cache.keep(held, digest, NOBODY)
+    used_at(cache, digest, 1)
+    other, others = model(tmp_path, "other", 20)
+
+    borrowed = borrow(cache.path(digest))
+    with pytest.raises(GreenlightError, match="limit"):
+        cache.keep(other, others, NOBODY)
+    borrowed.close()
+    cache.keep(other, others, NOBODY)
+
+    assert kept(cache) == [others]
 
 
 def test_a_full_cache_says_how_to_go_on(cache: ModelCache, tmp_path: Path) -> None:

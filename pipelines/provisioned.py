@@ -1,0 +1,78 @@
+"""What was provisioned last: with which spec, and with what behind it.
+
+What runs goes on running under the name and the environments that it was given, whatever
+``llm.yaml`` says by now. So a return, a look and a removal can go by this record when that file
+cannot be read, and a change that would orphan what runs is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from release.documents import Key
+from release.errors import BadInput, Problem
+from release.files import read_json, write_json
+from release.spec import Spec, locate
+from release.state import StateFolder
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """The spec that the engine ran with, and the fingerprint of all that it looked at."""
+
+    fingerprint: str
+    spec: Spec
+
+
+def read_provisioned(state: StateFolder) -> Provisioned | None:
+    """The record, or None where nothing is known to be provisioned."""
+    try:
+        record = read_json(_file(state))
+        return Provisioned(record["fingerprint"], Spec.model_validate_json(record["spec"]))
+    except (FileNotFoundError, BadInput, ValidationError, KeyError, TypeError):
+        return None
+
+
+def write_provisioned(state: StateFolder, fingerprint: str, spec: Spec) -> None:
+    """Record a good run of the engine. The spec is kept as text: its environments have an order."""
+    _file(state).parent.mkdir(parents=True, exist_ok=True)
+    text = spec.model_dump_json(by_alias=True)
+    write_json(_file(state), {"fingerprint": fingerprint, "spec": text})
+
+
+def refuse_orphans(spec: Spec, app: Path, changes: tuple[Path, ...]) -> None:
+    """BadInput when ``spec`` no longer names what runs: it would serve on, unknown to all."""
+    last = read_provisioned(StateFolder(app))
+    if last is None:
+        return
+    gone = [name for name in last.spec.environments if name not in spec.environments]
+    if last.spec.name != spec.name:
+        raise _orphaned(app, changes, ("name",), last.spec.name, repr(spec.name))
+    if gone:
+        raise _orphaned(
+            app, changes, ("environments",), ", ".join(gone), ", ".join(spec.environments)
+        )
+
+
+def _orphaned(
+    app: Path, changes: tuple[Path, ...], path: tuple[Key, ...], runs: str, found: str
+) -> BadInput:
+    file, line = locate(app, changes, path)
+    return BadInput(
+        Problem(
+            file=file,
+            line=line,
+            path=str(path[0]),
+            expected=f"{runs}, which runs",
+            found=found,
+            remedy="Keep it, or `greenlight destroy` the application before it is taken out: "
+            "what serves users is not removed in passing.",
+        )
+    )
+
+
+def _file(state: StateFolder) -> Path:
+    return state.work / "provisioned.json"

@@ -1,0 +1,219 @@
+"""Targets without processes: what they are told is what they are. And a run that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from pipelines.facts import SlotFacts
+from pipelines.provisioned import write_provisioned
+from pipelines.provisioning import fingerprint
+from pipelines.targets.base import (
+    DeployFailedError,
+    Endpoint,
+    Measured,
+    StaleFenceError,
+    TargetFacts,
+)
+from pipelines.workspace import Workspace, open_workspace
+from release.bundle import Release
+from release.errors import GreenlightError
+from release.ledger import FileWitness
+from tests import tiny
+from tests.pipelines.standin import StandIn, completion, standing_in
+
+TRUTHS = {row["query"]: row["ground_truth"] for row in tiny.ROWS}
+
+
+class Cut(BaseException):
+    """What a kill looks like to the code that is killed: nothing catches it."""
+
+
+@dataclass
+class Scissors:
+    """Cuts the run at its act number ``at``, counted from 0, before it happens or right after."""
+
+    at: int = -1
+    after: bool = False
+    acts: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def act(self, name: str) -> Iterator[None]:
+        """One act that changes something."""
+        here = len(self.acts) == self.at
+        self.acts.append(name)
+        if here and not self.after:
+            raise Cut
+        yield
+        if here:
+            raise Cut
+
+    def set(self, at: int = -1, after: bool = False) -> None:
+        """Count from here."""
+        self.at, self.after, self.acts = at, after, []
+
+
+@dataclass
+class MemoryTarget:
+    """One environment. ``broken`` releases never get ready; ``writes`` are what it was told."""
+
+    environment: str
+    folder: Path
+    base: str
+    scissors: Scissors
+    slots: dict[str, SlotFacts] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    writes: list[str] = field(default_factory=list)
+    fence: int = 0
+
+    @property
+    def witness(self) -> FileWitness:
+        """Its memory of the ledger's head."""
+        return FileWitness(self.folder / f"{self.environment}.seen.json")
+
+    def key_file(self, role: str) -> Path:
+        """Where a key would be."""
+        return self.folder / f"{self.environment}.{role}.key"
+
+    def facts(self) -> TargetFacts:
+        """What it was told."""
+        return TargetFacts(True, self.base, dict(self.slots), dict(self.weights))
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+        """Ready at once, or never."""
+        with self._write(f"deploy {slot}", fence):
+            broken = release.digest in self.broken
+            self.slots[slot] = SlotFacts(
+                release.digest, "failed" if broken else "ready", engine=release.engine_key
+            )
+        if broken:
+            raise DeployFailedError(f"{release.label} did not get ready: it is broken")
+
+    def expose(self, weights: Mapping[str, int], fence: int, mirror: str | None = None) -> None:
+        """Weights of slots that are there."""
+        with self._write(f"expose {dict(weights)}", fence):
+            assert set(weights) <= set(self.slots)
+            self.weights = dict(weights)
+
+    def measure(self, slot: str) -> Measured:
+        """It counts nothing, and says so."""
+        raise GreenlightError(f"no counts of {slot}")
+
+    def retire(self, slot: str, deadline: float, fence: int) -> int:
+        """A slot with traffic is never retired."""
+        with self._write(f"retire {slot}", fence):
+            assert not self.weights.get(slot)
+            self.slots.pop(slot, None)
+        return 0
+
+    def endpoint(self, slot: str) -> Endpoint:
+        """The stand-in, under the slot's name."""
+        return Endpoint(f"{self.base}/{self.environment}-{slot}", {}, "tiny-bot")
+
+    @contextlib.contextmanager
+    def _write(self, what: str, fence: int) -> Iterator[None]:
+        if fence < self.fence:
+            raise StaleFenceError(f"{fence} is over")
+        self.fence = fence
+        with self.scissors.act(what):
+            self.writes.append(what)
+            yield
+
+
+Held = dict[str, tuple[dict[str, SlotFacts], dict[str, int], int]]
+Saved = tuple[Path, dict[Path, bytes], Held]
+
+
+@dataclass
+class World:
+    """A tiny application on targets in memory, provisioned."""
+
+    app: Path
+    base: str
+    scissors: Scissors = field(default_factory=Scissors)
+    targets: dict[str, MemoryTarget] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tiny.edit(self.app / "llm.yaml", "environments:", "rollout: {checks: 5}\nenvironments:")
+        for name in ("staging", "production"):
+            self.targets[name] = MemoryTarget(name, self.app.parent, self.base, self.scissors)
+        workspace = self.open()
+        write_provisioned(workspace.state, fingerprint(workspace), workspace.spec)
+
+    def open(self, **changes: Any) -> Workspace:
+        """The application as a command opens it; ``changes`` lie over its ``llm.yaml``."""
+        files: tuple[Path, ...] = ()
+        if changes:
+            text = json.dumps(changes)  # JSON is YAML
+            file = self.app / f"change-{len(text)}.yaml"
+            file.write_text(text)
+            files = (file,)
+        workspace = open_workspace(self.app, files)
+        vars(workspace)["targets"] = self.targets
+        return workspace
+
+    def save(self) -> Saved:
+        """Everything that lasts: files and targets."""
+        copy = Path(tempfile.mkdtemp(dir=self.app.parent)) / "copy"
+        shutil.copytree(self.app, copy)
+        seen = {path: path.read_bytes() for path in self.app.parent.glob("*.seen.json")}
+        held = {n: (dict(t.slots), dict(t.weights), t.fence) for n, t in self.targets.items()}
+        return copy, seen, held
+
+    def restore(self, saved: Saved) -> None:
+        """As it was then."""
+        copy, seen, held = saved
+        shutil.rmtree(self.app)
+        shutil.copytree(copy, self.app)
+        for path, data in seen.items():
+            path.write_bytes(data)
+        for name, (slots, weights, fence) in held.items():
+            target = self.targets[name]
+            target.slots, target.weights, target.fence = dict(slots), dict(weights), fence
+
+    def state(self) -> dict[str, tuple[dict[str, str], dict[str, int]]]:
+        """What users could notice: releases by slot, and weights."""
+        return {
+            name: ({slot: one.release for slot, one in target.slots.items()}, target.weights)
+            for name, target in self.targets.items()
+        }
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[StandIn]:
+    """A stand-in that knows every answer, in a thread: verbs have event loops of their own."""
+    ready, done = threading.Event(), asyncio.Event()
+    box: list[tuple[StandIn, asyncio.AbstractEventLoop]] = []
+
+    async def serve() -> None:
+        async with standing_in() as server:
+            server.reply = knowing
+            box.append((server, asyncio.get_running_loop()))
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    server, loop = box[0]
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(10)
+
+
+def knowing(side: str, question: str, before: int) -> web.Response:
+    """The truth."""
+    return completion(TRUTHS[question])

@@ -1,0 +1,110 @@
+"""What runs goes on under the names that it has, whatever llm.yaml says by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.provisioned import read_provisioned, write_provisioned
+from pipelines.status import status
+from pipelines.workspace import open_running, open_workspace
+from release.errors import BadInput
+from release.state import StateFolder
+from tests.tiny import edit
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def provisioned(app: Path) -> Path:
+    """An application of which Greenlight has a record that it runs."""
+    workspace = open_workspace(app)
+    write_provisioned(workspace.state, "f" * 64, workspace.spec)
+    return app
+
+
+def test_the_record_keeps_the_order_of_the_environments(app: Path) -> None:
+    """A release passes them in that order; sorted, production would come before staging."""
+    edit(app / "llm.yaml", "staging: {}", "zoo: {}\n  staging: {}")
+    spec = open_workspace(app).spec
+
+    write_provisioned(StateFolder(app), "f" * 64, spec)
+
+    found = read_provisioned(StateFolder(app))
+    assert found is not None
+    assert found.spec == spec
+    assert list(found.spec.environments) == ["zoo", "staging", "production"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fingerprint": "f", "spec": "{}"}'])
+def test_a_record_that_was_cut_is_as_good_as_none(provisioned: Path, text: str) -> None:
+    (provisioned / ".greenlight/work/provisioned.json").write_text(text)
+
+    assert read_provisioned(StateFolder(provisioned)) is None
+    assert open_workspace(provisioned).application == "tiny-bot"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("name: tiny-bot", "name: other-bot", 2, "name: expected tiny-bot, which runs"),
+        ("  staging: {}\n", "", 25, "environments: expected staging, which runs, found production"),
+    ],
+)
+def test_a_name_that_runs_is_not_taken_away(
+    provisioned: Path, old: str, new: str, line: int, says: str
+) -> None:
+    """It would serve on with nobody to know of it: exit 2 with file, line and what to do."""
+    edit(provisioned / "llm.yaml", old, new)
+
+    with pytest.raises(BadInput, match="greenlight destroy") as caught:
+        open_workspace(provisioned)
+
+    assert f"llm.yaml:{line}: {says}" in str(caught.value)
+
+
+def test_an_environment_may_be_added(provisioned: Path) -> None:
+    edit(provisioned / "llm.yaml", "staging: {}", "zoo: {}\n  staging: {}")
+
+    assert open_workspace(provisioned).environments == ("zoo", "staging", "production")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("license:", "licence:"), ("name: tiny-bot", "name: other"), ("  staging: {}\n", "")],
+    ids=["a typing error", "another name", "an environment less"],
+)
+def test_what_runs_is_reached_whatever_is_wrong_with_the_file(
+    provisioned: Path, old: str, new: str
+) -> None:
+    """A return at three in the morning does not wait for somebody who mends a file."""
+    edit(provisioned / "llm.yaml", old, new)
+
+    workspace = open_running(provisioned)
+
+    assert workspace.fault is not None
+    assert (workspace.application, workspace.environments) == (
+        "tiny-bot",
+        ("staging", "production"),
+    )
+    with pytest.raises(BadInput):
+        workspace.built  # noqa: B018 - there is no candidate
+
+
+def test_what_was_never_provisioned_is_bad_input_as_ever(app: Path) -> None:
+    edit(app / "llm.yaml", "license:", "licence:")
+
+    with pytest.raises(BadInput, match="licence"):
+        open_running(app)
+
+
+def test_status_says_why_there_is_no_candidate(provisioned: Path) -> None:
+    """What is live is shown all the same."""
+    (provisioned / "model.gguf").unlink()
+
+    found = status(open_running(provisioned))
+
+    assert found["candidate"] is None
+    assert "model.gguf" in found["problem"]
+    assert list(found["environments"]) == ["staging", "production"]

@@ -1,0 +1,239 @@
+"""``ship`` and its parts on targets in memory: what goes wrong, and who is blamed for it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from pipelines import past
+from pipelines.reporting import Silent
+from pipelines.run import Run, open_run
+from pipelines.ship import comply, evaluate, promote, ship
+from release.errors import GreenlightError, Refused, Returned, Waiting
+from release.ledger import history
+from tests.pipelines.memory import Cut, Scissors, World, knowing, serving
+from tests.pipelines.standin import StandIn, completion
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+QUIET = Silent()
+OTHER: dict[str, Any] = {"parameters": {"max_tokens": 7}}
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[StandIn]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def world(app: Path, model: StandIn) -> World:
+    model.reply = knowing
+    return World(app, model.base)
+
+
+@pytest.fixture
+def shipped(world: World) -> World:
+    """A world in which a release is live."""
+    ship(world.open(), QUIET)
+    return world
+
+
+def silent_in_production(side: str, question: str, before: int) -> web.Response:
+    """Green answers the smoke test in production, and no check."""
+    if side == "production-green" and before > 0:
+        return completion(usage={})
+    return knowing(side, question, before)
+
+
+def kinds(world: World) -> list[str]:
+    return [entry.kind for entry in history(world.open().records())]
+
+
+def test_a_first_ship_ends_with_the_release_live_and_alone_everywhere(world: World) -> None:
+    digest = world.open().built.release.digest
+
+    ship(world.open(), QUIET)
+
+    assert world.state() == {
+        name: ({"blue": digest}, {"blue": 100}) for name in ("staging", "production")
+    }
+
+
+def test_a_second_ship_writes_nothing(shipped: World) -> None:
+    before = len(kinds(shipped))
+
+    assert ship(shipped.open(), QUIET).plan.steps == ()
+    assert len(kinds(shipped)) == before
+
+
+def test_an_incumbent_that_fails_in_staging_is_not_the_candidates_fault(shipped: World) -> None:
+    """Exit 1 and not 3: the candidate was not judged, and ships as soon as it can be."""
+    incumbent, staging = shipped.open().built.release.digest, shipped.targets["staging"]
+    before = shipped.state()["production"]
+    staging.slots, staging.weights, staging.broken = {}, {}, {incumbent}
+
+    with pytest.raises(GreenlightError, match="was not judged") as caught:
+        ship(shipped.open(**OTHER), QUIET)
+    after = shipped.state()["production"]
+    staging.broken = set()
+    ship(shipped.open(**OTHER), QUIET)
+
+    assert caught.value.exit_code == 1
+    assert after == before
+    assert shipped.targets["production"].slots["green"].release != incumbent
+
+
+def test_a_candidate_that_does_not_get_ready_in_staging_is_refused(shipped: World) -> None:
+    before, candidate = shipped.state(), shipped.open(**OTHER).built.release.digest
+    shipped.targets["staging"].broken = {candidate}
+
+    with pytest.raises(Refused, match="failed in staging"):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert shipped.state() == before
+
+
+def test_a_candidate_that_does_not_get_ready_in_production_is_returned_and_held(
+    shipped: World,
+) -> None:
+    before, candidate = shipped.state(), shipped.open(**OTHER).built.release.digest
+    shipped.targets["production"].broken = {candidate}
+
+    with pytest.raises(Returned):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert shipped.state()["production"] == before["production"]
+    assert candidate in past.held(history(shipped.open().records()))
+
+
+def test_a_check_that_is_not_answered_brings_everything_back(
+    shipped: World, model: StandIn
+) -> None:
+    """A missing measurement is an error, never zero."""
+    before = shipped.state()["production"]
+
+    model.reply = silent_in_production
+    with pytest.raises(Returned, match="did not answer a synthetic query"):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert shipped.state()["production"] == before
+
+
+def test_comply_waits_for_nobody_and_moves_nothing(shipped: World) -> None:
+    """While somebody else ships, and with a return of theirs unfinished."""
+    workspace = shipped.open(**OTHER)
+    with open_run(workspace, "ship", workspace.environments, QUIET) as run:
+        digest = workspace.built.release.digest
+        run.append(past.RETURN_BEGUN, {"release": digest, "goal": digest, "reason": "cut"},
+                   "production")  # fmt: skip
+        before = [len(target.writes) for target in shipped.targets.values()]
+
+        outcome = comply(shipped.open(**OTHER), QUIET)
+
+    assert [step.kind for step in outcome.plan.steps] == ["comply"]
+    assert [len(target.writes) for target in shipped.targets.values()] == before
+
+
+def test_a_refusal_of_comply_says_that_nothing_was_loaded(shipped: World) -> None:
+    before = shipped.state()
+    workspace = shipped.open(model={"license": "CC-BY-NC-4.0"})
+
+    with pytest.raises(Refused, match="nothing was loaded"):
+        comply(workspace, QUIET)
+
+    assert shipped.state() == before
+
+
+def test_the_parts_of_a_ship_in_turn_make_a_ship(world: World) -> None:
+    """Comply, evaluate, promote: each finds what the one before it left."""
+    comply(world.open(), QUIET)
+    evaluate(world.open(), QUIET)
+    promote(world.open(), "production", QUIET)
+
+    assert ship(world.open(), QUIET).plan.steps == ()
+
+
+def test_what_somebody_holds_is_waited_for_by_name(shipped: World) -> None:
+    workspace = shipped.open()
+    with (
+        open_run(workspace, "rollback", ("production",), QUIET),
+        pytest.raises(Waiting, match="rollback"),
+    ):
+        ship(shipped.open(**OTHER), QUIET)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, world: World) -> Scissors:
+    """Every record in the ledger is an act as well."""
+    real = Run.append
+
+    def append(run: Run, kind: str, *arguments: Any, **named: Any) -> None:
+        with world.scissors.act(kind):
+            real(run, kind, *arguments, **named)
+
+    monkeypatch.setattr(Run, "append", append)
+    return world.scissors
+
+
+def releases(world: World) -> dict[str, set[str]]:
+    """Which releases are where, whatever the slot."""
+    return {name: set(slots.values()) for name, (slots, _) in world.state().items()}
+
+
+@pytest.mark.slow
+def test_a_change_cut_before_or_after_any_act_ends_as_an_undisturbed_one(
+    world: World, counted: Scissors
+) -> None:
+    """Each act twice over: killed there, and shipped again by the same command."""
+    ship(world.open(), QUIET)
+    begin = world.save()
+    counted.set()
+    ship(world.open(**OTHER), QUIET)
+    acts, goal = counted.acts, releases(world)
+
+    for number, after in itertools.product(range(len(acts)), (False, True)):
+        world.restore(begin)
+        counted.set(number, after)
+        with pytest.raises(Cut):
+            ship(world.open(**OTHER), QUIET)
+        counted.set()
+        ship(world.open(**OTHER), QUIET)
+
+        assert releases(world) == goal, (acts[number], after)
+        assert all(sum(weights.values()) == 100 for _, weights in world.state().values())
+        assert ship(world.open(**OTHER), QUIET).plan.steps == ()
+
+
+@pytest.mark.slow
+def test_a_return_cut_before_or_after_any_act_ends_as_an_undisturbed_one(
+    world: World, counted: Scissors, model: StandIn
+) -> None:
+    """Whoever ships next finishes it: exit 5, everything on blue, the release held."""
+    ship(world.open(), QUIET)
+    begin, goal = world.save(), releases(world)["production"]
+    candidate = world.open(**OTHER).built.release.digest
+    model.reply = silent_in_production
+    counted.set()
+    with pytest.raises(Returned):
+        ship(world.open(**OTHER), QUIET)
+    acts = counted.acts
+    begun = acts.index(past.RETURN_BEGUN)
+
+    for number, after in itertools.product(range(begun, len(acts)), (False, True)):
+        world.restore(begin)
+        model.asked.clear()
+        counted.set(number, after)
+        with pytest.raises(Cut):
+            ship(world.open(**OTHER), QUIET)
+        counted.set()
+        with pytest.raises((Returned, Refused)):
+            ship(world.open(**OTHER), QUIET)
+
+        assert releases(world)["production"] == goal, (acts[number], after)
+        assert candidate in past.held(history(world.open().records()))
