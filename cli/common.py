@@ -23,6 +23,11 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_env(parser: argparse.ArgumentParser) -> None:
+    """--env."""
+    parser.add_argument("--env", metavar="ENV", required=True, help="the environment")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument(
@@ -68,6 +73,15 @@ def running(arguments: argparse.Namespace) -> Workspace:
 def show(document: Any) -> None:
     """One JSON document on standard output."""
     print(json.dumps(document, indent=2))
+
+
+def say(arguments: argparse.Namespace, text: str) -> int:
+    """One sentence about what was done."""
+    if arguments.json:
+        show({"exit_code": 0, "said": text})
+    else:
+        print(text)
+    return 0
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

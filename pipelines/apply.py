@@ -19,16 +19,23 @@ from pipelines.dataset import Case
 from pipelines.evaluate import UnmeasuredError, spread
 from pipelines.evaluation import evaluate_slot
 from pipelines.gather import incumbent_of, valid_evidence
+from pipelines.observe import observe_baseline, observe_step, waiting
 from pipelines.plan import Plan
 from pipelines.provisioning import provision
 from pipelines.run import BreachError, GateRefusedError, Run
 from pipelines.steps import (
+    Analyse,
+    Baseline,
     BeginReturn,
+    BeginRollout,
     Check,
     Comply,
     Deploy,
+    EndRollout,
     Evaluate,
     Expose,
+    Hold,
+    Mirror,
     Provision,
     Record,
     Retire,
@@ -96,6 +103,7 @@ def _check(run: Run, step: Check) -> dict[str, Any]:
     return {
         "synthetic": len(answers),
         "weight": step.weight,
+        "index": step.index,
         "slowest_seconds": round(max(answers), 3),
     }
 
@@ -144,13 +152,60 @@ def _verify(run: Run, step: Verify) -> dict[str, Any]:
     return {"evidence": sorted(valid)}
 
 
+def _begin_rollout(run: Run, step: BeginRollout) -> dict[str, Any]:
+    settings = run.workspace.spec.rollout.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data = {"release": step.release, "from": step.before, "slot": step.slot, "blue": step.blue,
+            "settings": settings}  # fmt: skip
+    run.append(past.ROLLOUT_BEGUN, data, step.environment)
+    run.target(step.environment).watch(True, _fence(run, step.environment))
+    return {}
+
+
+def _end_rollout(run: Run, step: EndRollout) -> dict[str, Any]:
+    data = {"release": step.release, "outcome": step.outcome, "reason": step.reason}
+    run.append(past.ROLLOUT_ENDED, data, step.environment)
+    run.target(step.environment).watch(False, _fence(run, step.environment))
+    return {}
+
+
 def _expose(run: Run, step: Expose) -> dict[str, Any]:
-    target = run.target(step.environment)
-    target.expose(step.weights, _fence(run, step.environment))
+    return {"weights": _set_weights(run, step.environment, step.weights)}
+
+
+def _mirror(run: Run, step: Mirror) -> dict[str, Any]:
+    """The weights stay as they are; the next change of weights ends the mirror."""
+    weights = run.target(step.environment).facts().weights
+    _set_weights(run, step.environment, weights, step.slot if step.percent else "", step.percent)
+    return {"percent": step.percent, "index": step.index}
+
+
+def _set_weights(
+    run: Run, environment: str, weights: Mapping[str, int], mirror: str = "", percent: int = 0
+) -> dict[str, int]:
+    target = run.target(environment)
+    target.expose(weights, _fence(run, environment), {mirror: percent} if mirror else None)
     seen = dict(target.facts().weights)
-    if seen != dict(step.weights):
-        raise GreenlightError(f"{step.environment}: weights read back as {seen}")
-    return {"weights": seen}
+    if seen != dict(weights):
+        raise GreenlightError(f"{environment}: weights read back as {seen}")
+    return seen
+
+
+def _baseline(run: Run, step: Baseline) -> dict[str, Any]:
+    window = observe_baseline(run, step)
+    return {"requests": window.blue.requests if window.blue else None, "replayed": window.replayed}
+
+
+def _analyse(run: Run, step: Analyse) -> dict[str, Any]:
+    windows = observe_step(run, step)
+    return {"windows": len(windows), "index": step.index}
+
+
+def _hold(run: Run, step: Hold) -> dict[str, Any]:
+    """Say what is waited for and end: the watcher stands by, and whoever resumes ships again."""
+    verb = f"greenlight {step.until} {run.workspace.sources.app} --env {step.environment}"
+    reason = f"somebody to {step.until}: {step.reason}"
+    ends = f"`{verb}`, then the same command again"
+    raise waiting(run, step.environment, reason, ends, step.until, step.index)
 
 
 def _record(run: Run, step: Record) -> dict[str, Any]:
@@ -160,7 +215,7 @@ def _record(run: Run, step: Record) -> dict[str, Any]:
 
 
 def _begin_return(run: Run, step: BeginReturn) -> dict[str, Any]:
-    data = {"release": step.release, "goal": step.goal, "reason": step.reason}
+    data = {"release": step.release, "goal": step.goal, "reason": step.reason, "hold": step.hold}
     run.append(past.RETURN_BEGUN, data, step.environment)
     return {}
 
@@ -182,9 +237,15 @@ _ACTIONS: Mapping[type[Step], Callable[[Run, Any], dict[str, Any]]] = {
     Smoke: _smoke,
     Evaluate: _evaluate,
     Verify: _verify,
+    BeginRollout: _begin_rollout,
+    Baseline: _baseline,
+    Mirror: _mirror,
     Expose: _expose,
     Check: _check,
+    Analyse: _analyse,
+    Hold: _hold,
     Record: _record,
     BeginReturn: _begin_return,
     Retire: _retire,
+    EndRollout: _end_rollout,
 }

@@ -76,6 +76,26 @@ async def ask_once(
     return parse_answer(case, payload, time.perf_counter() - started)
 
 
+async def ask_stream(
+    session: aiohttp.ClientSession, endpoint: Endpoint, case: Case, inputs: tuple[str, ...]
+) -> None:
+    """One attempt, streamed to its end. NoAnswerError when it has none; nothing is kept."""
+    body = {**request_body(case, endpoint, inputs), "stream": True}
+    url, tail = f"{endpoint.url}/v1/chat/completions", b""
+    try:
+        async with session.post(url, json=body, headers=endpoint.headers) as response:
+            if response.status != 200:
+                raise NoAnswerError(f"HTTP status {response.status}: {await _message(response)}")
+            async for chunk in response.content.iter_any():
+                tail = (tail + chunk)[-64:]
+    except TimeoutError:
+        raise NoAnswerError(f"no end within {session.timeout.total:g} s") from None
+    except aiohttp.ClientError as error:
+        raise NoAnswerError(f"the connection failed: {error}") from None
+    if b"data: [DONE]" not in tail:
+        raise NoAnswerError("the stream ended without its end mark")
+
+
 async def ask(
     session: aiohttp.ClientSession, endpoint: Endpoint, case: Case, inputs: tuple[str, ...]
 ) -> Answer:

@@ -7,7 +7,6 @@ from pipelines.engine import Engine
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.workspace import Workspace
-from release.ledger import history
 from serving import local
 
 
@@ -19,7 +18,7 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     state, names = workspace.state, workspace.environments
     folders = state.environments.iterdir() if state.environments.is_dir() else ()
     there = tuple(sorted(folder.name for folder in folders))
-    entries = history(workspace.records())
+    entries = workspace.entries()
     live = any(past.live_history(entries, name).live for name in names)
     if not there and not live and not state.pulumi.exists() and not state.work.exists():
         return ()

@@ -27,6 +27,24 @@ class SlotFacts:
 
 
 @dataclass(frozen=True)
+class RolloutFacts:
+    """A rollout that was begun and has not ended: ``release`` over ``before``.
+
+    ``done`` is the index of the last step of the spec that was finished, -1 for none.
+    ``measured`` is whether blue's baseline is known. ``allowed`` are the steps that somebody
+    resumed or approved. ``keeps`` is whether blue shall still stand by: the soak and the delay of
+    a release that is live already are not over.
+    """
+
+    release: str
+    before: str = ""
+    done: int = -1
+    measured: bool = False
+    allowed: frozenset[int] = frozenset()
+    keeps: bool = False
+
+
+@dataclass(frozen=True)
 class EnvironmentFacts:
     """One environment: what runs there, and what its ledger says was live there.
 
@@ -34,7 +52,7 @@ class EnvironmentFacts:
     the release last recorded as live; ``before`` are the ones live earlier, newest first.
     ``returning`` is the release that a return began to bring back and has not finished;
     ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
-    something was recorded as live.
+    something was recorded as live. ``rollout`` is the one under way, soak included.
     """
 
     name: str
@@ -48,6 +66,7 @@ class EnvironmentFacts:
     returning: str = ""
     returned_from: str = ""
     arriving: str = ""
+    rollout: RolloutFacts | None = None
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""
@@ -59,7 +78,10 @@ class EnvironmentFacts:
         return self.weights.get(self.slot_of(release), 0) if release else 0
 
     def serves(self, release: str) -> bool:
-        """Whether ``release`` is recorded as live, ready, alone, and answers every request."""
+        """Whether ``release`` is recorded as live, is ready, and answers every request.
+
+        Alone, too, but for what stands by on purpose.
+        """
         slot = self.slots.get(self.slot_of(release))
         return (
             self.provisioned
@@ -67,8 +89,13 @@ class EnvironmentFacts:
             and slot is not None
             and slot.state == "ready"
             and self.weight_of(release) == 100
-            and len(self.slots) == 1
+            and (len(self.slots) == 1 or self.stands_by)
         )
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether what was live before is kept for an instant way back."""
+        return self.rollout is not None and self.rollout.keeps
 
 
 @dataclass(frozen=True)

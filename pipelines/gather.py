@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines import past
-from pipelines.facts import EnvironmentFacts, Facts
+from pipelines.facts import EnvironmentFacts, Facts, RolloutFacts
 from pipelines.provisioning import provision_reason
 from pipelines.workspace import Workspace
 from release.bundle import parse_release
@@ -21,7 +22,8 @@ def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
     """The facts of the application now. Reads everything, changes nothing."""
     workspace.require_cases()
     environments = tuple(
-        environment_facts(workspace, name, entries) for name in workspace.environments
+        _for_promotion(workspace, environment_facts(workspace, name, entries), entries)
+        for name in workspace.environments
     )
     binding, incumbent = workspace.binding, incumbent_of(environments, workspace)
     release = workspace.built.release
@@ -86,7 +88,49 @@ def environment_facts(
         returning=lived.returning,
         returned_from=lived.returned_from,
         arriving=lived.arriving,
+        rollout=_rollout(past.rollout(entries, name), workspace),
     )
+
+
+def _rollout(found: past.RolloutHistory | None, workspace: Workspace) -> RolloutFacts | None:
+    if found is None:
+        return None
+    return RolloutFacts(
+        release=found.release,
+        before=found.before,
+        done=found.done,
+        measured=found.baseline is not None,
+        allowed=found.allowed,
+        keeps=found.live_since is not None and workspace.clock.time() < found.stands_by_until,
+    )
+
+
+def _for_promotion(
+    workspace: Workspace, there: EnvironmentFacts, entries: Sequence[Entry]
+) -> EnvironmentFacts:
+    """``there``, as a promotion may go on from it: with the approvals that are valid, and without
+    a rollout that was begun with other steps. A return asks for neither.
+    """
+    found = past.rollout(entries, there.name)
+    if found is None or there.rollout is None:
+        return there
+    if found.live_since is None and found.settings != workspace.spec.rollout:
+        return replace(there, rollout=None)
+    allowed = there.rollout.allowed | _approved(workspace, found)
+    return replace(there, rollout=replace(there.rollout, allowed=allowed))
+
+
+def _approved(workspace: Workspace, found: past.RolloutHistory) -> frozenset[int]:
+    """The steps whose approval is signed, for the candidate, by somebody trusted to approve."""
+    records, valid = workspace.records(), set()
+    for index, digest in found.approvals.items():
+        with contextlib.suppress(Refused):
+            verify(
+                records.blobs.get(digest), records.trusted, Kind.APPROVAL, workspace.binding,
+                workspace.clock.time(), records.blobs.store.where(digest),
+            )  # fmt: skip
+            valid.add(index)
+    return frozenset(valid)
 
 
 def incumbent_of(environments: Sequence[EnvironmentFacts], workspace: Workspace) -> str:

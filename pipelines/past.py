@@ -6,11 +6,15 @@ the code that reads them.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from release.evidence import Binding
 from release.ledger import Entry
+from release.spec import Rollout
 
 BUILT = "built"
 INTENT, DONE, FAILED = "intent", "done", "failed"
@@ -20,6 +24,10 @@ LIVE = "live"
 RETURN_BEGUN = "return-begun"
 RETRY = "retry"
 REVOKED = "revoked"
+ROLLOUT_BEGUN, ROLLOUT_ENDED = "rollout-begun", "rollout-ended"
+WINDOW = "window"
+WAITING = "waiting"
+PAUSED, RESUMED, APPROVED = "paused", "resumed", "approved"
 DESTROYED = "destroyed"
 
 
@@ -62,11 +70,88 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     return LiveHistory(live[-1], tuple(newest_first), returning, returned_from, arriving)
 
 
+@dataclass(frozen=True)
+class RolloutHistory:
+    """A rollout that was begun and not ended, from its entries.
+
+    ``settings`` are the spec's at its beginning. ``allowed`` are the steps that somebody resumed,
+    ``approvals`` the evidence of those that somebody approved, whose signature is not checked
+    here. ``live_since`` is when its release was recorded as live, None before.
+    """
+
+    release: str
+    before: str
+    slot: str
+    blue: str
+    settings: Rollout
+    begun: float
+    done: int = -1
+    baseline: Mapping[str, Any] | None = None
+    allowed: frozenset[int] = frozenset()
+    approvals: Mapping[int, str] = field(default_factory=dict)
+    live_since: float | None = None
+    paused: bool = False
+    waiting: Mapping[str, Any] | None = None
+    windows: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def stands_by_until(self) -> float:
+        """Until when blue is kept; for ever while the release is not live."""
+        if self.live_since is None:
+            return math.inf
+        return self.live_since + max(self.settings.soak, self.settings.scale_down_delay)
+
+
+def rollout(entries: Sequence[Entry], environment: str) -> RolloutHistory | None:
+    """The rollout under way in ``environment``; a return ends it where it begins."""
+    found: RolloutHistory | None = None
+    for entry in entries:
+        if entry.kind == DESTROYED:
+            found = None
+        elif entry.environment == environment:
+            found = _rollout_after(found, entry)
+    return found
+
+
+def _rollout_after(found: RolloutHistory | None, entry: Entry) -> RolloutHistory | None:
+    data = entry.data
+    if entry.kind == ROLLOUT_BEGUN:
+        settings = Rollout.model_validate_json(json.dumps(data["settings"]))
+        return RolloutHistory(data["release"], data["from"], data["slot"], data["blue"],
+                              settings, entry.time)  # fmt: skip
+    if found is None:
+        return None
+    match entry.kind:
+        case "rollout-ended" | "return-begun":
+            return None
+        case "live":
+            return (
+                replace(found, live_since=entry.time) if data["release"] == found.release else None
+            )
+        case "done" if data.get("index", -1) > found.done:
+            return replace(found, done=data["index"], waiting=None)
+        case "window" if data["phase"] == "baseline":
+            return replace(found, baseline=data["blue"])
+        case "window":
+            return replace(found, windows=(*found.windows, data))
+        case "paused":
+            return replace(found, paused=True)
+        case "resumed":
+            allowed = found.allowed | {data["index"]}
+            return replace(found, paused=False, waiting=None, allowed=allowed)
+        case "approved":
+            approvals = {**found.approvals, data["index"]: entry.refs[0]}
+            return replace(found, waiting=None, approvals=approvals)
+        case "waiting":
+            return replace(found, waiting=data)
+    return found
+
+
 def held(entries: Sequence[Entry]) -> Mapping[str, str]:
-    """Releases that were brought back, with the reason; a retry lets one go."""
+    """Releases that were judged and brought back, with the reason; a retry lets one go."""
     reasons: dict[str, str] = {}
     for entry in entries:
-        if entry.kind == RETURN_BEGUN:
+        if entry.kind == RETURN_BEGUN and entry.data.get("hold", True):
             reasons[entry.data["release"]] = entry.data["reason"]
         if entry.kind == RETRY:
             reasons.pop(entry.data["release"], None)

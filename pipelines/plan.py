@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
 from pipelines.steps import (
+    Analyse,
+    Baseline,
     BeginReturn,
+    BeginRollout,
     Check,
     Comply,
     Deploy,
+    EndRollout,
     Evaluate,
     Expose,
+    Hold,
+    Mirror,
     Provision,
     Record,
     Retire,
@@ -27,16 +34,9 @@ from pipelines.steps import (
 )
 from release.bundle import label
 from release.errors import BadInput, GreenlightError, Problem, Refused
+from release.spec import Rollout
 
 ALL = 100
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """What the planner takes from the spec's ``rollout``: weights in per cent, queries a step."""
-
-    weights: tuple[int, ...] = (5, 25, 50, 100)
-    checks: int = 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
     reason: str
 
 
-def plan_ship(facts: Facts, rollout: RolloutSettings, retry: bool = False) -> Plan:
+def plan_ship(facts: Facts, rollout: Rollout, retry: bool = False) -> Plan:
     """Everything between the candidate and production. Raises Refused when it may not go there."""
     _refuse_what_may_not_be_shipped(facts, retry)
     name = label(facts.application, facts.candidate)
@@ -61,7 +61,7 @@ def plan_ship(facts: Facts, rollout: RolloutSettings, retry: bool = False) -> Pl
     return Plan(tuple(steps), f"ship {name} to {facts.environments[-1].name}")
 
 
-def plan_evaluation(facts: Facts, rollout: RolloutSettings, retry: bool = False) -> Plan:
+def plan_evaluation(facts: Facts, rollout: Rollout, retry: bool = False) -> Plan:
     """Only the first environment: there, evaluated, and live where others come after it."""
     _refuse_what_may_not_be_shipped(facts, retry)
     name, first = label(facts.application, facts.candidate), facts.environments[0]
@@ -91,7 +91,7 @@ def plan_compliance(facts: Facts) -> Plan:
     return Plan((Comply(release=facts.candidate, reason="asked for"),), f"check {name}")
 
 
-def plan_promotion(facts: Facts, to: str, rollout: RolloutSettings, retry: bool = False) -> Plan:
+def plan_promotion(facts: Facts, to: str, rollout: Rollout, retry: bool = False) -> Plan:
     """Only the promotion to environment ``to``; what comes before has to be done already."""
     _refuse_what_may_not_be_shipped(facts, retry)
     environment = facts.environment(to)
@@ -121,13 +121,16 @@ def plan_refusal(facts: Facts) -> Plan:
     return Plan(tuple(steps), "every environment goes back to what is live there")
 
 
-def plan_return(facts: Facts, environment: str, reason: str, to: str = "", bad: str = "") -> Plan:
+def plan_return(
+    facts: Facts, environment: str, reason: str, to: str = "", bad: str = "", hold: bool = True
+) -> Plan:
     """Back to a release that was live in ``environment``, with all requests, at once.
 
     ``bad`` is the release to leave; empty means the one on its way, else the live one. ``to`` is
     the one to return to; empty means the one recorded as live while another is on its way, else the
     newest one before it that is not revoked, one that was never brought back itself if there is
-    any. Evidence and policy are not asked.
+    any. Evidence and policy are not asked. Without ``hold`` nothing was judged, and ``bad`` may be
+    shipped again.
     """
     there = facts.environment(environment)
     if there.returning:
@@ -142,8 +145,23 @@ def plan_return(facts: Facts, environment: str, reason: str, to: str = "", bad: 
             f"nothing to return to in {environment}: no release that was live there before "
             "is left that is not revoked. Ship a good release, or destroy the environment."
         )
-    steps = list(_return_steps(facts, there, goal, bad, reason))
+    steps = list(_return_steps(facts, there, goal, bad, reason, hold))
     return Plan(tuple(steps), f"{environment} returns to {label(facts.application, goal)}")
+
+
+def plan_stand_down(facts: Facts, environment: str) -> Plan:
+    """After soak and delay: what stood by for an instant way back is retired."""
+    there = facts.environment(environment)
+    reason = "soak and scale-down delay are over"
+    steps: list[Step] = [
+        Retire(environment=there.name, slot=slot, release=occupant.release, reason=reason)
+        for slot, occupant in sorted(there.slots.items())
+        if occupant.release != there.live and not there.weights.get(slot)
+    ]
+    steps.append(
+        EndRollout(environment=there.name, release=there.live, outcome="completed", reason=reason)
+    )
+    return Plan(tuple(steps), f"{environment}: {reason}")
 
 
 def _nothing_to_do(facts: Facts) -> bool:
@@ -196,7 +214,7 @@ def _before_loading(facts: Facts) -> Iterator[Step]:
         yield Provision(environments=names, reason=facts.provision_reason)
 
 
-def _stage(facts: Facts, first: EnvironmentFacts, rollout: RolloutSettings) -> Iterator[Step]:
+def _stage(facts: Facts, first: EnvironmentFacts, rollout: Rollout) -> Iterator[Step]:
     """The first environment: candidate beside incumbent, evaluated, then live there."""
     alone = len(facts.environments) == 1
     evaluated = "evaluation" in facts.evidence
@@ -225,9 +243,7 @@ def _stage(facts: Facts, first: EnvironmentFacts, rollout: RolloutSettings) -> I
     yield from _take_over(facts, there, rollout, at_once=not alone)
 
 
-def _promote(
-    facts: Facts, environment: EnvironmentFacts, rollout: RolloutSettings
-) -> Iterator[Step]:
+def _promote(facts: Facts, environment: EnvironmentFacts, rollout: Rollout) -> Iterator[Step]:
     """A later environment: green beside blue, then traffic step by step."""
     if environment.serves(facts.candidate):
         return
@@ -237,43 +253,108 @@ def _promote(
 
 
 def _take_over(
-    facts: Facts, there: EnvironmentFacts, rollout: RolloutSettings, at_once: bool
+    facts: Facts, there: EnvironmentFacts, rollout: Rollout, at_once: bool
 ) -> Iterator[Step]:
-    """Traffic moves to the candidate, then what it replaces is retired."""
+    """Traffic moves to the candidate; what it replaces stands by, then is retired."""
     candidate, green = facts.candidate, there.slot_of(facts.candidate)
     blue = there.slot_of(there.live) if there.live != candidate else ""
     if blue and there.slots[blue].state != "ready":
         blue = ""  # nobody can be sent there: waiting for it would keep the cure from the users
     name = there.name
     yield Verify(environment=name, release=candidate, reason="just before traffic moves")
-    weights = (ALL,) if at_once or not blue else rollout.weights
-    reached = there.weight_of(candidate)
-    for weight in [one for one in weights if one >= reached]:
-        split = {blue: ALL - weight, green: weight} if weight < ALL else {green: ALL}
-        if weight != reached or dict(there.weights) != split:
-            yield Expose(environment=name, weights=split, reason=_why(at_once, blue, weight))
-        if not at_once:
-            yield Check(
-                environment=name, slot=green, release=candidate, weight=weight,
-                queries=rollout.checks, reason="synthetic: evaluation queries, pinned",
-            )  # fmt: skip
+    if blue and not at_once:
+        yield from _roll_out(facts, there, rollout, green, blue)
+    else:
+        yield from _switch(facts, there, rollout, at_once)
     if there.live != candidate:
         yield Record(environment=name, release=candidate, reason="all requests, all checks passed")
+    stands_by = blue and not at_once and max(rollout.soak, rollout.scale_down_delay) > 0
     for slot, occupant in sorted(there.slots.items()):
-        if slot != green:
+        if slot != green and not (stands_by and slot == blue):
             yield Retire(
                 environment=name,
                 slot=slot,
                 release=occupant.release,
                 reason="nothing is sent there",
             )
+    if (there.rollout or (blue and not at_once)) and not stands_by:
+        yield EndRollout(environment=name, release=candidate, outcome="completed")
 
 
-def _why(at_once: bool, blue: str, weight: int) -> str:
-    if at_once:
-        return "it passed; this environment has no users to move step by step"
-    if not blue:
-        return "nothing is live here yet"
+def _switch(
+    facts: Facts, there: EnvironmentFacts, rollout: Rollout, at_once: bool
+) -> Iterator[Step]:
+    """All traffic in one step, where there is nobody to move step by step."""
+    green, name = there.slot_of(facts.candidate), there.name
+    why = "it passed; this environment has no users to move step by step"
+    why = why if at_once else "nothing is live here yet"
+    if dict(there.weights) != {green: ALL}:
+        yield Expose(environment=name, weights={green: ALL}, reason=why)
+    if not at_once:
+        yield _check(facts, name, green, ALL, rollout)
+
+
+def _roll_out(
+    facts: Facts, there: EnvironmentFacts, rollout: Rollout, green: str, blue: str
+) -> Iterator[Step]:
+    """The spec's steps in their order; those that an earlier run finished are not done again."""
+    begun = there.rollout if there.rollout and there.rollout.release == facts.candidate else None
+    candidate, before = facts.candidate, there.slots[blue].release
+    name, done = there.name, begun.done if begun else -1
+    if begun is None:
+        reason = f"over {label(facts.application, before)}, step by step"
+        yield BeginRollout(environment=name, slot=green, release=candidate, blue=blue,
+                           before=before, reason=reason)  # fmt: skip
+    if begun is None or not begun.measured:
+        yield Baseline(environment=name, slot=blue, release=before, reason="before anything moves")
+    weight = _reached(rollout, done)
+    if weight and there.weights.get(green, 0) != weight:
+        yield Expose(environment=name, weights=_split(blue, green, weight), reason=_step_to(weight))
+    for index, step in [*enumerate(rollout.steps)][done + 1 :]:
+        weight = step.set_weight or weight
+        yield from _one_step(facts, there, rollout, (green, blue), index, weight)
+
+
+def _one_step(
+    facts: Facts, there: EnvironmentFacts, rollout: Rollout, slots: tuple[str, str],
+    index: int, weight: int,
+) -> Iterator[Step]:  # fmt: skip
+    (green, blue), step = slots, rollout.steps[index]
+    where: dict[str, Any] = {"environment": there.name, "release": facts.candidate, "slot": green}
+    allowed = there.rollout.allowed if there.rollout else frozenset()
+    if step.set_weight is not None:
+        split = _split(blue, green, weight)
+        yield Expose(environment=there.name, weights=split, reason=_step_to(weight))
+        yield _check(facts, there.name, green, weight, rollout, index)
+    elif step.set_mirror is not None:
+        yield Mirror(**where, percent=step.set_mirror, index=index, reason="compared, never seen")
+    elif step.pause is not None and step.pause.duration is not None:
+        yield Analyse(**where, blue=blue, weight=weight, seconds=step.pause.duration, index=index,
+                      reason="green against blue and against its baseline")  # fmt: skip
+    elif index not in allowed:
+        until, why = ("approve", step.approval.message) if step.approval else ("resume", "")
+        yield Hold(**where, until=until, index=index, reason=why or "the spec asks for it")
+
+
+def _check(
+    facts: Facts, environment: str, slot: str, weight: int, rollout: Rollout, index: int = -1
+) -> Check:
+    return Check(
+        environment=environment, slot=slot, release=facts.candidate, weight=weight,
+        queries=rollout.checks, index=index, reason="synthetic: evaluation queries, pinned",
+    )  # fmt: skip
+
+
+def _reached(rollout: Rollout, done: int) -> int:
+    """The weight that the steps up to ``done`` led to; 0 before the first."""
+    return max((step.set_weight or 0 for step in rollout.steps[: done + 1]), default=0)
+
+
+def _split(blue: str, green: str, weight: int) -> dict[str, int]:
+    return {blue: ALL - weight, green: weight} if weight < ALL else {green: ALL}
+
+
+def _step_to(weight: int) -> str:
     return f"step to {weight} %"
 
 
@@ -355,6 +436,8 @@ def _put_back(facts: Facts, there: EnvironmentFacts, refused: str) -> Iterator[S
     if keep and keep != there.live:
         yield Record(environment=there.name, release=keep, reason="the candidate was refused")
     yield Retire(environment=there.name, slot=slot, release=refused, reason="it was refused")
+    if there.rollout and there.rollout.release == refused:
+        yield EndRollout(environment=there.name, release=refused, outcome="refused")
 
 
 def _what_is_on_its_way(there: EnvironmentFacts) -> str:
@@ -363,10 +446,10 @@ def _what_is_on_its_way(there: EnvironmentFacts) -> str:
 
 
 def _return_steps(
-    facts: Facts, there: EnvironmentFacts, goal: str, bad: str, reason: str
+    facts: Facts, there: EnvironmentFacts, goal: str, bad: str, reason: str, hold: bool
 ) -> Iterator[Step]:
     if bad and not there.returning:
-        yield BeginReturn(environment=there.name, release=bad, goal=goal, reason=reason)
+        yield BeginReturn(environment=there.name, release=bad, goal=goal, hold=hold, reason=reason)
     now, steps = _ensure(facts, there, goal, spare=there.live, smoke=False)
     slot = now.slot_of(goal)
     if not steps:  # said again, so that from now on the target refuses a fence before ours
@@ -377,3 +460,5 @@ def _return_steps(
         if name != slot:
             yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)
     yield Record(environment=there.name, release=goal, returned=True, reason=reason)
+    if there.rollout or there.returning:
+        yield EndRollout(environment=there.name, release=bad, outcome="returned", reason=reason)

@@ -14,7 +14,6 @@ from pipelines.run import open_run
 from pipelines.ship import Outcome
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
-from release.ledger import history
 
 BY_HAND = "brought back by hand"
 
@@ -28,7 +27,7 @@ def rollback(
     The release that it leaves is held. GreenlightError when there is nothing to return to.
     """
     environment = workspace.environment(environment)
-    facts = gather_for_return(workspace, history(workspace.records()), environment)
+    facts = gather_for_return(workspace, workspace.entries(), environment)
     plan = plan_return(facts, environment, reason)  # nothing to return to: nothing is written
     if not facts.environments[0].provisioned:
         raise GreenlightError(

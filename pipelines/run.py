@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import past
+from pipelines.clock import SYSTEM, Clock
 from pipelines.facts import Facts
 from pipelines.gather import gather
 from pipelines.reporting import Reporter
@@ -51,6 +52,7 @@ class Run:
     ledger: Ledger
     leases: Mapping[str, HeldLease]
     reporter: Reporter
+    clock: Clock = SYSTEM
     results: list[dict[str, Any]] = field(default_factory=list)
     step: Step | None = None
 
@@ -125,10 +127,10 @@ def open_run(
     takeover: bool = False,
 ) -> Iterator[Run]:
     """A run that holds the leases of ``environments``. Waiting, naming who, when one is held."""
-    ledger = workspace.open_ledger()
+    ledger, ttl = workspace.open_ledger(), workspace.spec.rollout.lease_duration
     with contextlib.ExitStack() as stack:
         leases = {
-            name: stack.enter_context(held(ledger, name, verb, takeover=takeover))
+            name: stack.enter_context(held(ledger, name, verb, ttl, takeover))
             for name in environments
         }
-        yield Run(workspace, ledger, leases, reporter)
+        yield Run(workspace, ledger, leases, reporter, workspace.clock)

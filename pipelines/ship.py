@@ -13,7 +13,6 @@ from pipelines.facts import Facts
 from pipelines.gather import gather
 from pipelines.plan import (
     Plan,
-    RolloutSettings,
     plan_compliance,
     plan_evaluation,
     plan_promotion,
@@ -28,7 +27,6 @@ from pipelines.targets.base import StaleFenceError
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError, Refused, Returned, Waiting
-from release.ledger import history
 
 Planner = Callable[[Facts], Plan]
 
@@ -49,7 +47,7 @@ def ship(
     Raises Refused (a gate's no), Returned (it was worse in traffic), Waiting (somebody else
     holds a lease); run again after any of them, or after a kill, it goes on from what is there.
     """
-    settings = rollout_settings(workspace)
+    settings = workspace.spec.rollout
     return _promote(
         workspace, "ship", reporter, lambda facts: plan_ship(facts, settings, retry),
         retry=retry, dry_run=dry_run,
@@ -65,7 +63,7 @@ def promote(
     dry_run: bool = False,
 ) -> Outcome:
     """Bring the candidate, evaluated and live before, to environment ``to``. Raises as ``ship``."""
-    settings, to = rollout_settings(workspace), workspace.environment(to)
+    settings, to = workspace.spec.rollout, workspace.environment(to)
     return _promote(
         workspace, "promote", reporter, lambda facts: plan_promotion(facts, to, settings, retry),
         retry=retry, dry_run=dry_run,
@@ -76,7 +74,7 @@ def evaluate(
     workspace: Workspace, reporter: Reporter, *, retry: bool = False, dry_run: bool = False
 ) -> Outcome:
     """Bring the candidate to the first environment and evaluate it there. Raises as ``ship``."""
-    settings = rollout_settings(workspace)
+    settings = workspace.spec.rollout
     return _promote(
         workspace, "evaluate", reporter, lambda facts: plan_evaluation(facts, settings, retry),
         retry=retry, dry_run=dry_run,
@@ -88,7 +86,7 @@ def comply(workspace: Workspace, reporter: Reporter, *, dry_run: bool = False) -
 
     Nothing moves, so no lease is taken: it goes beside whatever is under way.
     """
-    plan = plan_compliance(gather(workspace, history(workspace.records())))
+    plan = plan_compliance(gather(workspace, workspace.entries()))
     if dry_run or not plan.steps:
         return Outcome(plan)
     with open_run(workspace, "comply", (), reporter) as run:
@@ -101,12 +99,6 @@ def comply(workspace: Workspace, reporter: Reporter, *, dry_run: bool = False) -
         return Outcome(plan, tuple(run.results))
 
 
-def rollout_settings(workspace: Workspace) -> RolloutSettings:
-    """The part of the spec that the planner reads."""
-    rollout = workspace.spec.rollout
-    return RolloutSettings(tuple(step.set_weight for step in rollout.steps), rollout.checks)
-
-
 def _promote(
     workspace: Workspace,
     verb: str,
@@ -117,7 +109,7 @@ def _promote(
     dry_run: bool,
 ) -> Outcome:
     """Look first, without a lease: what has nothing to do writes nothing and waits for nobody."""
-    facts = gather(workspace, history(workspace.records()))
+    facts = gather(workspace, workspace.entries())
     if not _is_unfinished(facts):
         plan = planner(facts)
         if dry_run or not plan.steps:
@@ -158,7 +150,8 @@ def _finish_what_was_cut(run: Run) -> None:
                 names = run.workspace.environments
                 apply(run, Plan((Provision(environments=names, reason="a return needs it"),), ""))
             apply(run, plan_return(facts, one.name, reason))
-            raise _returned(run, one.name, one.returned_from, reason)
+            if one.returned_from in facts.held:
+                raise _returned(run, one.name, one.returned_from, reason)
     if facts.refusals:
         apply(run, plan_refusal(facts))
 

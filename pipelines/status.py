@@ -11,14 +11,14 @@ from pipelines.gather import environment_facts
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError
-from release.ledger import Entry, history
+from release.ledger import Entry
 from release.ledger.leases import Status, current_lease
 from release.timestamps import rfc3339
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
     """The application's state as one JSON document. Reads only."""
-    entries = history(workspace.records())
+    entries = workspace.entries()
     candidate, problem = _candidate(workspace)
     return {
         "application": workspace.application,

@@ -94,6 +94,62 @@ class Check(SlotStep):
     kind: ClassVar[str] = "check"
     weight: int
     queries: int
+    index: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginRollout(SlotStep):
+    """Write into the ledger what rolls out over what; from now on a watcher stands by."""
+
+    kind: ClassVar[str] = "begin-rollout"
+    blue: str
+    before: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(SlotStep):
+    """Measure blue alone for one window: what green is held against later."""
+
+    kind: ClassVar[str] = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirror(SlotStep):
+    """Let green answer a share of the requests as well, unseen; 0 per cent ends it."""
+
+    kind: ClassVar[str] = "mirror"
+    percent: int
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analyse(SlotStep):
+    """Judge window after window, for as long as the pause lasts; a breach brings blue back."""
+
+    kind: ClassVar[str] = "analyse"
+    blue: str
+    weight: int
+    seconds: float
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold(SlotStep):
+    """Wait for a person: ``until`` is what they have to say, resume or approve."""
+
+    kind: ClassVar[str] = "hold"
+    until: str
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndRollout(Step):
+    """Write into the ledger how the rollout ended; the watcher may go."""
+
+    kind: ClassVar[str] = "end-rollout"
+    environment: str
+    release: str
+    outcome: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +166,15 @@ class Record(Step):
 class BeginReturn(Step):
     """Write into the ledger that a return begins, and to what.
 
-    ``ship`` refuses ``release`` from now on; whoever comes after a kill finishes the return.
+    With ``hold``, ``ship`` refuses ``release`` from now on; without, nothing was judged. Whoever
+    comes after a kill finishes the return.
     """
 
     kind: ClassVar[str] = "begin-return"
     environment: str
     release: str
     goal: str
+    hold: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +187,8 @@ class Retire(SlotStep):
 KINDS: Mapping[str, type[Step]] = {
     kind.kind: kind
     for kind in (
-        Comply, Provision, Deploy, Smoke, Evaluate, Verify, Expose, Check, Record, BeginReturn,
-        Retire
+        Comply, Provision, Deploy, Smoke, Evaluate, Verify, BeginRollout, Baseline, Mirror, Expose,
+        Check, Analyse, Hold, Record, BeginReturn, Retire, EndRollout,
     )
 }  # fmt: skip
 
@@ -156,5 +214,11 @@ def describe(step: Step, application: str) -> str:
         what.append(" ".join(f"{slot}={weight}" for slot, weight in step.weights.items()) or "none")
     if isinstance(step, Check):
         what.append(f"{step.queries} queries at {step.weight} %")
+    if isinstance(step, Analyse):
+        what.append(f"{step.seconds:g} s at {step.weight} %")
+    if isinstance(step, Mirror):
+        what.append(f"{step.percent} %")
+    if isinstance(step, Hold):
+        what.append(f"until {step.until}")
     text = " ".join(part for part in what if part)
     return f"{text} ({step.reason})" if step.reason else text

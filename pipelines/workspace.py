@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.build import Built, Sources, build
 from pipelines.cache import ModelCache, cache_folder, cache_limit
+from pipelines.clock import SYSTEM, Clock
 from pipelines.dataset import Dataset, read_dataset
 from pipelines.policy import policy_digest
 from pipelines.provisioned import read_provisioned, refuse_orphans
@@ -17,7 +18,7 @@ from pipelines.targets.base import Target
 from release.bundle import Release, parse_release
 from release.errors import BadInput, Problem
 from release.evidence import Binding
-from release.ledger import Ledger, Records, local_records, open_ledger
+from release.ledger import Entry, Ledger, Records, history, local_records, open_ledger
 from release.spec import FILE_NAME, Spec, load_spec
 from release.state import StateFolder
 
@@ -36,6 +37,7 @@ class Workspace:
     spec: Spec
     root: Path = ROOT
     fault: BadInput | None = None
+    clock: Clock = SYSTEM
 
     @property
     def state(self) -> StateFolder:
@@ -101,10 +103,14 @@ class Workspace:
         witnesses = tuple(target.witness for target in self.targets.values())
         return local_records(self.state, self.application, witnesses)
 
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything in the ledger, its chain checked."""
+        return history(self.records())
+
     def open_ledger(self) -> Ledger:
         """The ledger, for writing; made with its key where there is none yet."""
         witnesses = tuple(target.witness for target in self.targets.values())
-        return open_ledger(self.state, self.application, witnesses)
+        return open_ledger(self.state, self.application, witnesses, self.clock.time)
 
     def release(self, digest: str) -> Release:
         """A release that the ledger knows; Damaged when its lock file is not there."""

@@ -129,6 +129,13 @@ def pipeline_key(folder: Path) -> SigningKey:
     return key
 
 
+def approver_key(path: Path) -> SigningKey:
+    """A person's key in ``path``, made there at first use. Being trusted is another question."""
+    if not path.exists():
+        _create_key(path)
+    return _load_key(path)
+
+
 def trusted_keys(folder: Path) -> TrustedKeys:
     """Whom to believe; nobody when there is no trust file. BadInput when it is not sound."""
     path = folder / TRUST_FILE

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,16 @@ def destroy(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def declare(folder: Path, slots: Mapping[str, SlotSpec | Mapping[str, Any]], fence: int) -> Desired:
+def declare(
+    folder: Path,
+    slots: Mapping[str, SlotSpec | Mapping[str, Any]],
+    fence: int,
+    watch: str | None = None,
+) -> Desired:
     """Say what each slot shall run: the whole map, which replaces the one before.
+
+    ``watch`` is the application's folder while a watcher shall guard its rollout, empty when
+    none shall, None to leave that as it is.
 
     StaleFence when a later fence has been seen; BadInput for what cannot be run.
     """
@@ -155,11 +163,13 @@ def declare(folder: Path, slots: Mapping[str, SlotSpec | Mapping[str, Any]], fen
     plain = {
         name: asdict(slot) if isinstance(slot, SlotSpec) else slot for name, slot in slots.items()
     }
-    desired = parse_desired({"fence": fence, "slots": plain}, str(path))
+    desired = parse_desired({"fence": fence, "slots": plain, "watch": watch or ""}, str(path))
     units_of(folder, desired, address="")
     with locked(folder / "desired.lock"):
         if fence < (stored := _stored_fence(folder)):
             raise StaleFence(fence, stored)
+        if watch is None:
+            desired = replace(desired, watch=_stored_watch(folder))
         write_json(path, asdict(desired))
     supervisor.revive(folder)
     return desired
@@ -172,6 +182,18 @@ def declared(folder: Path) -> Desired:
         return parse_desired(read_json(path), str(path))
     except FileNotFoundError:
         return NOTHING
+
+
+def watch(folder: Path, application: str, fence: int) -> Desired:
+    """Keep a watcher of the application in the folder ``application`` running; empty: none."""
+    return declare(folder, declared(folder).slots, fence, application)
+
+
+def _stored_watch(folder: Path) -> str:
+    try:
+        return declared(folder).watch
+    except BadInput:
+        return ""
 
 
 def _stored_fence(folder: Path) -> int:

@@ -23,7 +23,16 @@ from release.errors import GreenlightError
 MARKER = "GREENLIGHT_ENVIRONMENT"
 """Every process of an environment carries this variable; its value is the folder."""
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "XDG_CACHE_HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "CUDA_VISIBLE_DEVICES",
+)
 """All else stays behind: a shell's tokens and passphrases do not belong in a daemon."""
 
 SAME_START_SECONDS = 2.0

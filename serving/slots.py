@@ -62,10 +62,14 @@ class SlotSpec:
 
 @dataclass(frozen=True)
 class Desired:
-    """The slots that shall run, and the fence of the lease under which that was written."""
+    """The slots that shall run, and the fence of the lease under which that was written.
+
+    ``watch`` is the folder of the application whose rollout a watcher guards; empty: none does.
+    """
 
     fence: int
     slots: Mapping[str, SlotSpec]
+    watch: str = ""
 
 
 NOTHING = Desired(fence=0, slots={})
@@ -144,6 +148,7 @@ def parse_desired(document: object, file: str) -> Desired:
     desired = Desired(
         fence=whole.at("fence").number(least=0),
         slots={name: _slot(slots.at(name)) for name in slots.of(dict)},
+        watch=whole.at("watch").of(str) if "watch" in whole.of(dict) else "",
     )
     _one_engine_a_key(desired, slots)
     return desired

@@ -42,17 +42,31 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Counts of one slot since its gateway started; latencies in seconds as sum and count."""
+class Histogram:
+    """Seconds in buckets: ``buckets`` are (upper bound, how many at or below it), rising."""
 
-    requests: int
-    errors: int
-    truncated: int
-    cut: int
-    synthetic: int
-    in_flight: int
-    seconds_sum: float
-    seconds_count: int
+    buckets: tuple[tuple[float, int], ...] = ()
+    count: int = 0
+    sum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Counts of one slot that only grow, since ``since`` (epoch seconds). Another ``since`` means
+    that they began anew: the difference of two such values is no measurement.
+    """
+
+    since: float
+    requests: int = 0
+    errors: int = 0
+    truncated: int = 0
+    cut: int = 0
+    refused: int = 0
+    synthetic: int = 0
+    in_flight: int = 0
+    latency: Histogram = Histogram()
+    first_token: Histogram = Histogram()
+    inter_token: Histogram = Histogram()
 
 
 class Target(Protocol):
@@ -74,11 +88,19 @@ class Target(Protocol):
         Idempotent. Raises DeployFailedError with the reason, StaleFenceError.
         """
 
-    def expose(self, weights: Mapping[str, int], fence: int, mirror: str | None = None) -> None:
-        """Make ``weights`` (per cent, totalling 0 or 100) the whole truth, durably."""
+    def expose(
+        self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
+    ) -> None:
+        """Make ``weights`` (per cent, totalling 0 or 100) the whole truth, durably.
+
+        ``mirror`` names a slot without weight and the per cent of requests that it answers too.
+        """
 
     def measure(self, slot: str) -> Measured:
         """The counts of ``slot``. A slot without counts is an error, never zeros."""
+
+    def watch(self, on: bool, fence: int) -> None:
+        """Keep a watcher of this environment running, or no longer: it outlives this process."""
 
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """Drain for at most ``deadline`` seconds, then stop; the number of requests cut."""

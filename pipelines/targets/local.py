@@ -16,6 +16,7 @@ from pipelines.facts import SlotFacts
 from pipelines.targets.base import (
     DeployFailedError,
     Endpoint,
+    Histogram,
     Measured,
     StaleFenceError,
     TargetFacts,
@@ -97,29 +98,41 @@ class LocalTarget:
                 )
             time.sleep(POLL)
 
-    def expose(self, weights: Mapping[str, int], fence: int, mirror: str | None = None) -> None:
-        """Set the gateway's weights, whole; durable when this returns."""
-        if mirror is not None:
-            raise GreenlightError("this gateway does not mirror yet")
-        self._call("PUT", "/-/routes", {"fence": fence, "weights": dict(weights)})
+    def expose(
+        self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
+    ) -> None:
+        """Set the gateway's weights and mirror, whole; durable when this returns."""
+        routes: dict[str, Any] = {"fence": fence, "weights": dict(weights)}
+        for slot, percent in (mirror or {}).items():
+            routes["mirror"] = {"slot": slot, "percent": percent}
+        self._call("PUT", "/-/routes", routes)
 
     def measure(self, slot: str) -> Measured:
         """The gateway's counts of ``slot`` since it started."""
-        slots = self._call("GET", "/-/counts")["slots"]
-        if slot not in slots:
+        document = self._call("GET", "/-/counts")
+        if slot not in document["slots"]:
             raise GreenlightError(f"{self.environment}: the gateway has no counts of {slot}")
-        counts = slots[slot]
-        latency = counts["latency_seconds"]
+        counts = document["slots"][slot]
         return Measured(
+            since=document["since"],
             requests=counts["requests"],
             errors=counts["errors"],
             truncated=counts["truncated"],
             cut=counts["cut"],
+            refused=counts["refused"],
             synthetic=counts["synthetic"],
             in_flight=counts["in_flight"],
-            seconds_sum=latency["sum"],
-            seconds_count=latency["count"],
+            latency=_histogram(counts["latency_seconds"]),
+            first_token=_histogram(counts["first_token_seconds"]),
+            inter_token=_histogram(counts["inter_token_seconds"]),
         )
+
+    def watch(self, on: bool, fence: int) -> None:
+        """Let the supervisor keep a watcher running, or no longer."""
+        try:
+            local.watch(self.folder, str(self.state.app) if on else "", fence)
+        except local.StaleFence as error:
+            raise StaleFenceError(f"{self.environment}: {error}") from error
 
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """Drain ``slot`` for at most ``deadline`` seconds, then stop it; requests that were cut."""
@@ -238,6 +251,11 @@ class LocalTarget:
             raise GreenlightError(
                 f"{self.environment}: its gateway does not answer ({error})"
             ) from None
+
+
+def _histogram(document: Mapping[str, Any]) -> Histogram:
+    buckets = tuple((float(bound), int(count)) for bound, count in document["buckets"])
+    return Histogram(buckets, document["count"], document["sum"])
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from serving.processes import Identity
 
-Kind = Literal["gateway", "application", "engine"]
-STOP_ORDER: tuple[Kind, ...] = ("gateway", "application", "engine")
-"""Whoever takes requests stops before whoever answers them."""
+Kind = Literal["watcher", "gateway", "application", "engine"]
+STOP_ORDER: tuple[Kind, ...] = ("watcher", "gateway", "application", "engine")
+"""Whoever turns weights stops first; whoever takes requests before whoever answers them."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds before a crashed process is started again; doubles with every crash in a row."""

@@ -10,13 +10,15 @@ from serving.processes import command
 from serving.slots import Desired, EngineSpec, SlotSpec
 from serving.supervisor.plan import Kind, Unit
 
-GATEWAY = "gateway"
-GATEWAY_MODULE, APPLICATION_MODULE, ENGINE_MODULE = (
+GATEWAY, WATCHER = "gateway", "watcher"
+GATEWAY_MODULE, APPLICATION_MODULE, ENGINE_MODULE, WATCHER_MODULE = (
     "serving.gateway",
     "serving.application",
     "serving.engine",
+    "pipelines.watcher",  # a command, not an import: it stands above the data plane
 )
 MODULES: dict[str, Kind] = {
+    WATCHER_MODULE: "watcher",
     GATEWAY_MODULE: "gateway",
     APPLICATION_MODULE: "application",
     ENGINE_MODULE: "engine",
@@ -77,11 +79,18 @@ def application_unit(folder: Path, slot: str, spec: SlotSpec) -> Unit:
     )
 
 
+def watcher_unit(application: str, environment: str) -> Unit:
+    """Who brings blue back when the command that began a rollout is no more."""
+    line = command(WATCHER_MODULE, application, environment)
+    return Unit(WATCHER, "watcher", line, "", "", grace=5.0)
+
+
 def units_of(folder: Path, desired: Desired, address: str) -> dict[str, Unit]:
     """Every process that shall run, by name: a gateway, an engine a key, an application a slot."""
     units = [gateway_unit(folder, address)]
     units += [engine_unit(spec.engine) for spec in desired.slots.values()]
     units += [application_unit(folder, name, spec) for name, spec in desired.slots.items()]
+    units += [watcher_unit(desired.watch, folder.name)] if desired.watch else []
     return {unit.name: unit for unit in units}
 
 

@@ -57,7 +57,13 @@ SPEC: dict[str, Any] = {
             {"metric": "latency_p95_seconds", "max": 60, "max_change": 100.0},
         ],
     },
-    "rollout": {"steps": [{"setWeight": 50}, {"setWeight": 100}], "drainSeconds": 5},
+    "rollout": {
+        "steps": [{"setWeight": 50}, {"pause": {"duration": 3}}, {"setWeight": 100}],
+        "analysis": {"interval": 2, "min_requests": 4},
+        "soakSeconds": 0,
+        "scaleDownDelaySeconds": 0,
+        "drainSeconds": 5,
+    },
     "environments": {"staging": {"target": "local"}, "production": {"target": "local"}},
 }
 

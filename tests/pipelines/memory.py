@@ -8,19 +8,23 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from pipelines.clock import Clock
 from pipelines.facts import SlotFacts
 from pipelines.provisioned import write_provisioned
 from pipelines.provisioning import fingerprint
+from pipelines.reporting import Silent
 from pipelines.targets.base import (
     DeployFailedError,
     Endpoint,
+    Histogram,
     Measured,
     StaleFenceError,
     TargetFacts,
@@ -28,9 +32,20 @@ from pipelines.targets.base import (
 from pipelines.workspace import Workspace, open_workspace
 from release.bundle import Release
 from release.errors import GreenlightError
-from release.ledger import FileWitness
+from release.ledger import FileWitness, history
 from tests import tiny
 from tests.pipelines.standin import StandIn, completion, standing_in
+
+ROLLOUT = {
+    "steps": [{"setWeight": 50}, {"pause": {"duration": 20}}, {"setWeight": 100}],
+    "checks": 5,
+    "analysis": {"interval": 10},
+    "soakSeconds": 0,
+    "scaleDownDelaySeconds": 0,
+}
+QUIET = Silent()
+OTHER: dict[str, Any] = {"parameters": {"max_tokens": 7}}
+"""A change that is worth a ship."""
 
 TRUTHS = {row["query"]: row["ground_truth"] for row in tiny.ROWS}
 
@@ -64,16 +79,51 @@ class Scissors:
 
 
 @dataclass
+class VirtualClock:
+    """Time that passes when somebody sleeps, and at no other moment."""
+
+    now: float = 1_000_000.0
+    later: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    """What happens when it is so late."""
+
+    def monotonic(self) -> float:
+        """The virtual time."""
+        return self.now
+
+    def time(self) -> float:
+        """The same: nobody sets this clock."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """It is later, and what was to happen by now does."""
+        self.now += seconds
+        while self.later and self.later[0][0] <= self.now:
+            self.later.pop(0)[1]()
+        await asyncio.sleep(0)
+
+
+USERS = 40.0  # requests a virtual second, shared out by the weights
+
+
+@dataclass
 class MemoryTarget:
-    """One environment. ``broken`` releases never get ready; ``writes`` are what it was told."""
+    """One environment. ``broken`` releases never get ready, ``ill`` ones answer with errors in
+    traffic; ``writes`` are what it was told.
+    """
 
     environment: str
     folder: Path
-    base: str
+    model: StandIn
     scissors: Scissors
     slots: dict[str, SlotFacts] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    clock: Clock = field(default_factory=VirtualClock)
+    users: float = USERS
+    seen: float = 0.0
+    asked: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    ill: set[str] = field(default_factory=set)
+    watched: bool = False
     writes: list[str] = field(default_factory=list)
     fence: int = 0
 
@@ -88,7 +138,7 @@ class MemoryTarget:
 
     def facts(self) -> TargetFacts:
         """What it was told."""
-        return TargetFacts(True, self.base, dict(self.slots), dict(self.weights))
+        return TargetFacts(True, self.model.base, dict(self.slots), dict(self.weights))
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Ready at once, or never."""
@@ -100,15 +150,36 @@ class MemoryTarget:
         if broken:
             raise DeployFailedError(f"{release.label} did not get ready: it is broken")
 
-    def expose(self, weights: Mapping[str, int], fence: int, mirror: str | None = None) -> None:
+    def expose(
+        self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
+    ) -> None:
         """Weights of slots that are there."""
         with self._write(f"expose {dict(weights)}", fence):
             assert set(weights) <= set(self.slots)
+            assert all(self.slots[slot].state == "ready" for slot, n in weights.items() if n)
+            self._let_users_in()
             self.weights = dict(weights)
 
     def measure(self, slot: str) -> Measured:
-        """It counts nothing, and says so."""
-        raise GreenlightError(f"no counts of {slot}")
+        """What users have asked in the time that passed; ``ill`` slots answer with errors."""
+        if slot not in self.slots:
+            raise GreenlightError(f"no counts of {slot}")
+        self._let_users_in()
+        synthetic = len(self.model.questions(f"{self.environment}-{slot}"))
+        asked = int(self.asked[slot]) + synthetic
+        errors = asked if self.slots[slot].release in self.ill else 0
+        latency = Histogram(((0.01, asked), (1.0, asked)), asked, 0.01 * asked)
+        return Measured(1.0, asked, errors, synthetic=synthetic, latency=latency)
+
+    def _let_users_in(self) -> None:
+        passed, self.seen = self.clock.monotonic() - self.seen, self.clock.monotonic()
+        for slot, weight in self.weights.items():
+            self.asked[slot] += passed * self.users * weight / 100
+
+    def watch(self, on: bool, fence: int) -> None:
+        """Remember whether a watcher stands by."""
+        with self._write(f"watch {on}", fence):
+            self.watched = on
 
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """A slot with traffic is never retired."""
@@ -119,7 +190,7 @@ class MemoryTarget:
 
     def endpoint(self, slot: str) -> Endpoint:
         """The stand-in, under the slot's name."""
-        return Endpoint(f"{self.base}/{self.environment}-{slot}", {}, "tiny-bot")
+        return Endpoint(f"{self.model.base}/{self.environment}-{slot}", {}, "tiny-bot")
 
     @contextlib.contextmanager
     def _write(self, what: str, fence: int) -> Iterator[None]:
@@ -140,14 +211,19 @@ class World:
     """A tiny application on targets in memory, provisioned."""
 
     app: Path
-    base: str
+    model: StandIn
     scissors: Scissors = field(default_factory=Scissors)
+    clock: Clock = field(default_factory=VirtualClock)
     targets: dict[str, MemoryTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        tiny.edit(self.app / "llm.yaml", "environments:", "rollout: {checks: 5}\nenvironments:")
+        rollout = f"rollout: {json.dumps(ROLLOUT)}\nenvironments:"
+        tiny.edit(self.app / "llm.yaml", "environments:", rollout)
         for name in ("staging", "production"):
-            self.targets[name] = MemoryTarget(name, self.app.parent, self.base, self.scissors)
+            self.targets[name] = MemoryTarget(
+                name, self.app.parent, self.model, self.scissors, clock=self.clock,
+                seen=self.clock.monotonic(),
+            )  # fmt: skip
         workspace = self.open()
         write_provisioned(workspace.state, fingerprint(workspace), workspace.spec)
 
@@ -159,7 +235,7 @@ class World:
             file = self.app / f"change-{len(text)}.yaml"
             file.write_text(text)
             files = (file,)
-        workspace = open_workspace(self.app, files)
+        workspace = replace(open_workspace(self.app, files), clock=self.clock)
         vars(workspace)["targets"] = self.targets
         return workspace
 
@@ -217,3 +293,12 @@ def serving() -> Iterator[StandIn]:
 def knowing(side: str, question: str, before: int) -> web.Response:
     """The truth."""
     return completion(TRUTHS[question])
+
+
+def kinds(world: World) -> list[str]:
+    return [entry.kind for entry in history(world.open().records())]
+
+
+def releases(world: World) -> dict[str, set[str]]:
+    """Which releases are where, whatever the slot."""
+    return {name: set(slots.values()) for name, (slots, _) in world.state().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.facts import EnvironmentFacts, Facts, SlotFacts
+from pipelines.facts import EnvironmentFacts, Facts, RolloutFacts, SlotFacts
 from pipelines.plan import (
     Plan,
-    RolloutSettings,
     plan_compliance,
     plan_evaluation,
     plan_promotion,
@@ -22,6 +22,7 @@ from pipelines.plan import (
 )
 from pipelines.steps import describe, step_from_json
 from release.errors import GreenlightError
+from release.spec import Rollout
 
 CASES = sorted((Path(__file__).parent.parent / "cases/plan").glob("*.yaml"))
 
@@ -42,7 +43,13 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
         returning=value.get("returning", ""),
         returned_from=value.get("returned_from", ""),
         arriving=value.get("arriving", ""),
+        rollout=rollout_facts(value["rollout"]) if "rollout" in value else None,
     )
+
+
+def rollout_facts(value: Mapping[str, Any]) -> RolloutFacts:
+    """A rollout under way, from a case."""
+    return RolloutFacts(**{**value, "allowed": frozenset(value.get("allowed", ()))})
 
 
 def facts(value: Mapping[str, Any]) -> Facts:
@@ -62,7 +69,9 @@ def facts(value: Mapping[str, Any]) -> Facts:
 
 def plan(case: Mapping[str, Any]) -> Plan:
     """The plan that a case asks for."""
-    rollout = RolloutSettings(weights=(25, 100), checks=8)
+    steps = [{"setWeight": 25}, {"pause": {"duration": 10.0}}, {"setWeight": 100}]
+    asked_for = {"steps": steps, "soakSeconds": 0.0, "scaleDownDelaySeconds": 0.0}
+    rollout = Rollout.model_validate_json(json.dumps(asked_for | case.get("rollout", {})))
     given, asked = facts(case["facts"]), dict(case["plan"])
     verb = asked.pop("verb")
     match verb:

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from pipelines import past
-from pipelines.reporting import Silent
-from pipelines.run import Run, open_run
+from pipelines.clock import SYSTEM
+from pipelines.run import open_run
 from pipelines.ship import comply, evaluate, promote, ship
 from release.errors import GreenlightError, Refused, Returned, Waiting
 from release.ledger import history
-from tests.pipelines.memory import Cut, Scissors, World, knowing, serving
+from tests.pipelines.memory import OTHER, QUIET, Cut, Scissors, World, kinds, knowing, releases
 from tests.pipelines.standin import StandIn, completion
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-QUIET = Silent()
-OTHER: dict[str, Any] = {"parameters": {"max_tokens": 7}}
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[StandIn]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def world(app: Path, model: StandIn) -> World:
-    model.reply = knowing
-    return World(app, model.base)
-
-
-@pytest.fixture
-def shipped(world: World) -> World:
-    """A world in which a release is live."""
-    ship(world.open(), QUIET)
-    return world
 
 
 def silent_in_production(side: str, question: str, before: int) -> web.Response:
@@ -49,10 +24,6 @@ def silent_in_production(side: str, question: str, before: int) -> web.Response:
     if side == "production-green" and before > 0:
         return completion(usage={})
     return knowing(side, question, before)
-
-
-def kinds(world: World) -> list[str]:
-    return [entry.kind for entry in history(world.open().records())]
 
 
 def test_a_first_ship_ends_with_the_release_live_and_alone_everywhere(world: World) -> None:
@@ -125,6 +96,49 @@ def test_a_check_that_is_not_answered_brings_everything_back(
     assert shipped.state()["production"] == before
 
 
+def test_errors_in_traffic_bring_blue_back_and_hold_green(shipped: World) -> None:
+    """What no check has seen: green answers its checks, and users get errors."""
+    before, candidate = shipped.state(), shipped.open(**OTHER).built.release.digest
+    shipped.targets["production"].ill = {candidate}
+
+    with pytest.raises(Returned, match=r"errors of green is 1, the limit is 0\.05"):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert shipped.state()["production"] == before["production"]
+    assert candidate in past.held(history(shipped.open().records()))
+    assert not shipped.targets["production"].watched
+
+
+def test_a_rollout_says_what_was_replayed(shipped: World) -> None:
+    """There were no users: evaluation queries stood in for them, in every window."""
+    shipped.clock = shipped.targets["production"].clock = SYSTEM  # queries take real time
+    shipped.targets["production"].users = 0
+    analysis = {"interval": 0.05, "min_requests": 2, "concurrency": 2}
+    steps = [{"setWeight": 50}, {"pause": {"duration": 0.1}}, {"setWeight": 100}]
+    change = shipped.open(**OTHER, rollout={"steps": steps, "analysis": analysis})
+    ship(change, QUIET)
+
+    windows = [e.data for e in history(change.records()) if e.kind == past.WINDOW]
+    phases = [one["phase"] for one in windows]
+    assert (phases[0], set(phases[1:])) == ("baseline", {"step"})
+    assert all(one["replayed"] for one in windows)
+    assert all(one["blue"]["synthetic"] == one["blue"]["requests"] for one in windows)
+
+
+def test_both_sides_sick_waits_for_somebody_and_moves_nothing_S07(shipped: World) -> None:
+    """Going back would not cure it: exit 4, weights as they are, the watcher stands by."""
+    production = shipped.targets["production"]
+    incumbent = shipped.open().built.release.digest
+    change = shipped.open(**OTHER)
+    production.ill = {incumbent, change.built.release.digest}
+
+    with pytest.raises(Waiting, match="going back would not cure it"):
+        ship(change, QUIET)
+
+    assert production.weights == {"blue": 50, "green": 50}
+    assert production.watched
+
+
 def test_comply_waits_for_nobody_and_moves_nothing(shipped: World) -> None:
     """While somebody else ships, and with a return of theirs unfinished."""
     workspace = shipped.open(**OTHER)
@@ -166,24 +180,6 @@ def test_what_somebody_holds_is_waited_for_by_name(shipped: World) -> None:
         pytest.raises(Waiting, match="rollback"),
     ):
         ship(shipped.open(**OTHER), QUIET)
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch, world: World) -> Scissors:
-    """Every record in the ledger is an act as well."""
-    real = Run.append
-
-    def append(run: Run, kind: str, *arguments: Any, **named: Any) -> None:
-        with world.scissors.act(kind):
-            real(run, kind, *arguments, **named)
-
-    monkeypatch.setattr(Run, "append", append)
-    return world.scissors
-
-
-def releases(world: World) -> dict[str, set[str]]:
-    """Which releases are where, whatever the slot."""
-    return {name: set(slots.values()) for name, (slots, _) in world.state().items()}
 
 
 @pytest.mark.slow

@@ -1,0 +1,224 @@
+"""Looking at traffic: windows are measured, judged and recorded, one after the other.
+
+Where users send too little, evaluation queries are replayed to both slots in turn, marked as
+synthetic; every window says whether that was so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines import past
+from pipelines.analysis import Side, Tally, Window, judge, side
+from pipelines.asking import NoAnswerError, ask_once, ask_stream, open_session
+from pipelines.clock import SYSTEM, Clock
+from pipelines.run import BreachError, Run
+from pipelines.steps import Analyse, Baseline
+from pipelines.targets.base import Measured, Target
+from release.bundle import label
+from release.errors import GreenlightError, Waiting
+from release.spec import Analysis
+
+TICK = 0.25  # seconds between looks within a window
+LONGEST = 3.0  # times the interval, after which a window is judged with what it has
+LOOK_FIRST = 0.25  # share of the interval after which it is known whether users are there
+
+Phase = Literal["baseline", "step", "soak"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a window needs: where, which slots, and how it is judged. A slot may be empty."""
+
+    phase: Phase
+    target: Target
+    green: str
+    blue: str
+    weight: int
+    analysis: Analysis
+    baseline: Side | None = None
+    clock: Clock = SYSTEM
+
+
+def observe_baseline(run: Run, step: Baseline) -> Window:
+    """Blue alone, for one window. A baseline that cannot be measured ends the rollout."""
+    look = Look(
+        "baseline", run.target(step.environment), "", step.slot, 0, _analysis(run), clock=run.clock
+    )
+    window = _window(run, look, step.release, step.environment)
+    _record(run, step.environment, window, release="", before=step.release, slot=step.slot)
+    if window.blue is None or window.blue.requests == 0:
+        raise GreenlightError(f"{step.environment}: blue could not be measured; run again")
+    return window
+
+
+def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
+    """Windows until the pause is over. BreachError when one limit too many was passed."""
+    name, analysis = step.environment, _analysis(run)
+    history = past.rollout(run.ledger.refresh(), name)
+    baseline = Side(**history.baseline) if history and history.baseline else None
+    target = run.target(name)
+    blue = step.blue if step.weight < 100 else ""  # nobody is sent there any more
+    look = Look("step", target, step.slot, blue, step.weight, analysis, baseline, run.clock)
+    windows: list[Window] = []
+    found, now = Tally(), run.clock.monotonic
+    end = now() + step.seconds
+    deadline = end + run.workspace.spec.rollout.progress_deadline
+    while now() < end or _is_open(windows) or _is_paused(run, name):
+        window = _window(run, look, step.release, name)
+        before = history.before if history else ""
+        _record(run, name, window, release=step.release, before=before, slot=step.slot)
+        windows.append(window)
+        found = found.add(window)
+        _act_on(run, step, window, found, analysis)
+        if now() > deadline and not _is_paused(run, name):
+            raise BreachError(name, step.release, "the progress deadline has passed")
+    return tuple(windows)
+
+
+def _is_open(windows: list[Window]) -> bool:
+    """Whether the last window said neither yes nor no: nothing goes on from there."""
+    return not windows or windows[-1].outcome == "inconclusive"
+
+
+def _act_on(run: Run, step: Analyse, window: Window, found: Tally, analysis: Analysis) -> None:
+    for reason in window.reasons:
+        run.reporter.note(f"{window.outcome}: {reason}")
+    verdict = found.verdict(analysis)
+    if verdict == "return":
+        raise BreachError(step.environment, step.release, "; ".join(window.reasons))
+    if verdict == "ask":
+        reason = f"{found.unjudged} windows in a row could not be judged: {window.reasons[0]}"
+        ends = f"`greenlight ship` to go on, `greenlight rollback --env {step.environment}`"
+        raise waiting(run, step.environment, reason, ends)
+
+
+def waiting(
+    run: Run, environment: str, reason: str, ends: str, until: str = "ship", index: int = -1
+) -> Waiting:
+    """Record what is waited for, since when, and what would end it; the error that says so."""
+    data = {"for": reason, "since": run.clock.time(), "ends": ends, "until": until, "index": index}
+    run.append(past.WAITING, data, environment)
+    return Waiting(
+        f"{environment} waits for {reason}. What ends it: {ends}. Weights stay as they are, and "
+        "the watcher brings blue back if green gets worse."
+    )
+
+
+def _analysis(run: Run) -> Analysis:
+    return run.workspace.spec.rollout.analysis
+
+
+def _is_paused(run: Run, environment: str) -> bool:
+    history = past.rollout(run.ledger.refresh(), environment)
+    return bool(history and history.paused)
+
+
+def _record(
+    run: Run, environment: str, window: Window, release: str, before: str, slot: str
+) -> None:
+    data = {"release": release, "from": before, "slot": slot, **window.as_json()}
+    run.append(past.WINDOW, data, environment)
+
+
+def _window(run: Run, look: Look, release: str, environment: str) -> Window:
+    name = label(run.workspace.application, release)
+    run.reporter.note(f"{environment}: a window of {look.analysis.interval:g} s, {name}")
+    replayer = Replayer(run, environment, look)
+    return asyncio.run(measure_window(look, replayer))
+
+
+async def measure_window(look: Look, replayer: Replayer | None) -> Window:
+    """One window: as long as the interval, longer while a slot has too few requests."""
+    interval = look.analysis.interval
+    clock = look.clock
+    before, started, began = _read(look), clock.time(), clock.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        while (past_ := clock.monotonic() - began) < interval * LONGEST:
+            await clock.sleep(min(TICK, interval / 4))
+            now = _sides(before, _read(look))
+            enough = all(_has_enough(one, look.analysis) for one in now.values())
+            if past_ >= interval and (enough or replayer is None):
+                break
+            if replayer and not replayer.at_work and past_ >= interval * LOOK_FIRST and not enough:
+                await stack.enter_async_context(replayer.replaying())
+    sides = _sides(before, _read(look))
+    green, blue = sides.get(look.green), sides.get(look.blue)
+    verdicts = () if look.phase == "baseline" else judge(
+        green, blue, look.baseline, look.analysis
+    )  # fmt: skip
+    return Window(
+        phase=look.phase,
+        weight=look.weight,
+        started=started,
+        seconds=round(clock.monotonic() - began, 3),
+        replayed=bool(replayer and replayer.at_work),
+        green=green,
+        blue=blue,
+        verdicts=verdicts,
+    )
+
+
+def _read(look: Look) -> Mapping[str, Measured]:
+    """The counts of both slots; what cannot be read is left out, never zero."""
+    found = {}
+    for slot in filter(None, (look.green, look.blue)):
+        with contextlib.suppress(GreenlightError):
+            found[slot] = look.target.measure(slot)
+    return found
+
+
+def _sides(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Side | None]:
+    return {
+        slot: side(before[slot], after[slot]) if slot in before and slot in after else None
+        for slot in {*before, *after}
+    }
+
+
+def _has_enough(one: Side | None, analysis: Analysis) -> bool:
+    return one is not None and one.requests >= analysis.min_requests
+
+
+class Replayer:
+    """Asks evaluation queries, half of them streaming, the slots in turn, a few at a time."""
+
+    def __init__(self, run: Run, environment: str, look: Look) -> None:
+        self._target = run.target(environment)
+        self._slots = [slot for slot in (look.green, look.blue) if slot]
+        facts = self._target.facts()
+        self._inputs = {
+            slot: run.workspace.release(facts.slots[slot].release).prompt.inputs
+            for slot in self._slots
+            if slot in facts.slots
+        }
+        self._cases = run.workspace.dataset.cases
+        self._timeout = run.workspace.spec.evaluation.timeout_seconds
+        self._concurrency = look.analysis.concurrency
+        self.at_work = False
+
+    @contextlib.asynccontextmanager
+    async def replaying(self) -> AsyncIterator[None]:
+        """Replay while the block runs; what is under way at its end is finished first."""
+        self.at_work, stopping = True, asyncio.Event()
+        numbers = itertools.count()
+        async with open_session(self._concurrency, self._timeout) as session:
+
+            async def work() -> None:
+                while not stopping.is_set():
+                    slot = self._slots[(number := next(numbers)) % len(self._slots)]
+                    case = self._cases[number // len(self._slots) % len(self._cases)]
+                    ask = ask_stream if number // len(self._slots) % 2 else ask_once
+                    with contextlib.suppress(NoAnswerError):  # the gateway counts it
+                        await ask(session, self._target.endpoint(slot), case, self._inputs[slot])
+
+            workers = [asyncio.create_task(work()) for _ in range(self._concurrency)]
+            try:
+                yield
+            finally:
+                stopping.set()
+                await asyncio.gather(*workers, return_exceptions=True)

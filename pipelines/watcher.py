@@ -1,0 +1,235 @@
+"""``python -m pipelines.watcher APP ENV``: stands by while a rollout is under way.
+
+The command that began a rollout may be killed, stopped or cut off; this process belongs to the
+environment's supervisor and outlives it. It looks, and writes only when it has to: a rollout whose
+lease is not renewed is brought back, unjudged; a release that gets worse while it waits or soaks is
+brought back and held; what stood by is retired when its time is over. To write it takes the lease
+like anybody else, so whoever held it before is refused by the fence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines import past
+from pipelines.analysis import Side, Window, tally
+from pipelines.apply import apply
+from pipelines.gather import gather_for_return
+from pipelines.observe import Look, measure_window
+from pipelines.plan import plan_return, plan_stand_down
+from pipelines.reporting import Reporter
+from pipelines.run import Run, open_run
+from pipelines.workspace import Workspace, open_running
+from release.errors import DONE, GreenlightError
+from release.lease import is_gone
+from release.ledger import Entry
+from release.ledger.leases import Status, current_lease
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the watcher decides from. ``silent_for``: seconds since the last entry under a lease,
+    by this process's own clock, so that a clock that jumps ends no lease.
+    """
+
+    rollout: past.RolloutHistory | None
+    returning: bool
+    held: bool
+    silent_for: float
+    now: float
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do: one of wait, look, return, stand down, finish, leave. With the reason."""
+
+    act: str
+    reason: str = ""
+    hold: bool = False
+
+
+def decide(now: Situation) -> Decision:
+    """What the watcher does next. Pure."""
+    rollout = now.rollout
+    if now.returning:
+        return Decision("wait" if now.held else "finish", "a return was begun and is not finished")
+    if rollout is None:
+        return Decision("wait" if now.held else "leave", "no rollout is under way")
+    limit = rollout.settings.analysis
+    if now.windows and tally(now.windows).verdict(limit) == "return" and not now.held:
+        return Decision("return", "; ".join(now.windows[-1].reasons), hold=True)
+    if rollout.live_since is not None:
+        return _after_the_switch(rollout, now)
+    if rollout.waiting is not None and not now.held:
+        return Decision("look", "somebody is waited for")
+    if now.silent_for > rollout.settings.lease_duration:
+        reason = f"nobody renewed the lease of the rollout for {now.silent_for:.0f} s"
+        return Decision("return", reason)
+    return Decision("wait", "somebody is at work")
+
+
+def _after_the_switch(rollout: past.RolloutHistory, now: Situation) -> Decision:
+    since = now.now - (rollout.live_since or now.now)
+    if now.held:
+        return Decision("wait", "somebody is at work")
+    if now.now >= rollout.stands_by_until:
+        return Decision("stand down", "soak and scale-down delay are over")
+    if since < rollout.settings.soak:
+        return Decision("look", "the release soaks")
+    return Decision("wait", "what was live stands by")
+
+
+@dataclass
+class Silence:
+    """How long nobody has written under a lease, by a clock that nobody can set."""
+
+    clock: Callable[[], float]
+    _last: int = -1
+    _since: float = field(default=0.0)
+
+    def seconds(self, entries: tuple[Entry, ...], environment: str) -> float:
+        """Seconds since this process first saw the newest entry under a lease."""
+        under = [e.sequence for e in entries if e.environment == environment and e.fence]
+        newest = under[-1] if under else 0
+        if newest != self._last:
+            self._last, self._since = newest, self.clock()
+        return self.clock() - self._since
+
+
+class Watcher:
+    """One environment's watcher."""
+
+    def __init__(self, workspace: Workspace, environment: str, reporter: Reporter) -> None:
+        self._workspace, self._environment, self._reporter = workspace, environment, reporter
+        self._ledger = workspace.open_ledger()
+        self._clock = workspace.clock
+        self._silence = Silence(self._clock.monotonic)
+        self._windows: tuple[Window, ...] = ()
+        self._release = ""
+
+    def turn(self) -> bool:
+        """Look once and do what has to be done; False when there is nothing left to watch."""
+        entries = self._ledger.refresh()
+        situation = self._situation(entries)
+        decision = decide(situation)
+        match decision.act:
+            case "leave":
+                return self._leave()
+            case "look" if situation.rollout is not None:
+                self._look(situation.rollout)
+            case "return" | "finish":
+                self._bring_back(decision)
+            case "stand down":
+                self._stand_down()
+        return True
+
+    def _situation(self, entries: tuple[Entry, ...]) -> Situation:
+        name, now = self._environment, self._clock.time()
+        rollout = past.rollout(entries, name)
+        if rollout is None or rollout.release != self._release:
+            self._windows, self._release = (), rollout.release if rollout else ""
+        lease = current_lease(entries, now, name)
+        silent = self._silence.seconds(entries, name)
+        given_back = lease is not None and lease.status is Status.RELEASED
+        held = lease is not None and not given_back and silent < lease.lease.ttl
+        returning = bool(past.live_history(entries, name).returning)
+        if returning and lease is not None and is_gone(lease.lease.holder):
+            held = False  # half a return serves nobody: it is finished at once
+        return Situation(rollout, returning, held, silent, now, self._windows)
+
+    def _look(self, rollout: past.RolloutHistory) -> None:
+        """One window of what users send; none is replayed, and too few of them judge nothing."""
+        target = self._workspace.targets[self._environment]
+        weights = target.facts().weights
+        weight = weights.get(rollout.slot, 0)
+        baseline = Side(**rollout.baseline) if rollout.baseline else None
+        blue = rollout.blue if weight < 100 else ""
+        analysis = rollout.settings.analysis
+        look = Look("soak", target, rollout.slot, blue, weight, analysis, baseline, self._clock)
+        window = asyncio.run(measure_window(look, None))
+        if window.outcome != "inconclusive":
+            self._windows = (*self._windows, window)
+            self._record(rollout, window)
+
+    def _record(self, rollout: past.RolloutHistory, window: Window) -> None:
+        data = {"release": rollout.release, "from": rollout.before, "slot": rollout.slot}
+        self._ledger.append(past.WINDOW, self._environment, {**data, **window.as_json()})
+
+    def _bring_back(self, decision: Decision) -> None:
+        with self._run() as run:
+            facts = gather_for_return(run.workspace, run.ledger.refresh(), self._environment)
+            there = facts.environment(self._environment)
+            if there.rollout is None and not there.returning:
+                return  # somebody was quicker
+            to = there.rollout.before if there.rollout else ""
+            bad = there.rollout.release if there.rollout else ""
+            reason = f"watcher: {decision.reason}"
+            apply(run, plan_return(facts, there.name, reason, to=to, bad=bad, hold=decision.hold))
+
+    def _stand_down(self) -> None:
+        with self._run() as run:
+            facts = gather_for_return(run.workspace, run.ledger.refresh(), self._environment)
+            apply(run, plan_stand_down(facts, self._environment))
+
+    def _leave(self) -> bool:
+        with self._run() as run:
+            entries = run.ledger.refresh()
+            if past.rollout(entries, self._environment) is None:
+                run.target(self._environment).watch(False, run.lease(self._environment).fence)
+        return False
+
+    def _run(self) -> AbstractContextManager[Run]:
+        return open_run(self._workspace, "watch", (self._environment,), self._reporter)
+
+
+class Log:
+    """Says in the environment's log what the watcher does."""
+
+    def step(self, text: str) -> None:
+        """A step begins."""
+        self.note(f"• {text}")
+
+    def note(self, text: str) -> None:
+        """One line, with the time."""
+        sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Nothing: a log has no bar."""
+
+
+def main() -> int:
+    """Watch until there is nothing left to watch. A turn that fails is said, and tried again."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.watcher", description=__doc__)
+    parser.add_argument("app", type=Path)
+    parser.add_argument("environment")
+    options = parser.parse_args()
+    log, said, stop = Log(), "", threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a turn that was begun is finished
+    while not stop.is_set():
+        try:
+            watcher = Watcher(open_running(options.app), options.environment, log)
+            while not stop.is_set() and watcher.turn():
+                said = ""
+                stop.wait(LOOK_SECONDS)
+            return DONE
+        except (GreenlightError, OSError) as error:
+            if str(error) != said:  # once, however long it lasts
+                log.note(said := str(error))
+            stop.wait(LOOK_SECONDS)
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
