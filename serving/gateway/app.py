@@ -7,10 +7,8 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
@@ -20,6 +18,7 @@ from serving.gateway.limits import Limits
 from serving.gateway.log import log
 from serving.gateway.proxy import CHAT, Proxy
 from serving.gateway.routes import RouteStore
+from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
 from serving.gateway.watched import Watched, load
 
@@ -28,15 +27,6 @@ SERVER = "greenlight"
 _draw = secrets.SystemRandom().random
 LINGER_SECONDS = 1.0
 """What connections get at the very end, after everything in flight was finished or cut."""
-
-
-class Settings(BaseModel):
-    """``gateway.json``, as far as the gateway itself needs it: the socket is given to it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    application: Annotated[str, StringConstraints(min_length=1)]
-    environment: str
 
 
 class Gateway:
@@ -49,9 +39,9 @@ class Gateway:
         point: Callable[[], float] = _draw,
     ) -> None:
         self._limits = limits
-        self._settings = load(folder / "gateway.json", Settings)
+        self._settings = load(folder / FILE, Settings)
         self._callers = Watched(folder / "callers.json", Callers)
-        self._slots = Slots(folder)
+        self._slots = Slots(folder, limits)
         routes = RouteStore(folder)
         self._proxy = Proxy(routes, self._slots, limits, point)
         self._admin = Admin(routes, self._slots)

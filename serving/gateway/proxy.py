@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
@@ -31,8 +30,6 @@ from serving.gateway.slots import Endpoint, Slots, Visit, ready
 
 CHAT = "/v1/chat/completions"
 STREAM = "text/event-stream"
-_DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\Z")
-_TAIL_BYTES = 64
 _FAILURES = (aiohttp.ClientError, OSError)
 
 
@@ -177,6 +174,7 @@ async def _whole(
         body = await upstream.read()
     except _FAILURES as error:
         raise _Broken(error) from error
+    visit.answer.add(body)
     visit.end(_ending(upstream.status))
     return web.Response(status=upstream.status, headers=headers, body=body)
 
@@ -192,13 +190,15 @@ async def _stream(
     response = web.StreamResponse(headers=headers)
     visit.begin(response)
     await response.prepare(request)
-    tail = b""
+    clock = asyncio.get_running_loop().time
     while chunk:
-        tail = (tail + chunk)[-_TAIL_BYTES:]
-        if _DONE.search(tail):
+        if visit.answer.pass_on(chunk):
             visit.end(Ending.WHOLE)
         await response.write(chunk)
+        since = clock()  # not before: a slow reader is not the slot's doing
         chunk = await _next(upstream, last=visit.ended is not None)
+        if visit.ended is None:
+            visit.waited(clock() - since)
     return response
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from serving.gateway.answers import Answer
 from serving.gateway.counts import Ending, SlotCounts
-from serving.gateway.limits import TICK_SECONDS
+from serving.gateway.limits import TICK_SECONDS, Limits
 from serving.gateway.routes import SlotName
+from serving.gateway.settings import Refusals
 from serving.gateway.watched import Watched
 
 
@@ -38,13 +40,21 @@ class Endpoints(BaseModel):
 class Visit:
     """One request inside one slot, from the choice of the slot to its ending."""
 
-    def __init__(self, slot: str, endpoint: Endpoint, synthetic: bool, counts: SlotCounts) -> None:
-        self.slot, self.endpoint = slot, endpoint
+    def __init__(
+        self,
+        slot: str,
+        endpoint: Endpoint,
+        synthetic: bool,
+        counts: SlotCounts,
+        refuses: Callable[[Answer], bool] = lambda _: False,
+        limit: int = Limits.answer_bytes,
+    ) -> None:
+        self.slot, self.endpoint, self.answer = slot, endpoint, Answer(limit)
         self.fuse = asyncio.timeout(None)
         self.begun: web.StreamResponse | None = None
         """The stream that the caller has begun to receive."""
         self.ended: Ending | None = None
-        self._synthetic, self._counts = synthetic, counts
+        self._synthetic, self._counts, self._refuses = synthetic, counts, refuses
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
 
@@ -53,6 +63,10 @@ class Visit:
         self.begun = response
         self._counts.streams += 1
         self._counts.first_token.observe(self._loop.time() - self._started)
+
+    def waited(self, seconds: float) -> None:
+        """So long did the slot let its stream wait for the next chunk."""
+        self._counts.inter_token.observe(seconds)
 
     def end(self, ending: Ending) -> None:
         """Count the visit as ended; what happens to it afterwards no longer matters."""
@@ -64,6 +78,7 @@ class Visit:
         self._counts.endings[ending] += 1
         if ending is Ending.WHOLE:
             self._counts.latency.observe(self._loop.time() - self._started)
+            self._counts.refused += self._refuses(self.answer)
 
     def cut(self) -> None:
         """Break the visit off: whoever waits inside ``fuse`` gets a TimeoutError."""
@@ -74,8 +89,9 @@ class Visit:
 class Slots:
     """What the supervisor says of the slots, and the visits that we make to them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
+        self._refusals = Refusals(folder)
         self._file = Watched(folder / "endpoints.json", Endpoints)
         self._counts: defaultdict[str, SlotCounts] = defaultdict(SlotCounts)
         self._visits: defaultdict[str, set[Visit]] = defaultdict(set)
@@ -101,7 +117,8 @@ class Slots:
     @contextmanager
     def visit(self, slot: str, endpoint: Endpoint, synthetic: bool) -> Iterator[Visit]:
         """Be inside ``slot``: in flight until the block is left."""
-        visit = Visit(slot, endpoint, synthetic, self._counts[slot])
+        counts, limit = self._counts[slot], self._limits.answer_bytes
+        visit = Visit(slot, endpoint, synthetic, counts, self._refusals.held_by, limit)
         self._visits[slot].add(visit)
         try:
             yield visit

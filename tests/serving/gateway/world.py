@@ -92,6 +92,17 @@ class StandIn:
         }
         return web.json_response(answer | {"choices": [choice]}, headers=headers)
 
+    async def _say(self, _: web.Request) -> web.Response:
+        message = {"role": "assistant", "content": json.loads(self.bodies[-1])["text"]}
+        return web.json_response({"choices": [{"index": 0, "message": message}]})
+
+    async def _say_in_parts(self, request: web.Request) -> web.StreamResponse:
+        response = await self._begin(request)
+        for letter in json.loads(self.bodies[-1])["text"]:
+            await response.write(chunk(letter))
+        await response.write(DONE)
+        return response
+
     async def _fail(self, _: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "no"}}, status=500)
 
@@ -257,6 +268,11 @@ class World:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.call("POST", CHAT, role, json={"do": do}, headers=named)
 
+    async def say(self, text: str, do: str = "say", **headers: str) -> Answer:
+        """Make the application say ``text``, or ``say-in-parts`` letter by letter."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.call("POST", CHAT, "user", json={"do": do, "text": text}, headers=named)
+
     async def route(self, fence: int = 1, **weights: int) -> Answer:
         return await self.call("PUT", "/-/routes", json={"fence": fence, "weights": weights})
 
@@ -296,7 +312,7 @@ async def untouched_world(
         yield environment
 
 
-def write_settings(folder: Path) -> None:
+def write_settings(folder: Path, refusal: tuple[str, ...] = ()) -> None:
     """The files that the environment's creator writes."""
     (folder / "run").mkdir(exist_ok=True)
     callers = [
@@ -304,7 +320,7 @@ def write_settings(folder: Path) -> None:
         for role, key in KEYS.items()
     ]
     write_json(folder / "callers.json", {"callers": callers})
-    settings = {"application": APPLICATION, "environment": "production"}
+    settings = {"application": APPLICATION, "environment": "production", "refusal": refusal}
     write_json(folder / "gateway.json", settings | {"host": "127.0.0.1", "port": 0})
 
 
