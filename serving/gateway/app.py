@@ -12,11 +12,13 @@ from aiohttp import hdrs, web
 
 from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
+from serving.gateway.courier import CHAT, Courier
 from serving.gateway.errors import ApiError
 from serving.gateway.intake import ID, REQUEST_ID, admit, admit_operator, read_ask, request_id
 from serving.gateway.limits import Limits
 from serving.gateway.log import log
-from serving.gateway.proxy import CHAT, Proxy
+from serving.gateway.mirror import Mirror
+from serving.gateway.proxy import Proxy
 from serving.gateway.routes import RouteStore
 from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
@@ -43,7 +45,9 @@ class Gateway:
         self._callers = Watched(folder / "callers.json", Callers)
         self._slots = Slots(folder, limits)
         routes = RouteStore(folder)
-        self._proxy = Proxy(routes, self._slots, limits, point)
+        self._courier = Courier(self._slots, limits)
+        self._mirror = Mirror(routes, self._slots, self._courier, limits, point)
+        self._proxy = Proxy(routes, self._slots, self._courier, self._mirror, limits, point)
         self._admin = Admin(routes, self._slots)
         self._created = int(time.time())
         self._stopping = False
@@ -65,10 +69,11 @@ class Gateway:
         self._stopping = True
         for site in self._runner.sites:
             await site.stop()
+        await self._mirror.close()
         await self._slots.until_empty(self._limits.grace_seconds)
         cut = self._slots.cut()
         await self._runner.cleanup()
-        await self._proxy.close()
+        await self._courier.close()
         log.info("stopped", extra={"cut": cut})
 
     def _app(self) -> web.Application:

@@ -60,6 +60,27 @@ class Histogram:
 
 
 @dataclass
+class MirrorCounts:
+    """Copies that one slot got. Some cannot be compared: ``same`` and ``different`` may not
+    add up to ``requests``."""
+
+    requests: int = 0
+    errors: int = 0
+    """No whole answer: a 5xx, no connection, or one that broke off."""
+    same: int = 0
+    different: int = 0
+    dropped: int = 0
+    """Never sent, because the slot was away or had too many, or cut by a drain."""
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
+
+    def snapshot(self) -> dict[str, object]:
+        """The counts as the admin API shows them."""
+        numbers = ("requests", "errors", "same", "different", "dropped")
+        shown: dict[str, object] = {name: getattr(self, name) for name in numbers}
+        return shown | {"latency_seconds": self.latency.snapshot()}
+
+
+@dataclass
 class SlotCounts:
     """All that ended in one slot since the gateway started; it only grows."""
 
@@ -72,6 +93,7 @@ class SlotCounts:
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
     first_token: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKEN))
     inter_token: Histogram = field(default_factory=lambda: Histogram(INTER_TOKEN))
+    mirror: MirrorCounts = field(default_factory=MirrorCounts)
 
     def snapshot(self, in_flight: int) -> dict[str, object]:
         """The counts as the admin API shows them."""
@@ -89,4 +111,5 @@ class SlotCounts:
             "latency_seconds": self.latency.snapshot(),
             "first_token_seconds": self.first_token.snapshot(),
             "inter_token_seconds": self.inter_token.snapshot(),
+            "mirror": self.mirror.snapshot(),
         }

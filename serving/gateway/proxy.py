@@ -11,59 +11,46 @@ that breaks is closed without its end mark, so that no client takes the part for
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from serving.gateway.counts import Ending
-from serving.gateway.dial import SlotConnector
+from serving.gateway.courier import (
+    Broken,
+    Courier,
+    Unreachable,
+    ending_of,
+    is_stream,
+    next_chunk,
+    read_whole,
+)
 from serving.gateway.errors import ApiError, unavailable
 from serving.gateway.intake import ID, NOT_FOR_CALLERS, PIN, RELEASE, Ask, pass_on
 from serving.gateway.limits import TICK_SECONDS, Limits
-from serving.gateway.log import cause, log
+from serving.gateway.log import log
+from serving.gateway.mirror import Mirror
 from serving.gateway.routes import RouteStore, choose
-from serving.gateway.slots import Endpoint, Slots, Visit, ready
-
-CHAT = "/v1/chat/completions"
-STREAM = "text/event-stream"
-_FAILURES = (aiohttp.ClientError, OSError)
-
-
-class _Unreachable(Exception):
-    """No connection to the slot came about; ``reason`` says why, in the system's words."""
-
-
-class _Broken(Exception):
-    """The slot failed after the request may have reached it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(cause(error))
-        self.silent = isinstance(error, TimeoutError)
+from serving.gateway.slots import Slots, ready
+from serving.gateway.visits import Endpoint, Visit
 
 
 class Proxy:
     """Forwards chat requests. ``point`` draws a number from 0 up to, but not including, 1."""
 
     def __init__(
-        self, routes: RouteStore, slots: Slots, limits: Limits, point: Callable[[], float]
+        self,
+        routes: RouteStore,
+        slots: Slots,
+        courier: Courier,
+        mirror: Mirror,
+        limits: Limits,
+        point: Callable[[], float],
     ) -> None:
-        self._routes, self._slots, self._limits, self._point = routes, slots, limits, point
-        self._connector = SlotConnector(limits.patience_seconds)
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.CONTENT_TYPE),
-            timeout=aiohttp.ClientTimeout(total=None, sock_read=limits.silence_seconds),
-        )
-
-    async def close(self) -> None:
-        """Close all connections to slots."""
-        await self._session.close()
+        self._routes, self._slots, self._courier, self._mirror = routes, slots, courier, mirror
+        self._limits, self._point = limits, point
 
     async def forward(self, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Take ``ask`` to a slot that can answer it, waiting a little for one if need be."""
@@ -74,9 +61,11 @@ class Proxy:
         while True:
             while (place := self._pick(ask.pin, avoided)) is not None:
                 with self._slots.visit(*place, ask.synthetic) as visit:
+                    if not blamed:  # one copy is enough, however many slots have to be tried
+                        self._mirror.copy(ask, visit)
                     try:
                         return await self._answer(request, ask, visit)
-                    except _Unreachable as reason:
+                    except Unreachable as reason:
                         self._blame(visit, reason, blamed)
                         avoided.add(visit.slot)
             if loop.time() >= give_up:
@@ -114,7 +103,7 @@ class Proxy:
         waited = f"{self._limits.patience_seconds:g} s"
         return unavailable("slot_not_ready", f"{whose} be reached within {waited}{why}.")
 
-    def _blame(self, visit: Visit, reason: _Unreachable, blamed: set[str]) -> None:
+    def _blame(self, visit: Visit, reason: Unreachable, blamed: set[str]) -> None:
         """Count one error for each slot that a request could not reach, however often it tried."""
         if visit.slot not in blamed:
             visit.end(Ending.ERROR)
@@ -122,15 +111,15 @@ class Proxy:
         log.warning("slot cannot be reached", extra={"slot": visit.slot, "why": str(reason)})
 
     async def _answer(self, request: web.Request, ask: Ask, visit: Visit) -> web.StreamResponse:
-        """The slot's answer, or what is told instead. _Unreachable when it was never asked."""
+        """The slot's answer, or what is told instead. Unreachable when it was never asked."""
         try:
-            async with visit.fuse, self._send(ask, visit) as upstream:
+            async with visit.fuse, self._courier.send(ask, visit) as upstream:
                 headers = pass_on(upstream.headers, NOT_FOR_CALLERS)
                 headers.extend({PIN: visit.slot, RELEASE: visit.endpoint.release})
-                if upstream.status == 200 and upstream.content_type == STREAM:
+                if is_stream(upstream):
                     return await _stream(request, upstream, headers, visit)
                 return await _whole(upstream, headers, visit)
-        except _Broken as broken:
+        except Broken as broken:
             failure = self._broken(request, visit, broken)
         except TimeoutError:  # the fuse's, lit by Visit.cut
             visit.end(Ending.CUT)
@@ -142,7 +131,7 @@ class Proxy:
             raise failure
         return _hang_up(request, visit.begun)
 
-    def _broken(self, request: web.Request, visit: Visit, broken: _Broken) -> ApiError:
+    def _broken(self, request: web.Request, visit: Visit, broken: Broken) -> ApiError:
         visit.end(Ending.TRUNCATED if visit.begun else Ending.ERROR)
         about = {"slot": visit.slot, "request": request[ID], "why": str(broken)}
         log.warning("slot broke off", extra=about)
@@ -150,32 +139,14 @@ class Proxy:
             return ApiError(504, "slot_silent", f"Slot {visit.slot} did not answer in time.")
         return ApiError(502, "slot_broke_off", f"Slot {visit.slot} failed while it answered.")
 
-    @asynccontextmanager
-    async def _send(self, ask: Ask, visit: Visit) -> AsyncIterator[aiohttp.ClientResponse]:
-        socket = self._slots.socket(visit.endpoint)
-        url = self._connector.url(socket, visit.endpoint.release) + CHAT
-        try:
-            response = await self._session.post(
-                url, data=io.BytesIO(ask.body), headers=ask.headers, allow_redirects=False
-            )
-        except aiohttp.ClientConnectorError as error:
-            raise _Unreachable(cause(error.os_error)) from error
-        except _FAILURES as error:
-            raise _Broken(error) from error
-        async with response:
-            yield response
-
 
 async def _whole(
     upstream: aiohttp.ClientResponse, headers: CIMultiDict[str], visit: Visit
 ) -> web.Response:
     """An answer that is not streamed, once all of it is here."""
-    try:
-        body = await upstream.read()
-    except _FAILURES as error:
-        raise _Broken(error) from error
+    body = await read_whole(upstream)
     visit.answer.add(body)
-    visit.end(_ending(upstream.status))
+    visit.end(ending_of(upstream.status))
     return web.Response(status=upstream.status, headers=headers, body=body)
 
 
@@ -186,7 +157,7 @@ async def _stream(
     visit: Visit,
 ) -> web.StreamResponse:
     """Pass the stream on as it comes. Nothing is said before its first bytes are here."""
-    chunk = await _next(upstream)
+    chunk = await next_chunk(upstream)
     response = web.StreamResponse(headers=headers)
     visit.begin(response)
     await response.prepare(request)
@@ -196,29 +167,10 @@ async def _stream(
             visit.end(Ending.WHOLE)
         await response.write(chunk)
         since = clock()  # not before: a slow reader is not the slot's doing
-        chunk = await _next(upstream, last=visit.ended is not None)
+        chunk = await next_chunk(upstream, last=visit.ended is not None)
         if visit.ended is None:
             visit.waited(clock() - since)
     return response
-
-
-async def _next(upstream: aiohttp.ClientResponse, last: bool = False) -> bytes:
-    """The next bytes of a stream. Its end is a breach, unless it has said its ``last`` word."""
-    try:
-        chunk = await upstream.content.readany()
-    except _FAILURES as error:
-        if last:
-            return b""
-        raise _Broken(error) from error
-    if not chunk and not last:
-        raise _Broken(EOFError())
-    return chunk
-
-
-def _ending(status: int) -> Ending:
-    if status >= 500:
-        return Ending.ERROR
-    return Ending.WHOLE if status < 300 else Ending.DECLINED
 
 
 def _hang_up(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:

@@ -147,6 +147,10 @@ async def test_counts_show_every_slot_with_zeros_before_its_first_request(folder
         assert (histogram["count"], histogram["sum"]) == (0, 0)
         assert counts["slots"]["green"].pop("first_token_seconds")["count"] == 0
         assert counts["slots"]["green"].pop("inter_token_seconds")["count"] == 0
+        mirror = counts["slots"]["green"].pop("mirror")
+        assert mirror.pop("latency_seconds")["count"] == 0
+        assert set(mirror) == {"requests", "errors", "same", "different", "dropped"}
+        assert set(mirror.values()) == {0}
         assert counts["slots"]["green"] == dict.fromkeys(
             (
                 *("in_flight", "requests", "errors", "truncated", "cut", "declined", "abandoned"),
