@@ -32,7 +32,7 @@ from serving.gateway.intake import ID, NOT_FOR_CALLERS, PIN, RELEASE, Ask, pass_
 from serving.gateway.limits import TICK_SECONDS, Limits
 from serving.gateway.log import log
 from serving.gateway.mirror import Mirror
-from serving.gateway.routes import RouteStore, choose
+from serving.gateway.routes import RouteStore, choose, point_of
 from serving.gateway.slots import Slots, ready
 from serving.gateway.visits import Endpoint, Visit
 
@@ -59,7 +59,7 @@ class Proxy:
         avoided: set[str] = set()
         blamed: set[str] = set()
         while True:
-            while (place := self._pick(ask.pin, avoided)) is not None:
+            while (place := self._pick(ask, avoided)) is not None:
                 with self._slots.visit(*place, ask.synthetic) as visit:
                     if not blamed:  # one copy is enough, however many slots have to be tried
                         self._mirror.copy(ask, visit)
@@ -73,15 +73,25 @@ class Proxy:
             await asyncio.sleep(TICK_SECONDS)
             avoided.clear()
 
-    def _pick(self, pin: str | None, avoided: set[str]) -> tuple[str, Endpoint] | None:
+    def _pick(self, ask: Ask, avoided: set[str]) -> tuple[str, Endpoint] | None:
         """A slot to try now, or None when waiting may help. ApiError when it cannot."""
         endpoints = self._slots.endpoints()
         usable = ready(endpoints) - avoided
-        if pin is not None:
-            self._check_pin(pin, endpoints)
-            return (pin, endpoints[pin]) if pin in usable else None
-        slot = choose(self._weights(), usable, self._point())
+        if ask.pin is not None:
+            self._check_pin(ask.pin, endpoints)
+            return (ask.pin, endpoints[ask.pin]) if ask.pin in usable else None
+        weights = self._weights()
+        slot = choose(weights, usable, self._where(ask, weights, endpoints))
         return None if slot is None else (slot, endpoints[slot])
+
+    def _where(
+        self, ask: Ask, weights: Mapping[str, int], endpoints: Mapping[str, Endpoint]
+    ) -> float:
+        """The request's point on the line of weights: its user's own, or any."""
+        if ask.user is None:
+            return self._point()
+        weighted = [slot for slot, weight in weights.items() if weight and slot in endpoints]
+        return point_of(ask.user, (endpoints[slot].release for slot in weighted))
 
     def _weights(self) -> Mapping[str, int]:
         if (routes := self._routes.current) is None:

@@ -9,7 +9,8 @@ damaged is not guessed at: nothing is routed until a map is written again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -103,6 +104,18 @@ def choose(weights: Mapping[str, int], usable: Collection[str], point: float) ->
             return slot
         rest -= weight
     return None
+
+
+def point_of(user: str, releases: Iterable[str]) -> float:
+    """Where ``user`` is on the line of weights while ``releases`` share it (0 <= point < 1).
+
+    It depends on nothing else, so a user keeps a side through restarts, and changes it only
+    when the weights pass over it. Other releases deal the users anew: it is not always the
+    same ones who try what is new.
+    """
+    salted = "\0".join([*sorted(set(releases)), user]).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(salted, digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53  # as many bits as a float holds exactly
 
 
 def unready(routes: Routes, known: Collection[str], ready: Collection[str]) -> list[Problem]:
