@@ -46,13 +46,17 @@ SWEEPS = 5
 
 @dataclass(frozen=True)
 class EnvironmentSettings:
-    """What an environment is asked to be. ``port`` 0: the kernel gives one, and it is kept."""
+    """What an environment is asked to be. ``port`` 0: the kernel gives one, and it is kept.
+
+    ``refusal``: an answer that holds one of these phrases is counted as a refusal.
+    """
 
     application: str
     environment: str
     keys_folder: Path
     host: str = "127.0.0.1"
     port: int = 0
+    refusal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,9 @@ def _finish_destroying(folder: Path) -> None:
 def _write_settings(folder: Path, settings: EnvironmentSettings) -> dict[str, Any]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    document = {name: value for name, value in asdict(settings).items() if name != "keys_folder"}
+    kept = ("application", "environment", "host", "port")
+    document: dict[str, Any] = {name: getattr(settings, name) for name in kept}
+    document["refusal"] = list(settings.refusal)
     _write_changed(folder / SETTINGS, document)
     _write_changed(folder / CALLERS, {"callers": [_caller(settings, role) for role in ROLES]})
     return document

@@ -70,6 +70,7 @@ class LocalEnvironment(Resource, module="local", name="Environment"):
         folder: str,
         keys_folder: str,
         port: int,
+        refusal: list[str],
         options: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -81,6 +82,7 @@ class LocalEnvironment(Resource, module="local", name="Environment"):
                 "folder": folder,
                 "keys_folder": keys_folder,
                 "port": port,
+                "refusal": refusal,
                 "address": None,
                 "running": None,
             },

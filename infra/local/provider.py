@@ -9,7 +9,7 @@ from typing import Any
 from serving import local
 
 _REPLACES = ("application", "environment", "folder", "keys_folder")
-_ASKED = (*_REPLACES, "port")
+_ASKED = (*_REPLACES, "port", "refusal")
 
 
 def up(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,6 +20,7 @@ def up(asked: Mapping[str, Any]) -> dict[str, Any]:
         environment=asked["environment"],
         keys_folder=Path(asked["keys_folder"]),
         port=int(asked["port"]),  # the engine's numbers are floating point
+        refusal=tuple(asked["refusal"]),
     )
     there = local.read(folder)
     facts = local.update(folder, settings) if there else local.create(folder, settings)
@@ -45,5 +46,5 @@ def down(folder: str) -> None:
 
 
 def _remembered(asked: Mapping[str, Any], facts: local.EnvironmentFacts) -> dict[str, Any]:
-    kept = {name: asked[name] for name in _ASKED}
+    kept = {name: asked.get(name) for name in _ASKED}  # a state may be older than a setting
     return {**kept, "address": facts.address, "running": facts.alive}

@@ -27,6 +27,7 @@ class LocalApplication(pulumi.ComponentResource):
                 folder=str(state.environment(name)),
                 keys_folder=str(state.keys),
                 port=environment.port,
+                refusal=list(spec.evaluation.refusal),
                 options=pulumi.ResourceOptions(parent=self),
             )
             for name, environment in spec.environments.items()

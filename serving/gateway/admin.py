@@ -30,7 +30,7 @@ class Admin:
         """The routes in force; 503 while their file is damaged."""
         if self._routes.current is None:
             raise ApiError(503, "routes_damaged", self._routes.damage)
-        return web.json_response(self._routes.current.model_dump())
+        return web.json_response(self._routes.current.document())
 
     async def put_routes(self, request: web.Request) -> web.Response:
         """Replace the whole map. 409 for a stale fence, 422 for weights that cannot be."""
@@ -47,7 +47,7 @@ class Admin:
             log.error("routes cannot be written", extra={"why": cause(error)})
             message = f"The routes could not be made durable ({cause(error)}); the old ones hold."
             raise ApiError(500, "routes_not_durable", message) from error
-        return web.json_response(made.model_dump())
+        return web.json_response(made.document())
 
     async def get_counts(self, _: web.Request) -> web.Response:
         """What happened in each slot since this process started (seconds since the epoch)."""

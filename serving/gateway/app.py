@@ -7,19 +7,20 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
+from serving.gateway.courier import CHAT, Courier
 from serving.gateway.errors import ApiError
 from serving.gateway.intake import ID, REQUEST_ID, admit, admit_operator, read_ask, request_id
 from serving.gateway.limits import Limits
 from serving.gateway.log import log
-from serving.gateway.proxy import CHAT, Proxy
+from serving.gateway.mirror import Mirror
+from serving.gateway.proxy import Proxy
 from serving.gateway.routes import RouteStore
+from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
 from serving.gateway.watched import Watched, load
 
@@ -28,15 +29,6 @@ SERVER = "greenlight"
 _draw = secrets.SystemRandom().random
 LINGER_SECONDS = 1.0
 """What connections get at the very end, after everything in flight was finished or cut."""
-
-
-class Settings(BaseModel):
-    """``gateway.json``, as far as the gateway itself needs it: the socket is given to it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    application: Annotated[str, StringConstraints(min_length=1)]
-    environment: str
 
 
 class Gateway:
@@ -49,11 +41,13 @@ class Gateway:
         point: Callable[[], float] = _draw,
     ) -> None:
         self._limits = limits
-        self._settings = load(folder / "gateway.json", Settings)
+        self._settings = load(folder / FILE, Settings)
         self._callers = Watched(folder / "callers.json", Callers)
-        self._slots = Slots(folder)
+        self._slots = Slots(folder, limits)
         routes = RouteStore(folder)
-        self._proxy = Proxy(routes, self._slots, limits, point)
+        self._courier = Courier(self._slots, limits)
+        self._mirror = Mirror(routes, self._slots, self._courier, limits, point)
+        self._proxy = Proxy(routes, self._slots, self._courier, self._mirror, limits, point)
         self._admin = Admin(routes, self._slots)
         self._created = int(time.time())
         self._stopping = False
@@ -75,10 +69,11 @@ class Gateway:
         self._stopping = True
         for site in self._runner.sites:
             await site.stop()
+        await self._mirror.close()
         await self._slots.until_empty(self._limits.grace_seconds)
         cut = self._slots.cut()
         await self._runner.cleanup()
-        await self._proxy.close()
+        await self._courier.close()
         log.info("stopped", extra={"cut": cut})
 
     def _app(self) -> web.Application:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 # Bucket bounds in seconds, as OpenTelemetry's semantic conventions for generative AI advise
-# for gen_ai.server.request.duration and gen_ai.server.time_to_first_token.
+# for gen_ai.server.request.duration, time_to_first_token and time_per_output_token.
 LATENCY = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 FIRST_TOKEN = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
     *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )
+INTER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 
 
 class Ending(Enum):
@@ -59,15 +60,40 @@ class Histogram:
 
 
 @dataclass
+class MirrorCounts:
+    """Copies that one slot got. Some cannot be compared: ``same`` and ``different`` may not
+    add up to ``requests``."""
+
+    requests: int = 0
+    errors: int = 0
+    """No whole answer: a 5xx, no connection, or one that broke off."""
+    same: int = 0
+    different: int = 0
+    dropped: int = 0
+    """Never sent, because the slot was away or had too many, or cut by a drain."""
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
+
+    def snapshot(self) -> dict[str, object]:
+        """The counts as the admin API shows them."""
+        numbers = ("requests", "errors", "same", "different", "dropped")
+        shown: dict[str, object] = {name: getattr(self, name) for name in numbers}
+        return shown | {"latency_seconds": self.latency.snapshot()}
+
+
+@dataclass
 class SlotCounts:
     """All that ended in one slot since the gateway started; it only grows."""
 
     requests: int = 0
     streams: int = 0
     synthetic: int = 0
+    refused: int = 0
+    """Whole answers that hold a refusal: the application's own way of saying no."""
     endings: dict[Ending, int] = field(default_factory=lambda: dict.fromkeys(Ending, 0))
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
     first_token: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKEN))
+    inter_token: Histogram = field(default_factory=lambda: Histogram(INTER_TOKEN))
+    mirror: MirrorCounts = field(default_factory=MirrorCounts)
 
     def snapshot(self, in_flight: int) -> dict[str, object]:
         """The counts as the admin API shows them."""
@@ -77,8 +103,13 @@ class SlotCounts:
             "errors": self.endings[Ending.ERROR],
             "truncated": self.endings[Ending.TRUNCATED],
             "cut": self.endings[Ending.CUT],
+            "declined": self.endings[Ending.DECLINED],
+            "abandoned": self.endings[Ending.ABANDONED],
+            "refused": self.refused,
             "streams": self.streams,
             "synthetic": self.synthetic,
             "latency_seconds": self.latency.snapshot(),
             "first_token_seconds": self.first_token.snapshot(),
+            "inter_token_seconds": self.inter_token.snapshot(),
+            "mirror": self.mirror.snapshot(),
         }

@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -16,9 +16,9 @@ from serving.gateway.errors import ApiError, unavailable
 from serving.gateway.watched import Watched
 
 PIN, SYNTHETIC = "x-greenlight-slot", "x-greenlight-synthetic"
-RELEASE, REQUEST_ID = "x-greenlight-release", "x-request-id"
+RELEASE, REQUEST_ID, USER = "x-greenlight-release", "x-request-id", "x-greenlight-user"
 ID = web.RequestKey("id", str)
-OURS = {PIN, SYNTHETIC, RELEASE, REQUEST_ID}
+OURS = {PIN, SYNTHETIC, RELEASE, REQUEST_ID, USER}
 
 # RFC 9110, section 7.6.1, and what a proxy decides for itself.
 _HOP_BY_HOP = frozenset(
@@ -40,12 +40,16 @@ _GOOD_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 @dataclass(frozen=True)
 class Ask:
-    """A chat request that may be forwarded. ``body`` is passed on byte for byte."""
+    """A chat request that may be forwarded. ``body`` is passed on byte for byte.
+
+    ``user`` names whom it is for, where the caller says so.
+    """
 
     body: bytes
     headers: CIMultiDict[str]
     pin: str | None
     synthetic: bool
+    user: str | None = field(default=None, repr=False)
 
 
 def request_id(request: web.BaseRequest) -> str:
@@ -111,11 +115,14 @@ async def read_ask(request: web.Request, caller: Caller, application: str) -> As
             403, "tester_only", f"{PIN} and {SYNTHETIC} need the role `tester` or `operator`."
         )
     body = await read_body(request)
-    _check_model(parse_object(body), application)
+    document = parse_object(body)
+    _check_model(document, application)
     headers = pass_on(request.headers, NOT_FOR_SLOTS)
     headers[hdrs.ACCEPT_ENCODING] = "identity"
     headers[REQUEST_ID] = request[ID]
-    return Ask(body, headers, pin, synthetic)
+    named = (document.get("user"), document.get("safety_identifier"), request.headers.get(USER))
+    user = next((name for name in named if name and isinstance(name, str)), None)
+    return Ask(body, headers, pin, synthetic, user)
 
 
 def pass_on(headers: CIMultiDictProxy[str], dropped: Collection[str]) -> CIMultiDict[str]:

@@ -19,6 +19,14 @@ class Limits:
     """How long a request waits for a slot that is being restarted before it gets 503. Longer
     than an application needs to come back (about a second), shorter than a person's."""
 
+    answer_bytes: int = 256 * 1024
+    """How much of an answer is gathered to be read at its end. A streamed token is about 200
+    bytes, so this is some 1,300 tokens; a refusal stands in the first few."""
+
+    mirror_copies: int = 32
+    """Mirrored copies under way at once; more are dropped and counted. It bounds their memory,
+    and what a slow slot can cost the machine that the others share."""
+
     silence_seconds: float = 600.0
     """Longest time without a byte from a slot. An answer that is not streamed is silent until
     it is whole; 600 s is the openai client's own default timeout."""

@@ -11,62 +11,46 @@ that breaks is closed without its end mark, so that no client takes the part for
 from __future__ import annotations
 
 import asyncio
-import io
-import re
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from serving.gateway.counts import Ending
-from serving.gateway.dial import SlotConnector
+from serving.gateway.courier import (
+    Broken,
+    Courier,
+    Unreachable,
+    ending_of,
+    is_stream,
+    next_chunk,
+    read_whole,
+)
 from serving.gateway.errors import ApiError, unavailable
 from serving.gateway.intake import ID, NOT_FOR_CALLERS, PIN, RELEASE, Ask, pass_on
 from serving.gateway.limits import TICK_SECONDS, Limits
-from serving.gateway.log import cause, log
-from serving.gateway.routes import RouteStore, choose
-from serving.gateway.slots import Endpoint, Slots, Visit, ready
-
-CHAT = "/v1/chat/completions"
-STREAM = "text/event-stream"
-_DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\Z")
-_TAIL_BYTES = 64
-_FAILURES = (aiohttp.ClientError, OSError)
-
-
-class _Unreachable(Exception):
-    """No connection to the slot came about; ``reason`` says why, in the system's words."""
-
-
-class _Broken(Exception):
-    """The slot failed after the request may have reached it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(cause(error))
-        self.silent = isinstance(error, TimeoutError)
+from serving.gateway.log import log
+from serving.gateway.mirror import Mirror
+from serving.gateway.routes import RouteStore, choose, point_of
+from serving.gateway.slots import Slots, ready
+from serving.gateway.visits import Endpoint, Visit
 
 
 class Proxy:
     """Forwards chat requests. ``point`` draws a number from 0 up to, but not including, 1."""
 
     def __init__(
-        self, routes: RouteStore, slots: Slots, limits: Limits, point: Callable[[], float]
+        self,
+        routes: RouteStore,
+        slots: Slots,
+        courier: Courier,
+        mirror: Mirror,
+        limits: Limits,
+        point: Callable[[], float],
     ) -> None:
-        self._routes, self._slots, self._limits, self._point = routes, slots, limits, point
-        self._connector = SlotConnector(limits.patience_seconds)
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.CONTENT_TYPE),
-            timeout=aiohttp.ClientTimeout(total=None, sock_read=limits.silence_seconds),
-        )
-
-    async def close(self) -> None:
-        """Close all connections to slots."""
-        await self._session.close()
+        self._routes, self._slots, self._courier, self._mirror = routes, slots, courier, mirror
+        self._limits, self._point = limits, point
 
     async def forward(self, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Take ``ask`` to a slot that can answer it, waiting a little for one if need be."""
@@ -75,11 +59,13 @@ class Proxy:
         avoided: set[str] = set()
         blamed: set[str] = set()
         while True:
-            while (place := self._pick(ask.pin, avoided)) is not None:
+            while (place := self._pick(ask, avoided)) is not None:
                 with self._slots.visit(*place, ask.synthetic) as visit:
+                    if not blamed:  # one copy is enough, however many slots have to be tried
+                        self._mirror.copy(ask, visit)
                     try:
                         return await self._answer(request, ask, visit)
-                    except _Unreachable as reason:
+                    except Unreachable as reason:
                         self._blame(visit, reason, blamed)
                         avoided.add(visit.slot)
             if loop.time() >= give_up:
@@ -87,15 +73,25 @@ class Proxy:
             await asyncio.sleep(TICK_SECONDS)
             avoided.clear()
 
-    def _pick(self, pin: str | None, avoided: set[str]) -> tuple[str, Endpoint] | None:
+    def _pick(self, ask: Ask, avoided: set[str]) -> tuple[str, Endpoint] | None:
         """A slot to try now, or None when waiting may help. ApiError when it cannot."""
         endpoints = self._slots.endpoints()
         usable = ready(endpoints) - avoided
-        if pin is not None:
-            self._check_pin(pin, endpoints)
-            return (pin, endpoints[pin]) if pin in usable else None
-        slot = choose(self._weights(), usable, self._point())
+        if ask.pin is not None:
+            self._check_pin(ask.pin, endpoints)
+            return (ask.pin, endpoints[ask.pin]) if ask.pin in usable else None
+        weights = self._weights()
+        slot = choose(weights, usable, self._where(ask, weights, endpoints))
         return None if slot is None else (slot, endpoints[slot])
+
+    def _where(
+        self, ask: Ask, weights: Mapping[str, int], endpoints: Mapping[str, Endpoint]
+    ) -> float:
+        """The request's point on the line of weights: its user's own, or any."""
+        if ask.user is None:
+            return self._point()
+        weighted = [slot for slot, weight in weights.items() if weight and slot in endpoints]
+        return point_of(ask.user, (endpoints[slot].release for slot in weighted))
 
     def _weights(self) -> Mapping[str, int]:
         if (routes := self._routes.current) is None:
@@ -117,7 +113,7 @@ class Proxy:
         waited = f"{self._limits.patience_seconds:g} s"
         return unavailable("slot_not_ready", f"{whose} be reached within {waited}{why}.")
 
-    def _blame(self, visit: Visit, reason: _Unreachable, blamed: set[str]) -> None:
+    def _blame(self, visit: Visit, reason: Unreachable, blamed: set[str]) -> None:
         """Count one error for each slot that a request could not reach, however often it tried."""
         if visit.slot not in blamed:
             visit.end(Ending.ERROR)
@@ -125,15 +121,15 @@ class Proxy:
         log.warning("slot cannot be reached", extra={"slot": visit.slot, "why": str(reason)})
 
     async def _answer(self, request: web.Request, ask: Ask, visit: Visit) -> web.StreamResponse:
-        """The slot's answer, or what is told instead. _Unreachable when it was never asked."""
+        """The slot's answer, or what is told instead. Unreachable when it was never asked."""
         try:
-            async with visit.fuse, self._send(ask, visit) as upstream:
+            async with visit.fuse, self._courier.send(ask, visit) as upstream:
                 headers = pass_on(upstream.headers, NOT_FOR_CALLERS)
                 headers.extend({PIN: visit.slot, RELEASE: visit.endpoint.release})
-                if upstream.status == 200 and upstream.content_type == STREAM:
+                if is_stream(upstream):
                     return await _stream(request, upstream, headers, visit)
                 return await _whole(upstream, headers, visit)
-        except _Broken as broken:
+        except Broken as broken:
             failure = self._broken(request, visit, broken)
         except TimeoutError:  # the fuse's, lit by Visit.cut
             visit.end(Ending.CUT)
@@ -145,7 +141,7 @@ class Proxy:
             raise failure
         return _hang_up(request, visit.begun)
 
-    def _broken(self, request: web.Request, visit: Visit, broken: _Broken) -> ApiError:
+    def _broken(self, request: web.Request, visit: Visit, broken: Broken) -> ApiError:
         visit.end(Ending.TRUNCATED if visit.begun else Ending.ERROR)
         about = {"slot": visit.slot, "request": request[ID], "why": str(broken)}
         log.warning("slot broke off", extra=about)
@@ -153,31 +149,14 @@ class Proxy:
             return ApiError(504, "slot_silent", f"Slot {visit.slot} did not answer in time.")
         return ApiError(502, "slot_broke_off", f"Slot {visit.slot} failed while it answered.")
 
-    @asynccontextmanager
-    async def _send(self, ask: Ask, visit: Visit) -> AsyncIterator[aiohttp.ClientResponse]:
-        socket = self._slots.socket(visit.endpoint)
-        url = self._connector.url(socket, visit.endpoint.release) + CHAT
-        try:
-            response = await self._session.post(
-                url, data=io.BytesIO(ask.body), headers=ask.headers, allow_redirects=False
-            )
-        except aiohttp.ClientConnectorError as error:
-            raise _Unreachable(cause(error.os_error)) from error
-        except _FAILURES as error:
-            raise _Broken(error) from error
-        async with response:
-            yield response
-
 
 async def _whole(
     upstream: aiohttp.ClientResponse, headers: CIMultiDict[str], visit: Visit
 ) -> web.Response:
     """An answer that is not streamed, once all of it is here."""
-    try:
-        body = await upstream.read()
-    except _FAILURES as error:
-        raise _Broken(error) from error
-    visit.end(_ending(upstream.status))
+    body = await read_whole(upstream)
+    visit.answer.add(body)
+    visit.end(ending_of(upstream.status))
     return web.Response(status=upstream.status, headers=headers, body=body)
 
 
@@ -188,37 +167,20 @@ async def _stream(
     visit: Visit,
 ) -> web.StreamResponse:
     """Pass the stream on as it comes. Nothing is said before its first bytes are here."""
-    chunk = await _next(upstream)
+    chunk = await next_chunk(upstream)
     response = web.StreamResponse(headers=headers)
     visit.begin(response)
     await response.prepare(request)
-    tail = b""
+    clock = asyncio.get_running_loop().time
     while chunk:
-        tail = (tail + chunk)[-_TAIL_BYTES:]
-        if _DONE.search(tail):
+        if visit.answer.pass_on(chunk):
             visit.end(Ending.WHOLE)
         await response.write(chunk)
-        chunk = await _next(upstream, last=visit.ended is not None)
+        since = clock()  # not before: a slow reader is not the slot's doing
+        chunk = await next_chunk(upstream, last=visit.ended is not None)
+        if visit.ended is None:
+            visit.waited(clock() - since)
     return response
-
-
-async def _next(upstream: aiohttp.ClientResponse, last: bool = False) -> bytes:
-    """The next bytes of a stream. Its end is a breach, unless it has said its ``last`` word."""
-    try:
-        chunk = await upstream.content.readany()
-    except _FAILURES as error:
-        if last:
-            return b""
-        raise _Broken(error) from error
-    if not chunk and not last:
-        raise _Broken(EOFError())
-    return chunk
-
-
-def _ending(status: int) -> Ending:
-    if status >= 500:
-        return Ending.ERROR
-    return Ending.WHOLE if status < 300 else Ending.DECLINED
 
 
 def _hang_up(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:

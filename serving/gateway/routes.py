@@ -9,11 +9,19 @@ damaged is not guessed at: nothing is routed until a map is written again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from release.errors import BadInput, GreenlightError, Problem
 from release.files import write_json
@@ -25,13 +33,23 @@ SlotName = Annotated[str, StringConstraints(pattern=rf"^{SLOT_NAME.pattern}$", s
 Fence = Annotated[int, Field(strict=True, ge=0)]
 
 
+class MirrorRoute(BaseModel):
+    """The slot that gets copies, and of what share of the requests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slot: SlotName
+    percent: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+
 class Routes(BaseModel):
-    """Weights in percent by slot, and the fence of the lease under which they were written."""
+    """Weights in percent by slot, the mirror if any, and the fence of the writer's lease."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fence: Fence
     weights: Mapping[SlotName, Annotated[int, Field(strict=True, ge=0, le=100)]]
+    mirror: MirrorRoute | None = None
 
     @field_validator("weights")
     @classmethod
@@ -39,6 +57,17 @@ class Routes(BaseModel):
         if (total := sum(weights.values())) not in (0, 100):
             raise ValueError(f"weights that total 0 or 100, not {total}")
         return weights
+
+    @field_validator("mirror")
+    @classmethod
+    def _weightless(cls, mirror: MirrorRoute | None, info: ValidationInfo) -> MirrorRoute | None:
+        if mirror is not None and info.data.get("weights", {}).get(mirror.slot):
+            raise ValueError("a slot without weight: one with weight gets requests of its own")
+        return mirror
+
+    def document(self) -> dict[str, object]:
+        """As JSON: in the file, in answers and in the log."""
+        return self.model_dump(exclude_none=True)
 
     def weight(self, slot: str) -> int:
         """The percentage of ``slot``; a slot that the map does not name has none."""
@@ -77,17 +106,32 @@ def choose(weights: Mapping[str, int], usable: Collection[str], point: float) ->
     return None
 
 
+def point_of(user: str, releases: Iterable[str]) -> float:
+    """Where ``user`` is on the line of weights while ``releases`` share it (0 <= point < 1).
+
+    It depends on nothing else, so a user keeps a side through restarts, and changes it only
+    when the weights pass over it. Other releases deal the users anew: it is not always the
+    same ones who try what is new.
+    """
+    salted = "\0".join([*sorted(set(releases)), user]).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(salted, digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53  # as many bits as a float holds exactly
+
+
 def unready(routes: Routes, known: Collection[str], ready: Collection[str]) -> list[Problem]:
-    """Why ``routes`` would send people to a slot that cannot serve them; empty if it would not."""
+    """Why ``routes`` would send requests where nobody can serve them; empty if it would not."""
+    used = {f"weights.{slot}": slot for slot, weight in routes.weights.items() if weight > 0}
+    if routes.mirror is not None:
+        used["mirror.slot"] = routes.mirror.slot
     return [
         Problem(
-            path=f"weights.{slot}",
+            path=path,
             expected="a slot that is ready" if slot in known else "a slot of this environment",
             found="one that is not ready" if slot in known else "no slot of that name",
-            remedy="Give it no weight, or wait until it is ready.",
+            remedy="Leave it out, or wait until it is ready.",
         )
-        for slot, weight in routes.weights.items()
-        if weight > 0 and slot not in ready
+        for path, slot in used.items()
+        if slot not in ready
     ]
 
 
@@ -110,12 +154,12 @@ class RouteStore:
             if problems := check(wanted):
                 raise BadInput(*problems)
             try:
-                await asyncio.to_thread(write_json, self.path, wanted.model_dump())
+                await asyncio.to_thread(write_json, self.path, wanted.document())
             except OSError:
                 self._load()  # a failed sync may have left either map: what is on disk counts
                 raise
             self.current, self.damage = wanted, ""
-        log.info("routes replaced", extra=wanted.model_dump())
+        log.info("routes replaced", extra=wanted.document())
         return wanted
 
     def _fence(self) -> int:

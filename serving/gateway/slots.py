@@ -8,23 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from serving.gateway.counts import Ending, SlotCounts
-from serving.gateway.limits import TICK_SECONDS
+from serving.gateway.counts import SlotCounts
+from serving.gateway.limits import TICK_SECONDS, Limits
 from serving.gateway.routes import SlotName
+from serving.gateway.settings import Refusals
+from serving.gateway.visits import Copy, Endpoint, Stay, Visit
 from serving.gateway.watched import Watched
-
-
-class Endpoint(BaseModel):
-    """Where a slot's application listens, which release it serves, whether it can."""
-
-    model_config = ConfigDict(frozen=True)
-
-    socket: str
-    release: str
-    ready: bool
 
 
 class Endpoints(BaseModel):
@@ -35,50 +26,15 @@ class Endpoints(BaseModel):
     slots: Mapping[SlotName, Endpoint]
 
 
-class Visit:
-    """One request inside one slot, from the choice of the slot to its ending."""
-
-    def __init__(self, slot: str, endpoint: Endpoint, synthetic: bool, counts: SlotCounts) -> None:
-        self.slot, self.endpoint = slot, endpoint
-        self.fuse = asyncio.timeout(None)
-        self.begun: web.StreamResponse | None = None
-        """The stream that the caller has begun to receive."""
-        self.ended: Ending | None = None
-        self._synthetic, self._counts = synthetic, counts
-        self._loop = asyncio.get_running_loop()
-        self._started = self._loop.time()
-
-    def begin(self, response: web.StreamResponse) -> None:
-        """The answer is a stream, and its first bytes are here."""
-        self.begun = response
-        self._counts.streams += 1
-        self._counts.first_token.observe(self._loop.time() - self._started)
-
-    def end(self, ending: Ending) -> None:
-        """Count the visit as ended; what happens to it afterwards no longer matters."""
-        if self.ended is not None:
-            return
-        self.ended = ending
-        self._counts.requests += 1
-        self._counts.synthetic += self._synthetic
-        self._counts.endings[ending] += 1
-        if ending is Ending.WHOLE:
-            self._counts.latency.observe(self._loop.time() - self._started)
-
-    def cut(self) -> None:
-        """Break the visit off: whoever waits inside ``fuse`` gets a TimeoutError."""
-        if not self.fuse.expired():
-            self.fuse.reschedule(self._loop.time())
-
-
 class Slots:
     """What the supervisor says of the slots, and the visits that we make to them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
+        self._refusals = Refusals(folder)
         self._file = Watched(folder / "endpoints.json", Endpoints)
         self._counts: defaultdict[str, SlotCounts] = defaultdict(SlotCounts)
-        self._visits: defaultdict[str, set[Visit]] = defaultdict(set)
+        self._visits: defaultdict[str, set[Stay]] = defaultdict(set)
         self._draining: list[str] = []
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -101,12 +57,36 @@ class Slots:
     @contextmanager
     def visit(self, slot: str, endpoint: Endpoint, synthetic: bool) -> Iterator[Visit]:
         """Be inside ``slot``: in flight until the block is left."""
-        visit = Visit(slot, endpoint, synthetic, self._counts[slot])
-        self._visits[slot].add(visit)
-        try:
+        counts, limit = self._counts[slot], self._limits.answer_bytes
+        visit = Visit(slot, endpoint, synthetic, counts, self._refusals.held_by, limit)
+        with self._inside(visit):
             yield visit
+
+    @contextmanager
+    def copy(self, slot: str, endpoint: Endpoint) -> Iterator[Copy]:
+        """Be inside ``slot`` with a mirrored request: in flight, and in the mirror's counts."""
+        copy = Copy(slot, endpoint, self._counts[slot].mirror, self._limits.answer_bytes)
+        with self._inside(copy):
+            yield copy
+
+    @contextmanager
+    def _inside(self, stay: Stay) -> Iterator[None]:
+        self._visits[stay.slot].add(stay)
+        try:
+            yield
         finally:
-            self._visits[slot].discard(visit)
+            self._visits[stay.slot].discard(stay)
+            stay.left.set()
+
+    def drop_copy(self, slot: str) -> None:
+        """Count a copy that ``slot`` should have got and did not."""
+        self._counts[slot].mirror.dropped += 1
+
+    def compare(self, slot: str, said: bytes | None, copied: bytes | None) -> None:
+        """Count whether ``slot`` said the same, where both are known."""
+        if said is not None and copied is not None:
+            self._counts[slot].mirror.same += said == copied
+            self._counts[slot].mirror.different += said != copied
 
     @contextmanager
     def draining(self, slot: str) -> Iterator[None]:
@@ -118,16 +98,12 @@ class Slots:
             self._draining.remove(slot)
 
     def in_flight(self, slot: str | None = None) -> int:
-        """How many visits are under way in ``slot``, or in all of them."""
+        """How many requests and copies are under way in ``slot``, or in all of them."""
         return len(self._visiting(slot))
 
     def cut(self, slot: str | None = None) -> int:
-        """Break off all visits to ``slot``, or to all; how many had not ended by themselves."""
-        visits = self._visiting(slot)
-        unfinished = sum(visit.ended is None for visit in visits)
-        for visit in visits:
-            visit.cut()
-        return unfinished
+        """Break off all that is in ``slot``, or in all; how many answers that took from callers."""
+        return sum(stay.cut() for stay in self._visiting(slot))
 
     async def until_empty(self, seconds: float, slot: str | None = None) -> None:
         """Return when nothing is in flight in ``slot``, or in all, or ``seconds`` have passed."""
@@ -136,9 +112,9 @@ class Slots:
         while self.in_flight(slot) and loop.time() < end:  # noqa: ASYNC110 - two reasons to end
             await asyncio.sleep(TICK_SECONDS)
 
-    def _visiting(self, slot: str | None) -> list[Visit]:
+    def _visiting(self, slot: str | None) -> list[Stay]:
         slots = self._visits if slot is None else [slot]
-        return [visit for name in slots for visit in self._visits.get(name, ())]
+        return [stay for name in slots for stay in self._visits.get(name, ())]
 
     def snapshot(self) -> dict[str, object]:
         """The counts of every slot that is, or was since the gateway's start."""

@@ -146,8 +146,17 @@ async def test_counts_show_every_slot_with_zeros_before_its_first_request(folder
         histogram = counts["slots"]["green"].pop("latency_seconds")
         assert (histogram["count"], histogram["sum"]) == (0, 0)
         assert counts["slots"]["green"].pop("first_token_seconds")["count"] == 0
+        assert counts["slots"]["green"].pop("inter_token_seconds")["count"] == 0
+        mirror = counts["slots"]["green"].pop("mirror")
+        assert mirror.pop("latency_seconds")["count"] == 0
+        assert set(mirror) == {"requests", "errors", "same", "different", "dropped"}
+        assert set(mirror.values()) == {0}
         assert counts["slots"]["green"] == dict.fromkeys(
-            ("in_flight", "requests", "errors", "truncated", "cut", "streams", "synthetic"), 0
+            (
+                *("in_flight", "requests", "errors", "truncated", "cut", "declined", "abandoned"),
+                *("refused", "streams", "synthetic"),
+            ),
+            0,
         )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.gateway.counts import LATENCY, Ending, Histogram, SlotCounts
-from serving.gateway.slots import Endpoint, Visit
+from serving.gateway.visits import Endpoint, Visit
 
 SECONDS = st.one_of(st.floats(0, 100), st.sampled_from(LATENCY))
 

@@ -105,7 +105,8 @@ async def test_a_caller_who_hangs_up_ends_the_work_in_the_slot(folder: Path, do:
         counts = await w.counts("blue")
 
         assert (counts["requests"], counts["errors"], counts["truncated"]) == (1, 0, 0)
-        assert (counts["cut"], counts["latency_seconds"]["count"]) == (0, 0)
+        assert (counts["cut"], counts["abandoned"]) == (0, 1)
+        assert counts["latency_seconds"]["count"] == 0
 
 
 @story
@@ -121,3 +122,20 @@ async def test_a_slow_reader_holds_back_the_slot_instead_of_filling_memory(folde
             held_back = w.apps["blue"].flooded
 
         assert held_back < 64 * 2**20
+
+
+@story
+async def test_each_chunk_after_the_first_is_timed_up_to_the_last_word(folder: Path) -> None:
+    """What comes after it, and an answer in one piece, say nothing of the time between tokens."""
+    async with world(folder) as w, await open_stream(w, "hold-stream") as answer:
+        await answer.content.readany()
+        before = await w.counts("blue")
+        w.apps["blue"].gate.set()
+        await answer.content.read()
+        await w.ask("answer-at-once")
+        after = await w.counts("blue")
+
+        assert before["inter_token_seconds"]["count"] == 0
+        assert after["inter_token_seconds"]["count"] == 1
+        bounds = [bound for bound, _ in after["inter_token_seconds"]["buckets"]]
+        assert bounds[:3] == [0.01, 0.025, 0.05]

@@ -51,6 +51,8 @@ class StandIn:
         self.requests: list[web.Request] = []
         self.bodies: list[bytes] = []
         self.flooded = 0
+        self.lines: dict[str, str] = {}
+        """What it says instead of what it is told to say."""
         self.cancelled = asyncio.Event()
         self.gate = asyncio.Event()
         """What ``hold`` and ``hold-stream`` wait for in the middle of their answer."""
@@ -72,7 +74,8 @@ class StandIn:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
         self.bodies.append(await request.read())
-        what = json.loads(self.bodies[-1]).get("do", "answer-at-once").replace("-", "_")
+        do = json.loads(self.bodies[-1]).get("do", "answer-at-once")
+        what = self.lines.get(do, do).replace("-", "_")
         try:
             answer: web.StreamResponse = await getattr(self, f"_{what}")(request)
         except asyncio.CancelledError:
@@ -91,6 +94,21 @@ class StandIn:
             "Set-Cookie": "a=b",
         }
         return web.json_response(answer | {"choices": [choice]}, headers=headers)
+
+    async def _say(self, _: web.Request) -> web.Response:
+        message = {"role": "assistant", "content": self._line()}
+        return web.json_response({"choices": [{"index": 0, "message": message}]})
+
+    async def _say_in_parts(self, request: web.Request) -> web.StreamResponse:
+        response = await self._begin(request)
+        for letter in self._line():
+            await response.write(chunk(letter))
+        await response.write(DONE)
+        return response
+
+    def _line(self) -> str:
+        text = str(json.loads(self.bodies[-1])["text"])
+        return self.lines.get(text, text)
 
     async def _fail(self, _: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "no"}}, status=500)
@@ -257,14 +275,35 @@ class World:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.call("POST", CHAT, role, json={"do": do}, headers=named)
 
+    async def say(self, text: str, do: str = "say", **headers: str) -> Answer:
+        """Make the application say ``text``, or ``say-in-parts`` letter by letter."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.call("POST", CHAT, "user", json={"do": do, "text": text}, headers=named)
+
     async def route(self, fence: int = 1, **weights: int) -> Answer:
-        return await self.call("PUT", "/-/routes", json={"fence": fence, "weights": weights})
+        return await self.put({"fence": fence, "weights": weights})
+
+    async def put(self, routes: dict[str, Any]) -> Answer:
+        return await self.call("PUT", "/-/routes", json=routes)
+
+    async def mirror(self, slot: str, percent: int = 100, **weights: int) -> Answer:
+        """Mirror to ``slot``; all traffic goes to blue unless told otherwise."""
+        mirror = {"slot": slot, "percent": percent}
+        return await self.put({"fence": 1, "weights": weights or {"blue": 100}, "mirror": mirror})
 
     async def drain(self, slot: str, seconds: float) -> Answer:
         return await self.call("POST", f"/-/drain/{slot}", json={"deadline_seconds": seconds})
 
     async def counts(self, slot: str) -> Any:
         return (await self.call("GET", "/-/counts")).json["slots"][slot]
+
+    async def mirrored(self, slot: str, **expected: int) -> Any:
+        """The mirror's counts of ``slot``, once they are as expected: copies have their time."""
+        while True:
+            counts = (await self.counts(slot))["mirror"]
+            if {name: counts[name] for name in expected} == expected:
+                return counts
+            await asyncio.sleep(0.005)
 
     async def until_in_flight(self, slot: str, number: int) -> None:
         while (await self.counts(slot))["in_flight"] != number:  # noqa: ASYNC110 - over HTTP
@@ -296,7 +335,7 @@ async def untouched_world(
         yield environment
 
 
-def write_settings(folder: Path) -> None:
+def write_settings(folder: Path, refusal: tuple[str, ...] = ()) -> None:
     """The files that the environment's creator writes."""
     (folder / "run").mkdir(exist_ok=True)
     callers = [
@@ -304,7 +343,7 @@ def write_settings(folder: Path) -> None:
         for role, key in KEYS.items()
     ]
     write_json(folder / "callers.json", {"callers": callers})
-    settings = {"application": APPLICATION, "environment": "production"}
+    settings = {"application": APPLICATION, "environment": "production", "refusal": refusal}
     write_json(folder / "gateway.json", settings | {"host": "127.0.0.1", "port": 0})
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import stat
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,31 @@ def test_keys_are_used_again(folder: Path, settings: EnvironmentSettings) -> Non
     local._write_settings(folder, settings)
 
     assert (folder / "callers.json").read_bytes() == before
+
+
+def test_the_gateway_is_told_what_a_refusal_is(folder: Path, settings: EnvironmentSettings) -> None:
+    """Written into the file that it follows; the folder of the keys stays out of it."""
+    local._write_settings(folder, replace(settings, refusal=("i don't know",)))
+
+    assert json.loads((folder / "gateway.json").read_text()) == {
+        "application": "support-bot",
+        "environment": "staging",
+        "host": "127.0.0.1",
+        "port": 0,
+        "refusal": ["i don't know"],
+    }
+
+
+def test_settings_that_are_as_they_were_are_not_written(
+    folder: Path, settings: EnvironmentSettings
+) -> None:
+    """The gateway reads what has changed."""
+    settings = replace(settings, refusal=("no",))
+    local._write_settings(folder, settings)
+    before = (folder / "gateway.json").stat()
+    local._write_settings(folder, settings)
+
+    assert (folder / "gateway.json").stat().st_ino == before.st_ino
 
 
 def test_an_empty_key_is_refused(folder: Path, settings: EnvironmentSettings) -> None:
