@@ -23,10 +23,11 @@ Told = tuple[str, str, Tone]
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that happened. ``at`` is in seconds since 1970; ``sequence`` is its entry's."""
+    """One thing that happened, at ``at`` (seconds since 1970), and the entry that says so."""
 
     at: float
     sequence: int
+    kind: str
     text: str
     reason: str = ""
     tone: Tone = "plain"
@@ -49,7 +50,7 @@ def happenings(entries: Sequence[Entry]) -> tuple[Line, ...]:
         intent = open_steps.pop(step, None) if entry.kind in (past.DONE, past.FAILED) else None
         told = _told(entry, intent)
         if told:
-            lines.append(Line(entry.time, entry.sequence, *told))
+            lines.append(Line(entry.time, entry.sequence, entry.kind, *told))
     pending = [line for intent in open_steps.values() for line in _cut(intent)]
     return tuple(sorted([*lines, *pending], key=lambda line: line.sequence))
 
@@ -58,7 +59,8 @@ def _cut(intent: Entry | None) -> list[Line]:
     if intent is None:
         return []
     text = f"{_step(intent)} was begun, and its end is not recorded"
-    return [Line(intent.time, intent.sequence, text, str(intent.data.get("reason", "")))]
+    reason = str(intent.data.get("reason", ""))
+    return [Line(intent.time, intent.sequence, intent.kind, text, reason)]
 
 
 def _told(entry: Entry, intent: Entry | None) -> Told | None:
@@ -118,15 +120,11 @@ def _begun(entry: Entry, data: Mapping[str, Any]) -> Told:
     return f"the rollout to {label(entry.application, data['release'])}{origin} began", "", "plain"
 
 
-def _window(entry: Entry, data: Mapping[str, Any]) -> Told:
+def _window(entry: Entry, data: Mapping[str, Any]) -> Told | None:
     """A window that passed needs no line: it is in the table. One that did not is news."""
     odd = [one for one in data["verdicts"] if one["outcome"] != "pass"]
     if not odd:
-        return (
-            f"window at {data['weight']} %: all {len(data['verdicts'])} verdicts pass",
-            "",
-            "good",
-        )
+        return None
     worst: Tone = "bad" if any(one["outcome"] == "fail" for one in odd) else "waiting"
     outcomes = " and ".join(dict.fromkeys(str(one["outcome"]) for one in odd))
     reasons = "; ".join(str(one["reason"]) for one in odd)

@@ -77,6 +77,10 @@ class Window:
     verdicts: tuple[Judged, ...] = ()
 
 
+def _end(window: Window) -> float:
+    return window.started + window.seconds
+
+
 @dataclass(frozen=True)
 class Wait:
     """It waited for ``reason`` from ``since`` until ``until``, None when it still does.
@@ -127,9 +131,10 @@ class Rollout:
 
     @property
     def last(self) -> float:
-        """When the last thing that is known of it happened."""
-        ends = [window.started + window.seconds for window in self.windows]
-        return max([self.begun, self.ended or self.begun, *ends, *(w.at for w in self.weights)])
+        """When it ended, or when the last thing that is recorded of it happened."""
+        if self.ended is not None:
+            return self.ended
+        return max(self.begun, *(line.at for line in self.lines), *map(_end, self.windows))
 
 
 @dataclass(frozen=True)
