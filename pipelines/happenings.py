@@ -31,6 +31,7 @@ class Line:
     text: str
     reason: str = ""
     tone: Tone = "plain"
+    step: str = ""
 
 
 def happenings(entries: Sequence[Entry]) -> tuple[Line, ...]:
@@ -50,7 +51,7 @@ def happenings(entries: Sequence[Entry]) -> tuple[Line, ...]:
         intent = open_steps.pop(step, None) if entry.kind in (past.DONE, past.FAILED) else None
         told = _told(entry, intent)
         if told:
-            lines.append(Line(entry.time, entry.sequence, entry.kind, *told))
+            lines.append(Line(entry.time, entry.sequence, entry.kind, *told, step))
     pending = [line for intent in open_steps.values() for line in _cut(intent)]
     return tuple(sorted([*lines, *pending], key=lambda line: line.sequence))
 

@@ -131,9 +131,12 @@ class Rollout:
 
     @property
     def last(self) -> float:
-        """When it ended, or when the last thing that is recorded of it happened."""
+        """When it ended, or when the last thing that is recorded of it happened.
+
+        Never before it began, whatever the clock of who wrote it did in between.
+        """
         if self.ended is not None:
-            return self.ended
+            return max(self.begun, self.ended)
         return max(self.begun, *(line.at for line in self.lines), *map(_end, self.windows))
 
 
