@@ -150,26 +150,21 @@ def _environment(name: str, look: Look, before: Look | None) -> list[RenderableT
     where = one["address"] if one["provisioned"] else one["reason"]
     said = f"  {one['live'] or 'nothing'} is live, {where}"
     parts: list[RenderableType] = [Text(), Text.assemble((name, "bold underline"), said)]
-    if one["slots"]:
-        parts.append(Padding(_slots(name, look, before), (0, 0, 0, 2)))
-    facts = _facts(one, look.now)
-    if facts.row_count:
-        parts.append(Padding(facts, (0, 0, 0, 2)))
+    for table in (_slots(one["slots"]), _facts(name, look, before)):
+        if table.row_count:
+            parts.append(Padding(table, (0, 0, 0, 2)))
     return parts
 
 
-def _slots(name: str, look: Look, before: Look | None) -> Table:
+def _slots(slots: Mapping[str, Any]) -> Table:
+    """Weights as bars, one below the other."""
     table = Table.grid(padding=(0, 2))
-    for slot, one in look.document["environments"][name]["slots"].items():
-        then = _same_slot(before, name, slot, one["release"])
-        seconds = look.at - before.at if before else 0.0
+    for slot, one in slots.items():
         state = Text(one["state"] + (f" ({one['reason']})" if one["reason"] else ""))
         state.stylize(_STYLES.get(one["state"], ""))
-        table.add_row(
-            Text(slot, slot if slot in ("blue", "green") else ""), one["release"], state,
-            ProgressBar(total=100, completed=one["weight"], width=BAR),
-            Text(f"{one['weight']:3} %"), *_numbers(one["counts"], then, seconds),
-        )  # fmt: skip
+        bar = ProgressBar(total=100, completed=one["weight"], width=BAR)
+        name = Text(slot, slot if slot in ("blue", "green") else "")
+        table.add_row(name, bar, Text(f"{one['weight']:3} %"), Text(one["release"]), state)
     return table
 
 
@@ -180,16 +175,17 @@ def _same_slot(before: Look | None, name: str, slot: str, release: str) -> Any:
     return then["counts"] if then and then["release"] == release else None
 
 
-def _numbers(counts: Any, then: Any, seconds: float) -> list[Text]:
+def _numbers(counts: Any, then: Any, seconds: float) -> Text:
     if counts is None:
-        return [Text("no counts")]
+        return Text("no counts")
     bad = [f"{counts[name]} {name}" for name in ("errors", "truncated", "cut") if counts.get(name)]
-    return [
-        Text(f"{counts['in_flight']} in flight"),
-        Text(_rate(counts, then, seconds)),
-        Text(_latency(counts, then)),
-        Text(", ".join(bad) or "no errors", "red" if bad else ""),
+    good = [
+        f"{counts['in_flight']} in flight",
+        _rate(counts, then, seconds),
+        _latency(counts, then),
     ]
+    text = Text(", ".join(filter(None, good)) + ", ")
+    return text.append(", ".join(bad) or "no errors", "bold red" if bad else "")
 
 
 def _rate(counts: Any, then: Any, seconds: float) -> str:
@@ -204,26 +200,34 @@ def _latency(counts: Any, then: Any) -> str:
     found = percentiles(counts, then, (50, 95))
     if found is None:
         return ""
-    return "  ".join(f"{name} {value:.2f} s" for name, value in found.items())
+    return ", ".join(f"{name} {value:.2f} s" for name, value in found.items())
 
 
-def _facts(one: Mapping[str, Any], now: float) -> Table:
-    """What there is to say below the slots: a word, and what it says."""
+def _facts(name: str, look: Look, before: Look | None) -> Table:
+    """What there is to say below the bars: a word, and what it says."""
+    one = look.document["environments"][name]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
-    rollout = one["rollout"]
-    if rollout:
-        table.add_row("rollout", _rollout(rollout, now))
-        if not rollout["ended"]:
-            table.add_row("steps", _steps(rollout["steps"]))
-        _add_verdicts(table, rollout)
-        if rollout["waiting"]:
-            _add_waiting(table, rollout["waiting"], now)
+    seconds = look.at - before.at if before else 0.0
+    for slot, found in one["slots"].items():
+        then = _same_slot(before, name, slot, found["release"])
+        table.add_row(slot, _numbers(found["counts"], then, seconds))
+    if one["rollout"]:
+        _add_rollout(table, one["rollout"], look.now)
     lease = one["lease"]
     if lease:
         text = f"{lease['holder']} since {_short(lease['since'])}, fence {lease['fence']}"
         table.add_row("lease", Text(text))
     return table
+
+
+def _add_rollout(table: Table, rollout: Mapping[str, Any], now: float) -> None:
+    table.add_row("rollout", _rollout(rollout, now))
+    if not rollout["ended"]:
+        table.add_row("steps", _steps(rollout["steps"]))
+    _add_verdicts(table, rollout)
+    if rollout["waiting"]:
+        _add_waiting(table, rollout["waiting"], now)
 
 
 def _rollout(rollout: Mapping[str, Any], now: float) -> Text:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET  # only ever written here, never read
 
 WIDTH, HEIGHT = 680.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 14.0, 40.0  # room for the axes' texts
+LEAST = 1e-9  # below it there is nothing to see, nor to measure with
 TICKS = 5  # about as many as can be read beside each other
 CLOSE = 12.0  # per cent of the width within which two marks would write over each other
 
@@ -77,7 +78,7 @@ class Scale:
 
 def ticks(high: float, wanted: int = TICKS) -> tuple[float, ...]:
     """Round values from 0 to at least ``high``, in steps of 1, 2 or 5 times a power of ten."""
-    if not 0 < high < math.inf:
+    if not LEAST <= high < math.inf:
         high = 1.0
     raw = high / wanted
     size = 10.0 ** math.floor(math.log10(raw))
@@ -130,7 +131,7 @@ def _root(chart: Chart) -> ET.Element:
     names = {"title": chart.title, "desc": chart.description}
     root = ET.Element("svg", {
         "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "role": "img", "class": "chart",
-        "aria-labelledby": " ".join(f"{chart.key}-{name}" for name in names),
+        "aria-labelledby": f"{chart.key}-title", "aria-describedby": f"{chart.key}-desc",
     })  # fmt: skip
     for name, text in names.items():
         ET.SubElement(root, name, {"id": f"{chart.key}-{name}"}).text = text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import report
 from pipelines.report import TEMPLATES, headline, render, replayed, write_report
 from pipelines.reporting import Silent
 from pipelines.ship import ship
@@ -168,7 +169,7 @@ def test_charts_can_be_read_by_those_who_do_not_see_them() -> None:
     assert len(ids) == len(set(ids))
     assert len(charts) == 6
     for one in charts:
-        assert set((one["aria-labelledby"] or "").split()) <= set(ids)
+        assert {one["aria-labelledby"], one["aria-describedby"]} <= set(ids)
     assert all(one.get("scope") == "col" for one in found.named("th"))
     assert all(one.get("tabindex") == "0" for one in found.named("div") if "role" in one)
 
@@ -315,7 +316,7 @@ def test_a_place_where_it_cannot_be_is_bad_input(tmp_path: Path) -> None:
 
 def test_the_template_is_in_the_package() -> None:
     """Beside the module that reads it, so that it goes where the package goes."""
-    assert TEMPLATES.parent == Path(__import__("pipelines.report").__file__).parent
+    assert TEMPLATES.parent == Path(report.__file__).parent
     assert [one.name for one in TEMPLATES.iterdir()] == ["report.html.j2"]
 
 
