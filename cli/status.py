@@ -62,11 +62,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _rollout(rollout: dict[str, Any]) -> list[str]:
-    """Only one that is under way: what has ended is in ``report``."""
-    if rollout["ended"]:
-        return []
-    left = ", ".join(rollout["steps"]["left"]) or "none"
-    lines = [f"  rollout of {rollout['release']} since {rollout['begun']}, steps left: {left}"]
+    """What is under way and what is waited for; how the others ended is in ``report``."""
+    lines = []
+    if not rollout["ended"]:
+        left = ", ".join(rollout["steps"]["left"]) or "none"
+        lines.append(f"  rollout of {rollout['release']} since {rollout['begun']}, left: {left}")
     waiting = rollout["waiting"]
     if waiting:
         lines.append(f"  waits since {waiting['since']}: {waiting['for']}")

@@ -84,7 +84,7 @@ def _looks(workspace: Workspace) -> Iterator[tuple[Look, Look | None]]:
 
 
 def _redraw(workspace: Workspace, console: Console) -> None:
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    with Live(console=console, auto_refresh=False) as live:
         for look, before in _looks(workspace):
             live.update(view(look, before), refresh=True)
 
@@ -131,14 +131,17 @@ def essence(document: Mapping[str, Any]) -> Any:
 
 
 def view(look: Look, before: Look | None) -> RenderableType:
-    """The whole screen. ``before`` is what rates are taken from, None at the first look."""
+    """The whole screen. ``before`` is what rates are taken from, None at the first look.
+
+    The last environment comes first: on a small screen, what users see is what is kept.
+    """
     document = look.document
     candidate = document["candidate"] or "nothing that can be built"
     head = Text.assemble((document["application"], "bold"), f"  llm.yaml describes {candidate}")
     parts: list[RenderableType] = [head]
     if document["problem"]:
         parts.append(Text(document["problem"], "yellow"))
-    for name in document["environments"]:
+    for name in reversed(document["environments"]):
         parts += _environment(name, look, before)
     for release, reason in document["held"].items():
         parts.append(Text(f"held: {release} ({reason})", "yellow"))
@@ -248,8 +251,10 @@ def _steps(steps: Mapping[str, list[str]]) -> Text:
 
 
 def _add_verdicts(table: Table, rollout: Mapping[str, Any]) -> None:
-    """The last window's; before there is one, what the gates said."""
+    """The last window's; before there is one, what the gates said. None of what went well."""
     window = rollout["window"]
+    if rollout["outcome"] == "completed":
+        return
     verdicts = window["verdicts"] if window else rollout["gates"]
     whose = "synthetic: no users" if window and window["replayed"] else "users' requests"
     if window:

@@ -123,7 +123,7 @@ def _opens(entry: Entry, current: _Draft | None, before: Before, compared: set[s
     release = str(entry.data.get("release", ""))
     if entry.kind == ROLLOUT_BEGUN:
         return "" if busy and busy.release == release else release
-    if entry.kind == RETURN_BEGUN:
+    if entry.kind in (RETURN_BEGUN, WAITING):
         return "" if busy else release
     if entry.kind != INTENT or entry.data.get("step") != "deploy":
         return ""

@@ -105,7 +105,8 @@ def _read_back(data: Mapping[str, Any]) -> list[str]:
     """What a step found that is worth a word."""
     found = []
     if data.get("synthetic"):
-        found.append(f"{data['synthetic']} evaluation queries, synthetic")
+        queries = "query" if data["synthetic"] == 1 else "queries"
+        found.append(f"{data['synthetic']} evaluation {queries}, synthetic")
     if data.get("slowest_seconds") is not None:
         found.append(f"the slowest took {data['slowest_seconds']:.2f} s")
     if data.get("verdicts"):

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cli import watch as watching
 from cli.__main__ import main
+from cli.status import _lines as status_lines
 from cli.watch import Look, block, essence, view
 from pipelines.status import rollout_document
 from pipelines.story import tell
@@ -156,11 +157,22 @@ ENDED: dict[str, tuple[list[Act], str]] = {
 
 @pytest.mark.parametrize(("acts", "expected"), ENDED.values(), ids=ENDED.keys())
 def test_a_rollout_that_has_ended_says_how_and_why(acts: list[Act], expected: str) -> None:
-    """It has no steps left to tell of."""
+    """It has no steps left to tell of, and verdicts only where something went wrong."""
     lines = shown(document(environment(acts)))
 
     assert expected in lines
     assert not any(line.startswith("steps") for line in lines)
+    assert any(line.startswith("verdict") for line in lines) == ("returned" in expected)
+
+
+def test_the_environment_that_users_see_comes_first() -> None:
+    """A small screen cuts the end off."""
+    found = document(environment())
+    found["environments"] = {"staging": environment(), **found["environments"]}
+
+    lines = shown(found)
+
+    assert [one.split()[0] for one in lines if "is live" in one] == ["production", "staging"]
 
 
 def test_before_the_first_window_the_gates_are_shown() -> None:
@@ -324,3 +336,25 @@ def test_before_the_first_ship_there_is_nothing_to_watch_yet(
 
     assert main(command) == 0
     assert "staging  nothing is live, it is not provisioned" in capsys.readouterr().out
+
+
+# Without --watch
+
+
+WAITING = [
+    "  rollout of tiny-bot@bbbbbbb since 2026-01-01T12:00:00.000000Z, left: pause 20, 100 %",
+    "  waits since 2026-01-01T12:00:38.000000Z: The last window is inconclusive.",
+    "    what ends it: 38 more requests, or the deadline in 600 s.",
+]
+PLAIN: dict[str, tuple[list[Act], list[str]]] = {
+    "it waits": (rollouts.waiting(), WAITING),
+    "it has ended": (rollouts.completed(), []),
+}
+
+
+@pytest.mark.parametrize(("acts", "expected"), PLAIN.values(), ids=PLAIN.keys())
+def test_status_once_says_what_is_waited_for_too(acts: list[Act], expected: list[str]) -> None:
+    """For what, since when, and what would end it; what has ended is left to the report."""
+    lines = status_lines(document(environment(acts, slots={})))
+
+    assert lines[2:] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.reached import progress, steps_told
+from pipelines.status import rollout_document
 from pipelines.story import Rollout, Side, Story, tell
 from tests.pipelines import rollouts
 from tests.pipelines.rollouts import (
@@ -208,6 +210,11 @@ CUTS: dict[str, tuple[list[Act], list[tuple[str, str]]]] = {
          *deploy(901, OLD, "blue"), *weigh(902, blue=100), *live(903, OLD, returned=True)],
         [(OLD, "completed"), (NEW, "completed"), (NEW, "returned")],
     ),
+    "an approval that is waited for before it begins": (
+        [*first(), act(-5, "waiting", release=NEW, **{"for": "a", "since": START, "ends": "b"}),
+         *begun()[2:]],
+        [(OLD, "completed"), (NEW, "under way")],
+    ),
     "destroyed on the way": (
         [*first(), *half_way(), act(60, "destroyed", None)],
         [(OLD, "completed"), (NEW, "destroyed")],
@@ -342,6 +349,33 @@ def test_any_beginning_of_a_ledger_has_a_story(data: Any) -> None:
         for one in tell(entries[:cut], where).rollouts:
             assert one.begun <= one.last
             assert all(line.sequence <= cut for line in one.lines)
+
+
+def test_status_tells_how_a_rollout_stands() -> None:
+    """One document with the last window, what it waits for, and the steps done and left."""
+    found = rollout_document("tiny-bot", last(first(), waiting()), SETTINGS)
+
+    assert {name: found[name] for name in ("release", "from", "slot", "outcome", "ended")} == {
+        "release": "tiny-bot@bbbbbbb", "from": "tiny-bot@aaaaaaa", "slot": "green",
+        "outcome": "under way", "ended": None,
+    }  # fmt: skip
+    assert found["waiting"] == {
+        "for": "The last window is inconclusive.", "since": "2026-01-01T12:00:38.000000Z",
+        "ends": "38 more requests, or the deadline in 600 s.",
+    }  # fmt: skip
+    assert found["steps"] == {"done": ["25 %"], "left": ["pause 20", "100 %"]}
+    assert (found["window"]["started"], found["window"]["replayed"]) == (
+        "2026-01-01T12:00:27.000000Z", True
+    )  # fmt: skip
+    assert [one["outcome"] for one in found["gates"]] == ["pass", "pass"]
+    assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))
+
+
+def test_before_there_is_a_window_status_has_none() -> None:
+    found = rollout_document("tiny-bot", last(first()), {})
+
+    assert (found["window"], found["waiting"], found["from"]) == (None, None, None)
+    assert found["steps"] == {"done": [], "left": []}
 
 
 STEPS: dict[str, tuple[list[Act], list[str], list[str]]] = {
