@@ -112,7 +112,7 @@ def _traffic(frame: Frame, windows: Sequence[Window]) -> Figure:
         frame.chart("traffic", "Traffic", f"At most {most:.3g} requests a second.",
                     "requests a second", series),
         "",
-        ("time", "phase", "weight", "new", "old", "synthetic", "whose requests"),
+        ("time", "phase", "weight", "requests, new", "requests, old", "synthetic", "whose"),
         tuple(
             (*_when(frame, w), w.phase, f"{w.weight} %", *_each(w, lambda s, _: s.requests),
              str(sum(s.synthetic for s in (w.green, w.blue) if s)),
