@@ -28,6 +28,7 @@ COMMANDS = {
     "approve": "say yes where a rollout asks for it, signed with your own key",
     "status": "show what is live where, what is on its way and who is at work",
     "history": "show the ledger: all that happened to an application",
+    "report": "write what happened as one HTML page with charts, verdicts and reasons",
     "verify": "recompute ledger, evidence and blobs, and refuse what was changed",
     "destroy": "remove every environment; ledger, evidence and keys stay",
     "pulumi": "run the Pulumi engine by hand, with backend and passphrase set",

@@ -1,4 +1,4 @@
-"""``greenlight status APP``."""
+"""``greenlight status APP [--watch]``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from cli.common import add_app, add_json, running, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """APP, --with, --json."""
+    """APP, --with, --watch, --json."""
     add_app(parser)
+    parser.add_argument(
+        "--watch", action="store_true",
+        help="look again every second until Ctrl-C; with --json one document a change, one a line",
+    )  # fmt: skip
     add_json(parser)
 
 
@@ -18,6 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Show what is."""
     from pipelines.status import status
 
+    if arguments.watch:
+        from cli.watch import watch
+
+        return watch(running(arguments), arguments.json)
     found = status(running(arguments))
     if arguments.json:
         show(found)
@@ -39,6 +47,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
             lines.append(
                 f"  {slot}: {one['release']} {one['state']}{why}, {one['weight']} %{_counts(one)}"
             )
+        if environment["rollout"]:
+            lines += _rollout(environment["rollout"])
         if environment["lease"]:
             lease = environment["lease"]
             lines.append(f"  held by {lease['holder']} since {lease['since']}")
@@ -48,6 +58,19 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"ledger: {last['sequence']} entries, the last is {last['kind']}, {last['time']}"
         )
+    return lines
+
+
+def _rollout(rollout: dict[str, Any]) -> list[str]:
+    """What is under way and what is waited for; how the others ended is in ``report``."""
+    lines = []
+    if not rollout["ended"]:
+        left = ", ".join(rollout["steps"]["left"]) or "none"
+        lines.append(f"  rollout of {rollout['release']} since {rollout['begun']}, left: {left}")
+    waiting = rollout["waiting"]
+    if waiting:
+        lines.append(f"  waits since {waiting['since']}: {waiting['for']}")
+        lines.append(f"    what ends it: {waiting['ends']}")
     return lines
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from pipelines import past
 from pipelines.gather import environment_facts
+from pipelines.reached import progress
+from pipelines.story import Rollout, tell
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError
@@ -63,7 +66,40 @@ def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) ->
             for slot, one in sorted(facts.slots.items())
         },
         "lease": _lease(entries, name),
+        "rollout": _rollout(workspace, name, entries),
     }
+
+
+def _rollout(workspace: Workspace, name: str, entries: tuple[Entry, ...]) -> dict[str, Any] | None:
+    """The last rollout of the environment, None where there was none yet."""
+    rollouts = tell(entries, name).rollouts
+    if not rollouts:
+        return None
+    last = rollouts[-1]
+    settings = last.settings or workspace.spec.rollout.model_dump(mode="json", by_alias=True)
+    return rollout_document(workspace.application, last, settings)
+
+
+def rollout_document(
+    application: str, rollout: Rollout, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A rollout as it stands: its last window, what it waits for, steps done and left."""
+    waiting, window = rollout.waiting, rollout.windows[-1] if rollout.windows else None
+    return {
+        "release": label(application, rollout.release),
+        "from": label(application, rollout.previous) if rollout.previous else None,
+        "slot": rollout.slot or None,
+        "begun": rfc3339(rollout.begun),
+        "ended": rfc3339(rollout.ended) if rollout.ended is not None else None,
+        "outcome": rollout.outcome,
+        "reason": rollout.reason,
+        "steps": progress(rollout, settings),
+        "gates": [asdict(gate) for gate in rollout.gates],
+        "window": {**asdict(window), "started": rfc3339(window.started)} if window else None,
+        "waiting": waiting and {
+            "for": waiting.reason, "since": rfc3339(waiting.since), "ends": waiting.ends
+        },
+    }  # fmt: skip
 
 
 def _counts(workspace: Workspace, name: str, slot: str) -> dict[str, Any] | None:

@@ -113,6 +113,8 @@ ON_AN_APPLICATION: list[list[str]] = [
     ["promote", "--to", "production"],
     ["rollback", "--env", "production"],
     ["status"],
+    ["status", "--watch"],
+    ["report"],
     ["history"],
     ["verify"],
     ["destroy"],
@@ -234,7 +236,9 @@ def test_a_command_that_passes_on_what_it_does_not_know_keeps_it_in_order(
     assert seen == [given, given]
 
 
-@pytest.mark.parametrize("command", [["promote", "--to", "x"], ["rollback", "--env", "x"]])
+@pytest.mark.parametrize(
+    "command", [["promote", "--to", "x"], ["rollback", "--env", "x"], ["report", "--env", "x"]]
+)
 @pytest.mark.usefixtures("own_cache")
 def test_an_environment_that_is_none_is_bad_input(
     command: list[str], app: Path, capsys: pytest.CaptureFixture[str]
@@ -361,7 +365,7 @@ def test_the_schema_is_printed_for_editors(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == plain
 
 
-@pytest.mark.parametrize("name", ["status", "history", "verify", "destroy"])
+@pytest.mark.parametrize("name", ["status", "report", "history", "verify", "destroy"])
 @pytest.mark.usefixtures("own_cache")
 def test_before_the_first_ship_there_is_nothing_and_nothing_is_made(
     name: str, app: Path, capsys: pytest.CaptureFixture[str]

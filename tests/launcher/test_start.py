@@ -68,7 +68,17 @@ def test_a_pulumi_on_path_stays_where_the_user_put_it(machine: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "--help", "--version", "shpi app", "ship --help", "schema", "verify app", "rollback app"],
+    [
+        "",
+        "--help",
+        "--version",
+        "shpi app",
+        "ship --help",
+        "schema",
+        "verify app",
+        "rollback app",
+        "report app",
+    ],
 )
 def test_what_needs_no_pulumi_does_not_wait_for_one(machine: Sandbox, words: str) -> None:
     """Nobody should see a build of minutes before a page of help, a typo or a return."""

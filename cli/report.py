@@ -1,0 +1,40 @@
+"""``greenlight report APP``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from cli.common import add_app, add_json, running, show
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """APP, --with, --env, --out, --json."""
+    add_app(parser)
+    parser.add_argument("--env", metavar="ENV", help="only this environment")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path,
+        help="where to write it; APP/.greenlight/work/report.html by default",
+    )  # fmt: skip
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the report; nothing when nothing has happened. Refused when the chain does not hold."""
+    from pipelines.report import write_report
+    from release.ledger import history
+
+    opened = running(arguments)
+    named = [opened.environment(arguments.env)] if arguments.env else opened.environments[::-1]
+    entries = history(opened.records())
+    file = None
+    if entries:
+        name = f"report-{arguments.env}.html" if arguments.env else "report.html"
+        file = arguments.out or opened.state.work / name
+        write_report(entries, named, file, time.time())
+    if arguments.json:
+        show({"file": str(file) if file else None})
+    else:
+        print(file or "nothing has happened yet, so there is nothing to report")
+    return 0
