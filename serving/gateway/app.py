@@ -14,11 +14,20 @@ from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
 from serving.gateway.courier import CHAT, Courier
 from serving.gateway.errors import ApiError
-from serving.gateway.intake import ID, REQUEST_ID, admit, admit_operator, read_ask, request_id
+from serving.gateway.intake import (
+    ALLOWANCE,
+    ID,
+    REQUEST_ID,
+    admit_asking,
+    admit_operator,
+    read_ask,
+    request_id,
+)
 from serving.gateway.limits import Limits
 from serving.gateway.log import log
 from serving.gateway.mirror import Mirror
 from serving.gateway.proxy import Proxy
+from serving.gateway.rates import Rates
 from serving.gateway.routes import RouteStore
 from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
@@ -39,10 +48,12 @@ class Gateway:
         folder: Path,
         limits: Limits,
         point: Callable[[], float] = _draw,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._settings = load(folder / FILE, Settings)
         self._callers = Watched(folder / "callers.json", Callers)
+        self._rates = Rates(clock)
         self._slots = Slots(folder, limits)
         routes = RouteStore(folder)
         self._courier = Courier(self._slots, limits)
@@ -103,12 +114,12 @@ class Gateway:
         return guarded
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        caller = admit(request, self._callers)
+        caller = admit_asking(request, self._callers, self._rates)
         ask = await read_ask(request, caller, self._settings.application)
         return await self._proxy.forward(request, ask)
 
     async def _models(self, request: web.Request) -> web.Response:
-        admit(request, self._callers)
+        admit_asking(request, self._callers, self._rates)
         model = {
             "id": self._settings.application,
             "object": "model",
@@ -120,6 +131,7 @@ class Gateway:
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = SERVER
         response.headers[REQUEST_ID] = request[ID]
+        response.headers.update(request.get(ALLOWANCE, {}))
         if self._stopping:  # a client that knows does not send its next request down here
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()

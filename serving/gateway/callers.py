@@ -6,9 +6,18 @@ import hashlib
 import hmac
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 SCHEME = "bearer "
+
+
+class Rate(BaseModel):
+    """``per_second`` requests in the long run, and up to ``burst`` of them at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    per_second: Annotated[float, Field(gt=0)]
+    burst: Annotated[int, Field(ge=1)]
 
 
 class Caller(BaseModel):
@@ -19,6 +28,8 @@ class Caller(BaseModel):
     name: str
     role: Literal["user", "tester", "operator"]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    rate: Rate | None = None
+    """Of requests to the application; without it there is no limit."""
 
     @property
     def may_pin(self) -> bool:
