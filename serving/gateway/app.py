@@ -20,11 +20,13 @@ from serving.gateway.intake import (
     REQUEST_ID,
     admit_asking,
     admit_operator,
+    admit_watching,
     read_ask,
     request_id,
 )
 from serving.gateway.limits import Limits
 from serving.gateway.log import log
+from serving.gateway.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.mirror import Mirror
 from serving.gateway.proxy import Proxy
 from serving.gateway.rates import Rates
@@ -59,6 +61,7 @@ class Gateway:
         self._courier = Courier(self._slots, limits)
         self._mirror = Mirror(routes, self._slots, self._courier, limits, point)
         self._proxy = Proxy(routes, self._slots, self._courier, self._mirror, limits, point)
+        self._metrics = Metrics(self._settings.application, self._slots, routes, self._rates)
         self._admin = Admin(routes, self._slots)
         self._created = int(time.time())
         self._stopping = False
@@ -97,6 +100,7 @@ class Gateway:
             [
                 web.post(CHAT, self._chat),
                 web.get("/v1/models", self._models, allow_head=False),
+                web.get("/metrics", self._get_metrics, allow_head=False),
                 web.get("/-/health", _health, allow_head=False),
                 web.get("/-/routes", operator(self._admin.get_routes), allow_head=False),
                 web.put("/-/routes", operator(self._admin.put_routes)),
@@ -127,6 +131,11 @@ class Gateway:
             "owned_by": SERVER,
         }
         return web.json_response({"object": "list", "data": [model]})
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        admit_watching(request, self._callers)
+        page = self._metrics.page()
+        return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = SERVER

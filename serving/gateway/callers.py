@@ -21,7 +21,7 @@ class Rate(BaseModel):
 
 
 class Caller(BaseModel):
-    """One key's holder. A tester may pin a slot; an operator may also turn the weights."""
+    """One key's holder. A tester may pin a slot and watch; an operator also turns the weights."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +33,10 @@ class Caller(BaseModel):
 
     @property
     def may_pin(self) -> bool:
+        return self.role != "user"
+
+    @property
+    def may_watch(self) -> bool:
         return self.role != "user"
 
     @property

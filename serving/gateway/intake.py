@@ -93,6 +93,14 @@ def admit_operator(request: web.Request, watched: Watched[Callers]) -> Caller:
     return caller
 
 
+def admit_watching(request: web.Request, watched: Watched[Callers]) -> Caller:
+    """As ``admit``, and 403 for users: what the environment goes through is not theirs."""
+    caller = admit(request, watched)
+    if not caller.may_watch:
+        raise ApiError(403, "tester_only", "This needs the role `tester` or `operator`.")
+    return caller
+
+
 async def read_body(request: web.Request) -> bytes:
     """The body, at most as large as the application's limit. 413 beyond it, 400 if garbled."""
     try:
