@@ -151,7 +151,11 @@ def write_environment(folder: Path) -> None:
     caller = {"name": KEY, "role": "user", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}
     slot = {"socket": "blue.sock", "release": "bench@0000000", "ready": True}
     for name, content in {
-        "gateway.json": {"application": "bench", "environment": "bench"},
+        "gateway.json": {
+            "application": "bench",
+            "environment": "bench",
+            "refusal": ["i don't know"],
+        },
         "callers.json": {"callers": [caller]},
         "endpoints.json": {"slots": {"blue": slot}},
         "routes.json": {"fence": 1, "weights": {"blue": 100}},
@@ -160,20 +164,20 @@ def write_environment(folder: Path) -> None:
 
 
 @contextmanager
-def process(listener: socket.socket, *arguments: str) -> Iterator[None]:
-    """A process that inherits ``listener``, ended with the block."""
+def process(listener: socket.socket, *arguments: str) -> Iterator[int]:
+    """The id of a process that inherits ``listener``, ended with the block."""
     command = [sys.executable, "-m", *arguments]
     running = subprocess.Popen(command, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield running.pid
     finally:
         running.send_signal(signal.SIGTERM)
         running.wait(timeout=20)
 
 
 @contextmanager
-def both() -> Iterator[dict[str, int]]:
-    """The stand-in and a gateway before it; the TCP port of each, by name."""
+def both() -> Iterator[tuple[dict[str, int], int]]:
+    """The stand-in and a gateway before it: the TCP port of each, by name; the gateway's id."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gl-", dir="/tmp"))
         near = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -183,8 +187,9 @@ def both() -> Iterator[dict[str, int]]:
         stack.enter_context(process(far, *far_arguments))
         while not Path(folder, "blue.sock").exists():
             time.sleep(0.02)
-        stack.enter_context(process(near, "serving.gateway", folder, "--fd", str(near.fileno())))
-        yield {"direct": far.getsockname()[1], "gateway": near.getsockname()[1]}
+        near_arguments = ("serving.gateway", folder, "--fd", str(near.fileno()))
+        gateway = stack.enter_context(process(near, *near_arguments))
+        yield {"direct": far.getsockname()[1], "gateway": near.getsockname()[1]}, gateway
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -228,7 +233,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["stand-in"]:
         asyncio.run(stand_in(arguments[1], int(arguments[2])))
         return 0
-    with both() as ports:
+    with both() as (ports, _):
         rounds = measure(ports)
         most = {path: asyncio.run(saturate(port)) for path, port in ports.items()}
     report(rounds, most)

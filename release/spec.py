@@ -383,6 +383,15 @@ def _target(value: str) -> str:
     return value
 
 
+class RateLimit(Section):
+    """How often the environment's users may ask. Beyond it they get 429, and when to retry."""
+
+    per_second: float = Field(
+        alias="perSecond", gt=0, le=100_000, description="requests a second in the long run"
+    )
+    burst: int = Field(ge=1, le=100_000, description="requests that may come at once")
+
+
 class Environment(Section):
     """One stage on the way to production."""
 
@@ -392,6 +401,9 @@ class Environment(Section):
         json_schema_extra={"enum": ["local"]},
     )
     port: int = Field(0, ge=0, le=65535, description="of the gateway; 0 lets the kernel choose")
+    rate_limit: RateLimit | None = Field(
+        None, alias="rateLimit", description="for the user's key; None: no limit"
+    )
 
 
 def _own_ports(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:

@@ -45,10 +45,19 @@ SWEEPS = 5
 
 
 @dataclass(frozen=True)
+class RateLimit:
+    """Requests: so many a second in the long run, and up to ``burst`` at once."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True)
 class EnvironmentSettings:
     """What an environment is asked to be. ``port`` 0: the kernel gives one, and it is kept.
 
     ``refusal``: an answer that holds one of these phrases is counted as a refusal.
+    ``rate_limit`` is for the user's key; None: it may ask as often as it wants.
     """
 
     application: str
@@ -57,6 +66,7 @@ class EnvironmentSettings:
     host: str = "127.0.0.1"
     port: int = 0
     refusal: tuple[str, ...] = ()
+    rate_limit: RateLimit | None = None
 
 
 @dataclass(frozen=True)
@@ -259,10 +269,13 @@ def _write_changed(path: Path, document: Any) -> None:
     write_json(path, document)
 
 
-def _caller(settings: EnvironmentSettings, role: str) -> dict[str, str]:
+def _caller(settings: EnvironmentSettings, role: str) -> dict[str, Any]:
     path = key_file(settings.keys_folder, settings.environment, role)
     digest = hashlib.sha256(_key(path).encode()).hexdigest()
-    return {"name": role, "role": role, "sha256": digest}
+    caller: dict[str, Any] = {"name": role, "role": role, "sha256": digest}
+    if role == "user" and settings.rate_limit is not None:
+        caller["rate"] = asdict(settings.rate_limit)
+    return caller
 
 
 def _key(path: Path) -> str:

@@ -71,6 +71,7 @@ class LocalEnvironment(Resource, module="local", name="Environment"):
         keys_folder: str,
         port: int,
         refusal: list[str],
+        rate_limit: dict[str, float] | None,
         options: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -83,6 +84,7 @@ class LocalEnvironment(Resource, module="local", name="Environment"):
                 "keys_folder": keys_folder,
                 "port": port,
                 "refusal": refusal,
+                "rate_limit": rate_limit,
                 "address": None,
                 "running": None,
             },

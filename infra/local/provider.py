@@ -9,7 +9,7 @@ from typing import Any
 from serving import local
 
 _REPLACES = ("application", "environment", "folder", "keys_folder")
-_ASKED = (*_REPLACES, "port", "refusal")
+_ASKED = (*_REPLACES, "port", "refusal", "rate_limit")
 
 
 def up(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,10 +21,15 @@ def up(asked: Mapping[str, Any]) -> dict[str, Any]:
         keys_folder=Path(asked["keys_folder"]),
         port=int(asked["port"]),  # the engine's numbers are floating point
         refusal=tuple(asked["refusal"]),
+        rate_limit=_rate_limit(asked.get("rate_limit")),  # the engine leaves out what is None
     )
     there = local.read(folder)
     facts = local.update(folder, settings) if there else local.create(folder, settings)
     return _remembered(asked, facts)
+
+
+def _rate_limit(asked: Mapping[str, float] | None) -> local.RateLimit | None:
+    return local.RateLimit(asked["per_second"], int(asked["burst"])) if asked else None
 
 
 def now(folder: str, known: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import pulumi
 
 from infra.local.environment import LocalEnvironment
 from infra.settings import StackSettings
-from release.spec import load_spec
+from release.spec import RateLimit, load_spec
 from release.state import StateFolder
 
 
@@ -28,11 +28,16 @@ class LocalApplication(pulumi.ComponentResource):
                 keys_folder=str(state.keys),
                 port=environment.port,
                 refusal=list(spec.evaluation.refusal),
+                rate_limit=_plain(environment.rate_limit),
                 options=pulumi.ResourceOptions(parent=self),
             )
             for name, environment in spec.environments.items()
         }
         self.register_outputs({})
+
+
+def _plain(limit: RateLimit | None) -> dict[str, float] | None:
+    return None if limit is None else limit.model_dump()
 
 
 def provision(settings: StackSettings) -> dict[str, dict[str, Any]]:

@@ -14,11 +14,22 @@ from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
 from serving.gateway.courier import CHAT, Courier
 from serving.gateway.errors import ApiError
-from serving.gateway.intake import ID, REQUEST_ID, admit, admit_operator, read_ask, request_id
+from serving.gateway.intake import (
+    ALLOWANCE,
+    ID,
+    REQUEST_ID,
+    admit_asking,
+    admit_operator,
+    admit_watching,
+    read_ask,
+    request_id,
+)
 from serving.gateway.limits import Limits
 from serving.gateway.log import log
+from serving.gateway.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.mirror import Mirror
 from serving.gateway.proxy import Proxy
+from serving.gateway.rates import Rates
 from serving.gateway.routes import RouteStore
 from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
@@ -39,15 +50,18 @@ class Gateway:
         folder: Path,
         limits: Limits,
         point: Callable[[], float] = _draw,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._settings = load(folder / FILE, Settings)
         self._callers = Watched(folder / "callers.json", Callers)
+        self._rates = Rates(clock)
         self._slots = Slots(folder, limits)
         routes = RouteStore(folder)
         self._courier = Courier(self._slots, limits)
         self._mirror = Mirror(routes, self._slots, self._courier, limits, point)
         self._proxy = Proxy(routes, self._slots, self._courier, self._mirror, limits, point)
+        self._metrics = Metrics(self._settings.application, self._slots, routes, self._rates)
         self._admin = Admin(routes, self._slots)
         self._created = int(time.time())
         self._stopping = False
@@ -86,6 +100,7 @@ class Gateway:
             [
                 web.post(CHAT, self._chat),
                 web.get("/v1/models", self._models, allow_head=False),
+                web.get("/metrics", self._get_metrics, allow_head=False),
                 web.get("/-/health", _health, allow_head=False),
                 web.get("/-/routes", operator(self._admin.get_routes), allow_head=False),
                 web.put("/-/routes", operator(self._admin.put_routes)),
@@ -103,12 +118,12 @@ class Gateway:
         return guarded
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        caller = admit(request, self._callers)
+        caller = admit_asking(request, self._callers, self._rates)
         ask = await read_ask(request, caller, self._settings.application)
         return await self._proxy.forward(request, ask)
 
     async def _models(self, request: web.Request) -> web.Response:
-        admit(request, self._callers)
+        admit_asking(request, self._callers, self._rates)
         model = {
             "id": self._settings.application,
             "object": "model",
@@ -117,9 +132,15 @@ class Gateway:
         }
         return web.json_response({"object": "list", "data": [model]})
 
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        admit_watching(request, self._callers)
+        page = self._metrics.page()
+        return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = SERVER
         response.headers[REQUEST_ID] = request[ID]
+        response.headers.update(request.get(ALLOWANCE, {}))
         if self._stopping:  # a client that knows does not send its next request down here
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()

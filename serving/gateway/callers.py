@@ -6,22 +6,37 @@ import hashlib
 import hmac
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 SCHEME = "bearer "
 
 
+class Rate(BaseModel):
+    """``per_second`` requests in the long run, and up to ``burst`` of them at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    per_second: Annotated[float, Field(gt=0)]
+    burst: Annotated[int, Field(ge=1)]
+
+
 class Caller(BaseModel):
-    """One key's holder. A tester may pin a slot; an operator may also turn the weights."""
+    """One key's holder. A tester may pin a slot and watch; an operator also turns the weights."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     role: Literal["user", "tester", "operator"]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    rate: Rate | None = None
+    """Of requests to the application; without it there is no limit."""
 
     @property
     def may_pin(self) -> bool:
+        return self.role != "user"
+
+    @property
+    def may_watch(self) -> bool:
         return self.role != "user"
 
     @property

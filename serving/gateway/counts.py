@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 
 # Bucket bounds in seconds, as OpenTelemetry's semantic conventions for generative AI advise
 # for gen_ai.server.request.duration, time_to_first_token and time_per_output_token.
@@ -43,20 +44,34 @@ class Histogram:
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
+        self.sum = 0.0
+        """Seconds in all."""
 
     def observe(self, seconds: float) -> None:
         """Add one observation."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
+        self.sum += seconds
+
+    @property
+    def count(self) -> int:
+        """Of all observations."""
+        return sum(self._counts)
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Each bound with the number of observations at or below it; +Inf is left to count."""
+        return list(zip(self._bounds, accumulate(self._counts), strict=False))
+
+    def add(self, other: Histogram) -> None:
+        """Count what ``other``, of the same bounds, has observed as well."""
+        self._counts = [
+            mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)
+        ]
+        self.sum += other.sum
 
     def snapshot(self) -> dict[str, object]:
-        """``{"count", "sum", "buckets": [[le, cumulative count], ...]}``, +Inf left to count."""
-        total, buckets = 0, []
-        for bound, number in zip(self._bounds, self._counts, strict=False):
-            total += number
-            buckets.append([bound, total])
-        return {"count": sum(self._counts), "sum": self._sum, "buckets": buckets}
+        """``{"count", "sum", "buckets": [[le, cumulative count], ...]}``."""
+        buckets = [list(pair) for pair in self.cumulative()]
+        return {"count": self.count, "sum": self.sum, "buckets": buckets}
 
 
 @dataclass
@@ -79,10 +94,16 @@ class MirrorCounts:
         shown: dict[str, object] = {name: getattr(self, name) for name in numbers}
         return shown | {"latency_seconds": self.latency.snapshot()}
 
+    def compare(self, said: bytes | None, copied: bytes | None) -> None:
+        """Count whether both are the same, where both are known."""
+        if said is not None and copied is not None:
+            self.same += said == copied
+            self.different += said != copied
+
 
 @dataclass
 class SlotCounts:
-    """All that ended in one slot since the gateway started; it only grows."""
+    """All that ended under one release in one slot since the gateway started; it only grows."""
 
     requests: int = 0
     streams: int = 0
@@ -93,7 +114,15 @@ class SlotCounts:
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
     first_token: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKEN))
     inter_token: Histogram = field(default_factory=lambda: Histogram(INTER_TOKEN))
-    mirror: MirrorCounts = field(default_factory=MirrorCounts)
+
+    def add(self, other: SlotCounts) -> None:
+        """Count what ``other`` has counted as well."""
+        for name in ("requests", "streams", "synthetic", "refused"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for ending in Ending:
+            self.endings[ending] += other.endings[ending]
+        for name in ("latency", "first_token", "inter_token"):
+            getattr(self, name).add(getattr(other, name))
 
     def snapshot(self, in_flight: int) -> dict[str, object]:
         """The counts as the admin API shows them."""
@@ -111,5 +140,4 @@ class SlotCounts:
             "latency_seconds": self.latency.snapshot(),
             "first_token_seconds": self.first_token.snapshot(),
             "inter_token_seconds": self.inter_token.snapshot(),
-            "mirror": self.mirror.snapshot(),
         }

@@ -47,4 +47,4 @@ def unavailable(code: str, message: str) -> ApiError:
 def _type_of(status: int) -> str:
     if status >= 500:
         return "server_error"
-    return "permission_error" if status == 403 else "invalid_request_error"
+    return {403: "permission_error", 429: "requests"}.get(status, "invalid_request_error")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
@@ -13,11 +13,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from serving.gateway.callers import Caller, Callers
 from serving.gateway.errors import ApiError, unavailable
+from serving.gateway.rates import Rates
 from serving.gateway.watched import Watched
 
 PIN, SYNTHETIC = "x-greenlight-slot", "x-greenlight-synthetic"
 RELEASE, REQUEST_ID, USER = "x-greenlight-release", "x-request-id", "x-greenlight-user"
 ID = web.RequestKey("id", str)
+ALLOWANCE = web.RequestKey("allowance", Mapping[str, str])
+"""Headers that tell a caller what is left of its rate."""
+
 OURS = {PIN, SYNTHETIC, RELEASE, REQUEST_ID, USER}
 
 # RFC 9110, section 7.6.1, and what a proxy decides for itself.
@@ -74,11 +78,26 @@ def admit(request: web.Request, watched: Watched[Callers]) -> Caller:
     return caller
 
 
+def admit_asking(request: web.Request, watched: Watched[Callers], rates: Rates) -> Caller:
+    """As ``admit``, and 429 for who asks more often than its rate allows."""
+    caller = admit(request, watched)
+    request[ALLOWANCE] = rates.take(caller)
+    return caller
+
+
 def admit_operator(request: web.Request, watched: Watched[Callers]) -> Caller:
     """As ``admit``, and 403 for everybody but an operator."""
     caller = admit(request, watched)
     if not caller.may_operate:
         raise ApiError(403, "operator_only", "Only a key with the role `operator` may do this.")
+    return caller
+
+
+def admit_watching(request: web.Request, watched: Watched[Callers]) -> Caller:
+    """As ``admit``, and 403 for users: what the environment goes through is not theirs."""
+    caller = admit(request, watched)
+    if not caller.may_watch:
+        raise ApiError(403, "tester_only", "This needs the role `tester` or `operator`.")
     return caller
 
 

@@ -58,7 +58,7 @@ class Mirror:
             return
         endpoint = self._free(routes.mirror.slot)
         if endpoint is None:
-            self._slots.drop_copy(routes.mirror.slot)
+            self._slots.mirrors[routes.mirror.slot].dropped += 1
             return
         self._under_way += 1
         task = asyncio.create_task(self._compare(ask, original, routes.mirror.slot, endpoint))
@@ -88,7 +88,7 @@ class Mirror:
         theirs = _said(copy)
         del copy  # the caller may read for minutes; until then a hash is all that waits
         await original.left.wait()
-        self._slots.compare(slot, _said(original), theirs)
+        self._slots.mirrors[slot].compare(_said(original), theirs)
 
     async def _fetch(self, ask: Ask, copy: Copy) -> None:
         """Read the copy's answer to its end, and count how it ended."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from serving.gateway.counts import SlotCounts
+from serving.gateway.counts import MirrorCounts, SlotCounts
 from serving.gateway.limits import TICK_SECONDS, Limits
 from serving.gateway.routes import SlotName
 from serving.gateway.settings import Refusals
@@ -33,7 +33,9 @@ class Slots:
         self._folder, self._limits = folder, limits
         self._refusals = Refusals(folder)
         self._file = Watched(folder / "endpoints.json", Endpoints)
-        self._counts: defaultdict[str, SlotCounts] = defaultdict(SlotCounts)
+        self._counts: defaultdict[tuple[str, str], SlotCounts] = defaultdict(SlotCounts)
+        self.mirrors: defaultdict[str, MirrorCounts] = defaultdict(MirrorCounts)
+        """Counts of the copies that each slot got, or should have got."""
         self._visits: defaultdict[str, set[Stay]] = defaultdict(set)
         self._draining: list[str] = []
 
@@ -57,7 +59,7 @@ class Slots:
     @contextmanager
     def visit(self, slot: str, endpoint: Endpoint, synthetic: bool) -> Iterator[Visit]:
         """Be inside ``slot``: in flight until the block is left."""
-        counts, limit = self._counts[slot], self._limits.answer_bytes
+        counts, limit = self._counts[slot, endpoint.release], self._limits.answer_bytes
         visit = Visit(slot, endpoint, synthetic, counts, self._refusals.held_by, limit)
         with self._inside(visit):
             yield visit
@@ -65,7 +67,7 @@ class Slots:
     @contextmanager
     def copy(self, slot: str, endpoint: Endpoint) -> Iterator[Copy]:
         """Be inside ``slot`` with a mirrored request: in flight, and in the mirror's counts."""
-        copy = Copy(slot, endpoint, self._counts[slot].mirror, self._limits.answer_bytes)
+        copy = Copy(slot, endpoint, self.mirrors[slot], self._limits.answer_bytes)
         with self._inside(copy):
             yield copy
 
@@ -77,16 +79,6 @@ class Slots:
         finally:
             self._visits[stay.slot].discard(stay)
             stay.left.set()
-
-    def drop_copy(self, slot: str) -> None:
-        """Count a copy that ``slot`` should have got and did not."""
-        self._counts[slot].mirror.dropped += 1
-
-    def compare(self, slot: str, said: bytes | None, copied: bytes | None) -> None:
-        """Count whether ``slot`` said the same, where both are known."""
-        if said is not None and copied is not None:
-            self._counts[slot].mirror.same += said == copied
-            self._counts[slot].mirror.different += said != copied
 
     @contextmanager
     def draining(self, slot: str) -> Iterator[None]:
@@ -116,10 +108,24 @@ class Slots:
         slots = self._visits if slot is None else [slot]
         return [stay for name in slots for stay in self._visits.get(name, ())]
 
+    def by_release(self) -> dict[tuple[str, str], SlotCounts]:
+        """The counts of every slot and release that is, or was since the gateway's start."""
+        now = {(name, endpoint.release) for name, endpoint in self.endpoints().items()}
+        return {key: self._counts[key] for key in sorted(now | self._counts.keys())}
+
+    def by_slot(self) -> dict[str, SlotCounts]:
+        """As ``by_release``, summed up: a slot's counts only grow, whatever it serves."""
+        sums: defaultdict[str, SlotCounts] = defaultdict(SlotCounts)
+        for (slot, _), counts in self.by_release().items():
+            sums[slot].add(counts)
+        return dict(sums) | {slot: SlotCounts() for slot in self.mirrors if slot not in sums}
+
     def snapshot(self) -> dict[str, object]:
-        """The counts of every slot that is, or was since the gateway's start."""
-        names = sorted({*self.endpoints(), *self._counts})  # it may be gone, and still counted
-        return {name: self._counts[name].snapshot(self.in_flight(name)) for name in names}
+        """The counts of every slot as the admin API shows them."""
+        return {
+            slot: counts.snapshot(self.in_flight(slot)) | {"mirror": self.mirrors[slot].snapshot()}
+            for slot, counts in self.by_slot().items()
+        }
 
 
 def ready(endpoints: Mapping[str, Endpoint]) -> set[str]:

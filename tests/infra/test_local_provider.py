@@ -9,7 +9,7 @@ import pytest
 
 from infra.local import provider
 from serving import local
-from serving.local import EnvironmentFacts, EnvironmentSettings
+from serving.local import EnvironmentFacts, EnvironmentSettings, RateLimit
 
 ASKED: dict[str, Any] = {
     "application": "support-bot",
@@ -18,6 +18,7 @@ ASKED: dict[str, Any] = {
     "keys_folder": "/keys",
     "port": 8080.0,  # numbers come from the engine as floating point
     "refusal": ["i don't know"],
+    "rate_limit": {"per_second": 2.5, "burst": 10.0},
 }
 FACTS = EnvironmentFacts("support-bot", "staging", "http://127.0.0.1:8080", "/env", 1, 1.0, True)
 
@@ -43,9 +44,15 @@ def test_an_environment_is_asked_for_in_the_terms_of_serving(
             Path("/keys"),
             port=8080,
             refusal=("i don't know",),
+            rate_limit=RateLimit(2.5, 10),
         )
     ]
     assert outs == ASKED | {"address": FACTS.address, "running": True}
+
+    without = {name: value for name, value in ASKED.items() if name != "rate_limit"}
+    provider.up(without)  # which is how the engine passes None
+
+    assert told[1].rate_limit is None
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,8 @@ def test_an_environment_is_asked_for_in_the_terms_of_serving(
     [
         ({}, (False, [])),
         ({"refusal": ["no idea"]}, (True, [])),
+        ({"rate_limit": None}, (True, [])),
+        ({"rate_limit": {"per_second": 2.5, "burst": 10}}, (False, [])),
         ({"port": 1}, (True, [])),
         ({"folder": "/other"}, (True, ["folder"])),
     ],

@@ -18,6 +18,7 @@ from release.spec import (
     RESERVED,
     RESERVED_SOURCES,
     RESERVED_TARGETS,
+    RateLimit,
     Spec,
     json_schema,
     load_spec,
@@ -62,6 +63,15 @@ def test_environments_keep_their_order() -> None:
     text = changed("  staging: {}\n  production: {}\n", "".join(f"  {n}: {{}}\n" for n in names))
 
     assert list(parse_spec(document(text)).environments) == names
+
+
+def test_an_environment_may_limit_how_often_its_users_ask() -> None:
+    """Each its own; without a limit there is none."""
+    text = changed("staging: {}", "staging: {rateLimit: {perSecond: 2.5, burst: 10}}")
+    staging, production = parse_spec(document(text)).environments.values()
+
+    assert staging.rate_limit == RateLimit(perSecond=2.5, burst=10)
+    assert production.rate_limit is None
 
 
 def test_a_spec_is_frozen() -> None:

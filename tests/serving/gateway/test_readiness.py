@@ -211,6 +211,33 @@ async def test_s01_switching_back_and_forth_under_load_loses_nothing(folder: Pat
 
 
 @story
+async def test_whatever_begins_after_a_change_is_answered_follows_it(folder: Path) -> None:
+    """While eight callers keep the gateway busy: a change takes no longer than its own answer,
+    and no request that begins later is late for it, whether it names its user or not."""
+    async with world(folder) as w:
+        switching = True
+
+        async def caller() -> set[int]:
+            seen = set()
+            while switching:
+                seen.add((await w.ask("stream")).status)
+            return seen
+
+        callers = asyncio.gather(*(caller() for _ in range(8)))
+        turns = list(itertools.islice(itertools.cycle(["green", "blue"]), 30))
+        followed = []
+        for slot in turns:
+            await w.route(**{slot: 100})
+            bodies: list[dict[str, str]] = [{}, {}, {"user": "ada"}, {"user": "bob"}]
+            first = await asyncio.gather(*(w.call("POST", CHAT, json=body) for body in bodies))
+            followed.append({answer.slot for answer in first})
+        switching = False
+
+        assert followed == [{slot} for slot in turns]
+        assert await callers == [{200}] * 8
+
+
+@story
 async def test_a_new_weight_holds_for_the_next_request(folder: Path) -> None:
     async with world(folder) as w:
         slots = []

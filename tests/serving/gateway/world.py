@@ -239,6 +239,8 @@ class World:
         self.folder, self.limits = folder, limits
         self.apps: dict[str, StandIn] = {}
         self.ready: dict[str, bool] = {}
+        self.now = 1000.0
+        """The clock by which rates are limited."""
         self.points = iter(lambda: 0.0, None)
         """Where on the line of weights the next requests fall."""
 
@@ -249,7 +251,9 @@ class World:
             await self.apps[slot].start()
             stack.push_async_callback(self.apps[slot].stop)
         self.say_ready(**dict.fromkeys(slots, True))
-        self.gateway = Gateway(self.folder, self.limits, lambda: next(self.points))
+        self.gateway = Gateway(
+            self.folder, self.limits, lambda: next(self.points), lambda: self.now
+        )
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         await self.gateway.start(listener)
@@ -335,14 +339,24 @@ async def untouched_world(
         yield environment
 
 
-def write_settings(folder: Path, refusal: tuple[str, ...] = ()) -> None:
-    """The files that the environment's creator writes."""
-    (folder / "run").mkdir(exist_ok=True)
+def write_callers(folder: Path, **rates: dict[str, float]) -> None:
+    """One caller a role, with a rate where one is given."""
     callers = [
-        {"name": role, "role": role, "sha256": hashlib.sha256(key.encode()).hexdigest()}
+        {
+            "name": role,
+            "role": role,
+            "sha256": hashlib.sha256(key.encode()).hexdigest(),
+            "rate": rates.get(role),
+        }
         for role, key in KEYS.items()
     ]
     write_json(folder / "callers.json", {"callers": callers})
+
+
+def write_settings(folder: Path, refusal: tuple[str, ...] = ()) -> None:
+    """The files that the environment's creator writes."""
+    (folder / "run").mkdir(exist_ok=True)
+    write_callers(folder)
     settings = {"application": APPLICATION, "environment": "production", "refusal": refusal}
     write_json(folder / "gateway.json", settings | {"host": "127.0.0.1", "port": 0})
 

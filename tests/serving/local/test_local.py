@@ -13,7 +13,7 @@ import pytest
 
 from release.errors import BadInput, GreenlightError
 from serving import local, supervisor
-from serving.local import EnvironmentSettings, StaleFence
+from serving.local import EnvironmentSettings, RateLimit, StaleFence
 from tests.serving.making import engine_spec, slot_spec
 
 
@@ -78,6 +78,19 @@ def test_the_gateway_is_told_what_a_refusal_is(folder: Path, settings: Environme
         "port": 0,
         "refusal": ["i don't know"],
     }
+
+
+def test_a_rate_limit_is_the_users_alone(folder: Path, settings: EnvironmentSettings) -> None:
+    """Who tests and operates is Greenlight itself, and goes when the limit goes."""
+    limited = replace(settings, rate_limit=RateLimit(2.5, 10))
+    rates = []
+    for one in (limited, settings):
+        local._write_settings(folder, one)
+        callers = json.loads((folder / "callers.json").read_text())["callers"]
+        rates.append({caller["name"]: caller.get("rate") for caller in callers})
+
+    nobody = {"user": None, "tester": None, "operator": None}
+    assert rates == [nobody | {"user": {"per_second": 2.5, "burst": 10}}, nobody]
 
 
 def test_settings_that_are_as_they_were_are_not_written(
