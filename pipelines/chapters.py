@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.past import DESTROYED, DONE, INTENT, LIVE, REFUSED, RETURN_BEGUN
+from pipelines.past import (
+    DESTROYED,
+    DONE,
+    INTENT,
+    LIVE,
+    REFUSED,
+    RETURN_BEGUN,
+    ROLLOUT_BEGUN,
+    ROLLOUT_ENDED,
+    WAITING,
+)
 from release.ledger import Entry
-
-ROLLOUT_BEGUN, ROLLOUT_ENDED = "rollout-begun", "rollout-ended"
-WINDOW, WAITING = "window", "waiting"
-RESUMED, APPROVED = "resumed", "approved"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines import past
-from pipelines.chapters import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
+from pipelines.past import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
 from release.bundle import label
 from release.ledger import Entry
 from release.ledger.leases import LEASE

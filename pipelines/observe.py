@@ -102,7 +102,9 @@ def waiting(
     run: Run, environment: str, reason: str, ends: str, until: str = "ship", index: int = -1
 ) -> Waiting:
     """Record what is waited for, since when, and what would end it; the error that says so."""
-    data = {"for": reason, "since": run.clock.time(), "ends": ends, "until": until, "index": index}
+    rollout = past.rollout(run.ledger.refresh(), environment)
+    data = {"release": rollout.release if rollout else "", "for": reason, "ends": ends,
+            "since": run.clock.time(), "until": until, "index": index}  # fmt: skip
     run.append(past.WAITING, data, environment)
     return Waiting(
         f"{environment} waits for {reason}. What ends it: {ends}. Weights stay as they are, and "

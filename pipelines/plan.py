@@ -461,4 +461,5 @@ def _return_steps(
             yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)
     yield Record(environment=there.name, release=goal, returned=True, reason=reason)
     if there.rollout or there.returning:
-        yield EndRollout(environment=there.name, release=bad, outcome="returned", reason=reason)
+        outcome = "returned" if hold else "expired"
+        yield EndRollout(environment=there.name, release=bad, outcome=outcome, reason=reason)

@@ -33,6 +33,7 @@ def fingerprint(workspace: Workspace) -> str:
                     name: environment.model_dump(mode="json")
                     for name, environment in workspace.spec.environments.items()
                 },
+                "refusal": workspace.spec.evaluation.refusal,
             }
         )
     )  # fmt: skip

@@ -11,18 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines import past
-from pipelines.chapters import (
-    APPROVED,
-    RESUMED,
-    ROLLOUT_BEGUN,
-    ROLLOUT_ENDED,
-    WAITING,
-    WINDOW,
-    Chapter,
-    chapters,
-    refused_elsewhere,
-)
+from pipelines.chapters import Chapter, chapters, refused_elsewhere
 from pipelines.happenings import Line, happenings
+from pipelines.past import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
 from release.ledger import Entry
 
 Outcome = Literal[
