@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from typing import Any
 
+from pipelines import past
 from pipelines.asking import request_body
 from pipelines.ship import Outcome
 from pipelines.targets.base import Endpoint
 from pipelines.workspace import Workspace
+from release.bundle import label
 
 
 def summary(workspace: Workspace, outcome: Outcome) -> str:
@@ -17,8 +20,19 @@ def summary(workspace: Workspace, outcome: Outcome) -> str:
     release, last = workspace.built.release, workspace.environments[-1]
     lines = [""] if outcome.plan.steps else []
     lines += [f"  {_gate(verdict)}" for verdict in _verdicts(outcome)]
-    lines += [f"{release.label} is live in {last}", "", f"Ask {last}:", f"  {ask(workspace)}"]
+    lines += [f"{release.label} is live in {last}", *_stands_by(workspace, last)]
+    lines += ["", f"Ask {last}:", f"  {ask(workspace)}"]
     return "\n".join(lines)
+
+
+def _stands_by(workspace: Workspace, environment: str) -> list[str]:
+    """What goes on after the command: the watcher, and until when."""
+    rollout = past.rollout(workspace.entries(), environment)
+    if rollout is None or rollout.live_since is None:
+        return []
+    until = time.strftime("%H:%M:%S", time.localtime(rollout.stands_by_until))
+    before = label(workspace.application, rollout.before)
+    return [f"{before} stands by until {until}; the watcher brings it back if this one gets worse"]
 
 
 def ask(workspace: Workspace) -> str:

@@ -11,9 +11,14 @@ from release.bundle import label
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What every step has: a reason, and a name for its kind."""
+    """What every step has: a reason, and of its kind a name, and what docs/steps.md says of it:
+    what it ``changes``, how it is done ``again`` after a kill, how it is ``undone``.
+    """
 
     kind: ClassVar[str]
+    changes: ClassVar[str]
+    again: ClassVar[str]
+    undone: ClassVar[str]
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -26,6 +31,9 @@ class Comply(Step):
     """Check licence, formats, model card and personal data of the candidate."""
 
     kind: ClassVar[str] = "comply"
+    changes: ClassVar[str] = "evidence in the ledger"
+    again: ClassVar[str] = "rules are asked again; new evidence replaces nothing"
+    undone: ClassVar[str] = "nothing to undo: it moves nothing"
     release: str
 
 
@@ -34,6 +42,9 @@ class Provision(Step):
     """Run ``pulumi up`` for all environments of the application."""
 
     kind: ClassVar[str] = "provision"
+    changes: ClassVar[str] = "gateways, supervisors, keys: what the Pulumi program declares"
+    again: ClassVar[str] = "the engine compares, and changes what differs"
+    undone: ClassVar[str] = "`greenlight destroy`"
     environments: tuple[str, ...]
 
 
@@ -51,6 +62,9 @@ class Deploy(SlotStep):
     """Start the release in the slot, without traffic, and wait until it is ready."""
 
     kind: ClassVar[str] = "deploy"
+    changes: ClassVar[str] = "what the slot runs; no traffic"
+    again: ClassVar[str] = "the same declaration again; returns when it is ready"
+    undone: ClassVar[str] = "the slot is retired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,9 @@ class Smoke(SlotStep):
     """Ask the slot one real question, pinned, and hold the answer against the schema."""
 
     kind: ClassVar[str] = "smoke-test"
+    changes: ClassVar[str] = "nothing; one synthetic request"
+    again: ClassVar[str] = "asked again"
+    undone: ClassVar[str] = "nothing to undo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +82,9 @@ class Evaluate(SlotStep):
     """Ask all cases; time candidate and incumbent in turn; sign what was measured."""
 
     kind: ClassVar[str] = "evaluate"
+    changes: ClassVar[str] = "evidence, answers kept on disk"
+    again: ClassVar[str] = "answers on disk are not asked again; latency is measured anew"
+    undone: ClassVar[str] = "nothing to undo: a refusal puts staging back"
     incumbent: str = ""
     incumbent_slot: str = ""
 
@@ -74,6 +94,9 @@ class Verify(Step):
     """Hold the evidence of the release against what is asked, just before traffic moves."""
 
     kind: ClassVar[str] = "verify-evidence"
+    changes: ClassVar[str] = "nothing"
+    again: ClassVar[str] = "verified again"
+    undone: ClassVar[str] = "nothing to undo"
     environment: str
     release: str
 
@@ -83,6 +106,9 @@ class Expose(Step):
     """Set the weights of the slots, whole: what is not named has none."""
 
     kind: ClassVar[str] = "set-weights"
+    changes: ClassVar[str] = "the gateway's weights, whole"
+    again: ClassVar[str] = "the same map under the same fence; read back"
+    undone: ClassVar[str] = "the weights before it, whole"
     environment: str
     weights: Mapping[str, int] = field(default_factory=dict)
 
@@ -92,6 +118,9 @@ class Check(SlotStep):
     """Ask the slot evaluation queries, pinned and marked as synthetic, at this weight."""
 
     kind: ClassVar[str] = "check"
+    changes: ClassVar[str] = "nothing; synthetic requests, pinned"
+    again: ClassVar[str] = "asked again"
+    undone: ClassVar[str] = "nothing to undo"
     weight: int
     queries: int
     index: int = -1
@@ -102,6 +131,9 @@ class BeginRollout(SlotStep):
     """Write into the ledger what rolls out over what; from now on a watcher stands by."""
 
     kind: ClassVar[str] = "begin-rollout"
+    changes: ClassVar[str] = "the ledger; a watcher stands by"
+    again: ClassVar[str] = "once begun it is gone on with, unless the spec's steps changed"
+    undone: ClassVar[str] = "end-rollout; a return ends it as well"
     blue: str
     before: str
 
@@ -111,6 +143,9 @@ class Baseline(SlotStep):
     """Measure blue alone for one window: what green is held against later."""
 
     kind: ClassVar[str] = "baseline"
+    changes: ClassVar[str] = "the ledger: one window of blue"
+    again: ClassVar[str] = "measured again where none was recorded"
+    undone: ClassVar[str] = "nothing to undo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +153,9 @@ class Mirror(SlotStep):
     """Let green answer a share of the requests as well, unseen; 0 per cent ends it."""
 
     kind: ClassVar[str] = "mirror"
+    changes: ClassVar[str] = "the gateway's mirror; weights stay"
+    again: ClassVar[str] = "the same map again"
+    undone: ClassVar[str] = "the next set-weights ends it"
     percent: int
     index: int
 
@@ -127,6 +165,9 @@ class Analyse(SlotStep):
     """Judge window after window, for as long as the pause lasts; a breach brings blue back."""
 
     kind: ClassVar[str] = "analyse"
+    changes: ClassVar[str] = "the ledger: a window after the other"
+    again: ClassVar[str] = "the pause begins again, and is judged anew"
+    undone: ClassVar[str] = "nothing to undo"
     blue: str
     weight: int
     seconds: float
@@ -138,6 +179,9 @@ class Hold(SlotStep):
     """Wait for a person: ``until`` is what they have to say, resume or approve."""
 
     kind: ClassVar[str] = "hold"
+    changes: ClassVar[str] = "the ledger: what is waited for"
+    again: ClassVar[str] = "waits until the word is in the ledger"
+    undone: ClassVar[str] = "nothing to undo"
     until: str
     index: int
 
@@ -147,6 +191,9 @@ class EndRollout(Step):
     """Write into the ledger how the rollout ended; the watcher may go."""
 
     kind: ClassVar[str] = "end-rollout"
+    changes: ClassVar[str] = "the ledger; the watcher goes"
+    again: ClassVar[str] = "a second entry says the same"
+    undone: ClassVar[str] = "the next rollout begins one"
     environment: str
     release: str
     outcome: str
@@ -157,6 +204,9 @@ class Record(Step):
     """Write into the ledger that the release is live; ``returned`` says it came back."""
 
     kind: ClassVar[str] = "record-live"
+    changes: ClassVar[str] = "the ledger: the release is live"
+    again: ClassVar[str] = "found in the ledger, and left out"
+    undone: ClassVar[str] = "a return records the other one"
     environment: str
     release: str
     returned: bool = False
@@ -171,6 +221,9 @@ class BeginReturn(Step):
     """
 
     kind: ClassVar[str] = "begin-return"
+    changes: ClassVar[str] = "the ledger: both ends of a return; with a verdict the release is held"
+    again: ClassVar[str] = "found in the ledger, and gone on with"
+    undone: ClassVar[str] = "`ship --retry` lets a held release go"
     environment: str
     release: str
     goal: str
@@ -182,6 +235,9 @@ class Retire(SlotStep):
     """Drain the slot and stop what runs in it."""
 
     kind: ClassVar[str] = "retire"
+    changes: ClassVar[str] = "drains the slot, then stops it; what is cut is counted"
+    again: ClassVar[str] = "a slot that is gone is empty"
+    undone: ClassVar[str] = "the release is deployed again"
 
 
 KINDS: Mapping[str, type[Step]] = {

@@ -124,6 +124,6 @@ def _counter(name: str, about: str, label: str, values: Iterable[tuple[str, int]
 
 
 def _observe(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    buckets = [(f"{bound:g}", float(number)) for bound, number in histogram.cumulative()]
+    buckets = [(str(bound), float(number)) for bound, number in histogram.cumulative()]
     buckets.append(("+Inf", float(histogram.count)))
     family.add_metric(labels, buckets=buckets, sum_value=histogram.sum)

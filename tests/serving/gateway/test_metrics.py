@@ -105,7 +105,7 @@ async def test_latencies_are_histograms_of_slot_and_release(folder: Path) -> Non
                     and dict(labels)["slot"] == "blue"
                     and float(dict(labels)["le"]) == bound
                 ]
-                assert found == [number]
+                assert found == [number], (full, bound)
 
 
 @story
