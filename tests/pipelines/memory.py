@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,14 @@ from pipelines.targets.base import (
     TargetFacts,
 )
 from pipelines.workspace import Workspace, open_workspace
+from release.blobs import Blobs
 from release.bundle import Release
 from release.errors import GreenlightError
-from release.ledger import FileWitness, history
+from release.keys import Role, TrustedKey, TrustedKeys
+from release.ledger import FileWitness, Ledger, Records, history
 from tests import tiny
 from tests.pipelines.standin import StandIn, completion, standing_in
+from tests.release.making import MemoryStore, MemoryWitness, pipeline
 
 ROLLOUT = {
     "steps": [{"setWeight": 50}, {"pause": {"duration": 20}}, {"setWeight": 100}],
@@ -206,6 +209,30 @@ Held = dict[str, tuple[dict[str, SlotFacts], dict[str, int], int]]
 Saved = tuple[Path, dict[Path, bytes], Held]
 
 
+@dataclass(frozen=True)
+class MemoryWorkspace(Workspace):
+    """A workspace whose record is kept in memory: thousands of ships need no disk."""
+
+    kept: Records | None = None
+
+    def records(self) -> Records:
+        """The record, if it is kept in memory, else the folder's."""
+        return self.kept or super().records()
+
+    def open_ledger(self) -> Ledger:
+        """A ledger over the same record."""
+        if self.kept is None:
+            return super().open_ledger()
+        return Ledger(self.kept, pipeline(), self.clock.time)
+
+
+def kept_in_memory(store: MemoryStore, witness: MemoryWitness) -> Records:
+    """A record without a disk."""
+    trusted = TrustedKeys((TrustedKey(pipeline().public, frozenset({Role.PIPELINE})),), "memory")
+    blobs = Blobs(MemoryStore(label="blobs"))
+    return Records("tiny-bot", store, blobs, trusted, (witness,))
+
+
 @dataclass
 class World:
     """A tiny application on targets in memory, provisioned."""
@@ -215,6 +242,7 @@ class World:
     scissors: Scissors = field(default_factory=Scissors)
     clock: Clock = field(default_factory=VirtualClock)
     targets: dict[str, MemoryTarget] = field(default_factory=dict)
+    kept: Records | None = None
 
     def __post_init__(self) -> None:
         rollout = f"rollout: {json.dumps(ROLLOUT)}\nenvironments:"
@@ -235,7 +263,8 @@ class World:
             file = self.app / f"change-{len(text)}.yaml"
             file.write_text(text)
             files = (file,)
-        workspace = replace(open_workspace(self.app, files), clock=self.clock)
+        opened = open_workspace(self.app, files)
+        workspace = MemoryWorkspace(opened.sources, opened.spec, clock=self.clock, kept=self.kept)
         vars(workspace)["targets"] = self.targets
         return workspace
 
