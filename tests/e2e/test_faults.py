@@ -187,13 +187,11 @@ def test_a_lost_operators_key_is_made_anew_by_ship(application: Application) -> 
     key.unlink()
 
     told = application.status()["environments"]["production"]
-    brought_back = application.run("rollback", "--env", "production")
     shipped = application.run("ship")
 
     assert not told["provisioned"]
     assert "production.operator.key" in told["reason"]
-    assert brought_back.code == 1
-    assert "`greenlight ship` makes keys that are missing" in brought_back.err
+    assert "`greenlight ship` makes keys that are missing" in told["reason"]
     assert shipped.code == 0, shipped.err
     assert key.stat().st_mode & 0o777 == 0o600
     assert before == production(application)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_s22_a_living_supervisor_writes_its_files_again(world: World) -> None:
     for name in ("observed.json", "endpoints.json", "desired.json"):
         for damage in (cut, Path.unlink):
             damage(world.folder / name)
-            eventually(lambda file=world.folder / name: is_whole(file), f"{name} is back")
+            eventually(partial(is_whole, world.folder / name), f"{name} is back")
             assert eventually(world.well, f"all is well after {damage} of {name}") == before
     assert local.declared(world.folder).slots == {"green": slot_spec()}
     world.answers()
