@@ -150,6 +150,9 @@ class World:
             self.targets[name] = MemoryTarget(name, self.app.parent, self.base, self.scissors)
         workspace = self.open()
         write_provisioned(workspace.state, fingerprint(workspace), workspace.spec)
+        checkpoint = workspace.state.pulumi / "backend/.pulumi/stacks/greenlight/local.json"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_text("{}")
 
     def open(self, **changes: Any) -> Workspace:
         """The application as a command opens it; ``changes`` lie over its ``llm.yaml``."""
