@@ -10,11 +10,14 @@ import argparse
 import difflib
 import importlib
 import json
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
-from release.errors import BAD_INPUT, FAILED, GreenlightError
+from release.errors import BAD_INPUT, FAILED, BadInput, GreenlightError, Interrupted, Problem
 
 COMMANDS = {
     "ship": "build, check, provision, stage, evaluate and promote a release: all of it",
@@ -39,8 +42,10 @@ COMMANDS = {
 
 EXIT_CODES = (
     "exit codes: 0 done or nothing to do, 2 wrong use or bad input, 3 refused by a gate, "
-    "4 inconclusive or waiting, 5 rolled back, 1 anything else"
+    "4 inconclusive or waiting, 5 rolled back, 130 interrupted, 1 anything else"
 )
+DEBUG = "GREENLIGHT_DEBUG"
+"""Set to 1, this variable shows the traceback of a fault of our own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,28 +59,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"greenlight {version('greenlight')}")
         return 0
-    if words[0] not in COMMANDS:
-        print(_unknown(words[0]), file=sys.stderr)
-        return BAD_INPUT
-    return _run(words[0], importlib.import_module(f"cli.{words[0]}"), words[1:])
-
-
-def _run(name: str, command: ModuleType, words: Sequence[str]) -> int:
-    arguments = _parse(name, command, words)
-    as_json = getattr(arguments, "json", False)
     try:
-        return int(command.run(arguments))
-    except GreenlightError as error:
-        _tell(error, as_json)
-        return error.exit_code
-    except OSError as error:  # the disk is full, a folder is not ours: said, not traced
-        if isinstance(error, BrokenPipeError):
-            return FAILED
-        _tell(GreenlightError(f"{error}. Nothing more was done; run the command again."), as_json)
+        return _run(words[0], words[1:])
+    except BrokenPipeError:  # nobody reads any more
         return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again, it goes on from here", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        told = _told(error)
+        _tell(told, "--json" in words)  # also where the mistake is among the arguments
+        return told.exit_code
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise BadInput(Problem("a command", repr(name), _suggestion(name)))
+    command = importlib.import_module(f"cli.{name}")
+    return int(command.run(_parse(name, command, words)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, whose errors end as every other bad input does: usage first, then the reason."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        remedy, name = f"`{self.prog} --help` explains them.", self.prog.split()[-1]
+        raise BadInput(
+            Problem("arguments as in its usage", f"a mistake: {message}", remedy, path=name)
+        )
 
 
 def _parse(name: str, command: ModuleType, words: Sequence[str]) -> argparse.Namespace:
@@ -83,12 +92,12 @@ def _parse(name: str, command: ModuleType, words: Sequence[str]) -> argparse.Nam
     help for what stands behind it included.
     """
     passes_on = getattr(command, "PASSES_ON", False)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"greenlight {name}",
         description=COMMANDS[name],
         epilog=EXIT_CODES,
         usage=f"greenlight {name} [OPTIONS] ARGS…" if passes_on else None,
-        allow_abbrev=not passes_on,
+        allow_abbrev=False,  # a script goes on meaning the same when an option is added
         add_help=not passes_on or words[:1] in (["-h"], ["--help"]),
     )
     command.add_arguments(parser)
@@ -97,6 +106,22 @@ def _parse(name: str, command: ModuleType, words: Sequence[str]) -> argparse.Nam
     arguments, passed_on = parser.parse_known_args(words)
     arguments.passed_on = passed_on
     return arguments
+
+
+def _told(error: BaseException) -> GreenlightError:
+    """``error`` as a way for a command to end, with something to say."""
+    if isinstance(error, GreenlightError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; run the same command again, it goes on from here")
+    if isinstance(error, OSError):  # the disk is full, a folder is not ours
+        return GreenlightError(f"{error}. Nothing more was done; run the command again.")
+    if os.environ.get(DEBUG) == "1":
+        traceback.print_exception(error)
+    return GreenlightError(
+        f"a fault of Greenlight's own, {type(error).__name__}: {' '.join(str(error).split())}. "
+        f"Please report it where your copy comes from, with what {DEBUG}=1 shows."
+    )
 
 
 def _tell(error: GreenlightError, as_json: bool) -> None:
@@ -119,10 +144,9 @@ def _overview() -> str:
     return "\n".join([head, "commands:", *lines, "", tail])
 
 
-def _unknown(word: str) -> str:
+def _suggestion(word: str) -> str:
     close = difflib.get_close_matches(word, COMMANDS, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else "`greenlight --help` lists them."
-    return f"greenlight: expected a command, found {word!r}. {hint}"
+    return f"Did you mean {close[0]!r}?" if close else "`greenlight --help` lists them."
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the engine by hand."""
     from pipelines.by_hand import by_hand
-    from pipelines.engine import app_of_the_stack
+    from pipelines.stack_settings import app_of_the_stack
     from pipelines.workspace import ROOT
     from release.errors import BadInput, Problem
 

@@ -57,7 +57,7 @@ def _mark(path: Path) -> str:
 
 
 def _is_borrowed(path: Path) -> bool:
-    """Whether a model server holds ``path``: perhaps that of an application we know nothing of."""
+    """Whether an environment holds ``path``: perhaps of an application we know nothing of."""
     try:
         with path.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

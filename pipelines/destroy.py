@@ -7,6 +7,7 @@ from pipelines.engine import Engine
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.workspace import Workspace
+from release.state import StateFolder
 from serving import local
 
 
@@ -16,8 +17,7 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     Raises Waiting, naming who, when somebody holds one of them.
     """
     state, names = workspace.state, workspace.environments
-    folders = state.environments.iterdir() if state.environments.is_dir() else ()
-    there = tuple(sorted(folder.name for folder in folders))
+    there = environments_there(state)
     entries = workspace.entries()
     live = any(past.live_history(entries, name).live for name in names)
     if not there and not live and not state.pulumi.exists() and not state.work.exists():
@@ -25,8 +25,19 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     with open_run(workspace, "destroy", names, reporter) as run:
         reporter.step("destroy " + ", ".join(there or names))
         Engine(state, workspace.root).destroy(reporter.note)
-        for name in there:  # what an engine without its state no longer knows of
-            local.destroy(state.environment(name))
+        remove_environments(state)
         run.append(past.DESTROYED, {"environments": list(there)})
     Engine(state, workspace.root).forget()
     return there
+
+
+def environments_there(state: StateFolder) -> tuple[str, ...]:
+    """The environments of which there is a folder, whoever knows of them."""
+    folders = state.environments.iterdir() if state.environments.is_dir() else ()
+    return tuple(sorted(folder.name for folder in folders))
+
+
+def remove_environments(state: StateFolder) -> None:
+    """End and remove what an engine without its state no longer knows of."""
+    for name in environments_there(state):
+        local.destroy(state.environment(name))

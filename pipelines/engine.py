@@ -3,13 +3,13 @@
 The engine is a command with a lock that a killed run leaves behind and a state file that a crash
 can cut. Greenlight holds a lock of the kernel's around every run and hands it to the engine
 itself, so a stale lock file can be told from a live one, and an engine that outlives the command
-that started it is waited for.
+that started it is waited for. What that engine says goes to a file, which the command follows: a
+pipe would break with the command, and the engine with the pipe.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -18,27 +18,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
 import yaml
 
-from release.documents import read_document
-from release.errors import BadInput, GreenlightError, Problem, Waiting
+from pipelines import engine_lock
+from pipelines.stack_settings import STACK, committed_config, last_given
+from release.errors import GreenlightError, Waiting
 from release.files import create_only, read_json, write_atomic
 from release.state import StateFolder
 
 PROJECT = "greenlight"
-STACK = "local"
 OUTPUTS_VERSION = 1
-PATIENCE = 120.0  # seconds to wait for an engine that an earlier, killed command started
-_TAKES_CONFIG_FILE = frozenset(
-    ["up", "update", "preview", "pre", "destroy", "down", "refresh", "config", "import", "watch"]
-)
 
 _TELLS_A_CHANGE = re.compile(
     r"\s*[-+~]\S*\s+\S+:\S+.*\b(created|updated|deleted|replaced|failed)\b"
@@ -63,6 +59,10 @@ class Engine:
         return self.state.pulumi / "project" / f"Pulumi.{STACK}.yaml"
 
     @property
+    def _lock(self) -> Path:
+        return self.state.pulumi / "engine.lock"
+
+    @property
     def _checkpoint(self) -> Path:
         return self._backend / f".pulumi/stacks/{PROJECT}/{STACK}.json"
 
@@ -79,12 +79,12 @@ class Engine:
         with self._prepared(None) as lock:
             self._run("destroy", lock, note)
 
-    def by_hand(self, verb: str, arguments: Sequence[str]) -> int:
-        """Run ``verb`` as the user typed it, with the terminal; the engine's exit code.
+    def by_hand(self, arguments: Sequence[str], takes_settings: bool) -> int:
+        """Run what the user typed, with the terminal; the engine's exit code.
 
         An interrupt from the keyboard is the engine's to answer: it ends what it has begun.
         """
-        extra = ["--config-file", str(self.settings)] if verb in _TAKES_CONFIG_FILE else []
+        extra = ["--config-file", str(self.settings)] if takes_settings else []
         with self._prepared(None) as lock, _leaving_interrupts_to_the_child():
             return subprocess.run(
                 [_executable(), *arguments, *extra],
@@ -96,10 +96,12 @@ class Engine:
 
     def changes(self) -> tuple[Path, ...]:
         """The files that the program lays over ``llm.yaml``, as of the last run."""
-        if not self.settings.exists():
-            return ()
-        lines = str(_config(self.settings).get("greenlight:with") or "").splitlines()
+        lines = str(last_given(self.settings)["config"].get("greenlight:with") or "").splitlines()
         return tuple(Path(line) for line in lines)
+
+    def has_state(self) -> bool:
+        """Whether the engine knows of the stack, be it empty or not."""
+        return self._checkpoint.exists()
 
     def is_empty(self) -> bool:
         """Whether the stack holds nothing."""
@@ -109,46 +111,26 @@ class Engine:
     def _prepared(self, changes: Sequence[Path] | None) -> Iterator[IO[str]]:
         """The lock, held, with backend, passphrase, stack and settings in place."""
         self._backend.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locked() as lock:
+        with engine_lock.held(self._lock) as lock:
             self._mend_checkpoint()
             self._ensure_stack(lock)
             self._write_settings(changes)
             self._clear_what_a_kill_left(lock)
             yield lock
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[IO[str]]:
-        path = self.state.pulumi / "engine.lock"
-        deadline = time.monotonic() + PATIENCE
-        with path.open("a+") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Waiting(
-                            f"another run of the Pulumi engine holds {path} for over "
-                            f"{PATIENCE:.0f} s; wait for it, or end that process"
-                        ) from None
-                    time.sleep(0.2)
-            yield lock
-
     def _environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_CONFIG_")}
         here = [str(Path(_executable()).parent), str(Path(sys.executable).parent)]
-        return (
-            environment
-            | {
-                "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
-                "PULUMI_BACKEND_URL": self._backend.as_uri(),
-                "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
-                "PULUMI_HOME": str(self.state.pulumi / "home"),
-                "PULUMI_SKIP_UPDATE_CHECK": "true",
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            }
-            | ({} if sys.stdin and sys.stdin.isatty() else {"PULUMI_SKIP_CONFIRMATIONS": "true"})
-        )
+        return environment | {
+            "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
+            "PULUMI_BACKEND_URL": self._backend.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
+            "PULUMI_HOME": str(self.state.pulumi / "home"),
+            "PULUMI_STACK": STACK,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            engine_lock.MARK: str(self._lock),
+        }
 
     def _passphrase(self) -> Path:
         """A passphrase of this application's own, made at first use and readable by its owner."""
@@ -171,31 +153,38 @@ class Engine:
         write_atomic(self._checkpoint, backup.read_bytes())
 
     def _ensure_stack(self, lock: IO[str]) -> None:
-        """``stack init`` writes into its project's folder, so it gets one of its own."""
-        if self._checkpoint.exists() and self.settings.exists():
+        """``stack init`` writes into its project's folder, so it gets one that goes away."""
+        if self._checkpoint.exists():
             return
-        project = self.settings.parent
-        project.mkdir(parents=True, exist_ok=True)
-        write_atomic(project / "Pulumi.yaml", f"name: {PROJECT}\nruntime: python\n".encode())
-        verb = ["change-secrets-provider", "passphrase"] if self._checkpoint.exists() else []
-        arguments = ["stack", *verb, "--stack", STACK] if verb else ["stack", "init", STACK]
-        self._call([*arguments, "-C", str(project), "--non-interactive"], lock)
+        with tempfile.TemporaryDirectory() as project:
+            text = f"name: {PROJECT}\nruntime: python\n"
+            (Path(project) / "Pulumi.yaml").write_text(text)
+            self._call(["stack", "init", STACK, "-C", project, "--non-interactive"], lock)
 
     def _write_settings(self, changes: Sequence[Path] | None) -> None:
-        """The checkout's settings, then this application; None keeps the changes of last time."""
-        given = yaml.safe_load(self.settings.read_text()) or {}
-        config = {**(given.get("config") or {}), **_config(_committed(self.root))}
+        """The checkout's settings, then this application; None keeps the changes of last time.
+
+        The salt is the state's: with another one the engine would encrypt that anew.
+        """
+        given = last_given(self.settings)
+        config = {**given["config"], **committed_config(self.root)}
         config["greenlight:app"] = str(self.state.app)
         if changes is not None:
             config["greenlight:with"] = "\n".join(str(path.resolve()) for path in changes)
-        text = yaml.safe_dump({**given, "config": config}, sort_keys=True)
+        text = yaml.safe_dump({**given, **self._salt(), "config": config}, sort_keys=True)
+        self.settings.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self.settings, text.encode())
+
+    def _salt(self) -> dict[str, str]:
+        provider = self._deployment().get("secrets_providers") or {}
+        salt = (provider.get("state") or {}).get("salt")
+        return {"encryptionsalt": salt} if salt else {}
 
     def _clear_what_a_kill_left(self, lock: IO[str]) -> None:
         """Lock files of dead engines, and creates that nobody saw the end of."""
         locks = [*self._backend.glob(f".pulumi/locks/organization/{PROJECT}/{STACK}/*.json")]
         for path in locks:
-            holder = _holder(path)
+            holder = engine_lock.holder_of_the_stack(path)
             if holder:
                 raise Waiting(f"{path}: a Pulumi engine (process {holder}) holds the stack")
         if locks:
@@ -242,17 +231,21 @@ class Engine:
         flags = ["--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--non-interactive"]
         stack = ["--stack", STACK, "--config-file", str(self.settings), "--color", "never"]
         lines: list[str] = []
-        with subprocess.Popen(
-            [_executable(), verb, *flags, *stack],
-            cwd=self.root,
-            env=self._environment(),
-            pass_fds=[lock.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            for line in filter(str.strip, process.stdout or ()):
+        log = self.state.pulumi / "engine.log"
+        write_atomic(log, b"")
+        with (
+            log.open("ab") as output,
+            subprocess.Popen(
+                [_executable(), verb, *flags, *stack],
+                cwd=self.root,
+                env=self._environment(),
+                pass_fds=[lock.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
+            for line in filter(str.strip, _followed(log, process)):
                 lines.append(line.rstrip())
                 if _TELLS_A_CHANGE.match(line):
                     note(" ".join(line.split()))
@@ -282,17 +275,17 @@ def _executable() -> str:
     return found
 
 
-def _holder(path: Path) -> int:
-    """The process that holds an engine lock file, if it is on this machine and alive, else 0."""
-    try:
-        pid = int(read_json(path)["pid"])
-    except (BadInput, KeyError, TypeError, ValueError, FileNotFoundError):
-        return 0  # cut by the same kill
-    try:
-        older = psutil.Process(pid).create_time() <= path.stat().st_mtime + 1.0
-    except (psutil.Error, OSError):
-        return 0
-    return pid if older else 0  # a younger process was given the number of one that is gone
+def _followed(log: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """The lines of ``log`` as they come, until ``process`` has ended."""
+    with log.open(errors="replace") as text:
+        rest, ended = "", False
+        while not ended:
+            ended = process.poll() is not None  # asked first: what came before its end is read
+            *lines, rest = (rest + text.read()).split("\n")
+            yield from lines
+            if not ended:
+                time.sleep(0.1)
+        yield rest
 
 
 def _is_json(path: Path) -> bool:
@@ -306,41 +299,6 @@ def _is_json(path: Path) -> bool:
 def _failed(verb: str, lines: Sequence[str]) -> str:
     words = [line for line in lines if line.strip()][-12:]
     return "\n".join([f"pulumi {verb} failed; its last words:", *(f"  {line}" for line in words)])
-
-
-def app_of_the_stack(root: Path) -> Path:
-    """The application that the checkout's stack settings name; BadInput when it is not there."""
-    file = _committed(root)
-    name = _config(file).get("greenlight:app") or ""
-    if not isinstance(name, str) or not name or not (root / name).is_dir():
-        raise BadInput(
-            Problem(
-                file=str(file),
-                path="config.greenlight:app",
-                expected="the folder of an application",
-                found=repr(name),
-                remedy="Give a path that exists, absolute or from the checkout.",
-            )
-        )
-    return (root / name).resolve()
-
-
-def _committed(root: Path) -> Path:
-    """The stack's settings in the checkout; what a run is given is made from them."""
-    return root / f"infra/stacks/Pulumi.{STACK}.yaml"
-
-
-def _config(file: Path) -> dict[str, Any]:
-    """``config`` in a stack's settings. BadInput when it is not a mapping, or not YAML."""
-    document = read_document(file)
-    config = document.value.get("config") or {}
-    if not isinstance(config, dict):
-        _, line = document.place(("config",))
-        remedy = "Write settings as `greenlight:app: examples/support-bot`, one a line."
-        raise BadInput(
-            Problem("a mapping", repr(config), remedy, file=str(file), line=line, path="config")
-        )
-    return config
 
 
 @contextlib.contextmanager

@@ -21,7 +21,9 @@ from release.state import StateFolder
 
 @dataclass(frozen=True)
 class Provisioned:
-    """The spec that the engine ran with, and the fingerprint of all that it looked at."""
+    """The spec that the engine ran with, and the fingerprint of all that it looked at: empty when
+    that run has not ended well.
+    """
 
     fingerprint: str
     spec: Spec
@@ -32,12 +34,15 @@ def read_provisioned(state: StateFolder) -> Provisioned | None:
     try:
         record = read_json(_file(state))
         return Provisioned(record["fingerprint"], Spec.model_validate_json(record["spec"]))
-    except (FileNotFoundError, BadInput, ValidationError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, BadInput, ValidationError, KeyError, TypeError):
         return None
 
 
 def write_provisioned(state: StateFolder, fingerprint: str, spec: Spec) -> None:
-    """Record a good run of the engine. The spec is kept as text: its environments have an order."""
+    """Record a run of the engine: before it with an empty ``fingerprint``, after a good one.
+
+    The spec is kept as text: its environments have an order.
+    """
     _file(state).parent.mkdir(parents=True, exist_ok=True)
     text = spec.model_dump_json(by_alias=True)
     write_json(_file(state), {"fingerprint": fingerprint, "spec": text})

@@ -17,6 +17,9 @@ from pipelines.provisioned import read_provisioned, write_provisioned
 from pipelines.workspace import Workspace
 from release.integrity import canonical, sha256
 
+UNKNOWN = ""
+"""The fingerprint while the engine is at work, and until a whole run has ended well."""
+
 _PROGRAM = ("Pulumi.yaml", "infra/**/*.py", "infra/stacks/*.yaml")
 
 
@@ -49,6 +52,10 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
     last = read_provisioned(workspace.state)
     if last is None:
         return "nothing is known to be provisioned"
+    if not Engine(workspace.state, workspace.root).has_state():
+        return "the engine's state is gone"
+    if last.fingerprint == UNKNOWN:
+        return "the engine's last run did not end well, or was not a whole one"
     if last.fingerprint != fingerprint(workspace):
         return "the program or its settings changed since it last ran"
     away = [one.name for one in environments if not one.provisioned]
@@ -58,6 +65,7 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
 def provision(workspace: Workspace, note: Callable[[str], None]) -> dict[str, Any]:
     """Run the engine; the stack's outputs by environment. Repeating it is harmless."""
     before = fingerprint(workspace)
+    write_provisioned(workspace.state, UNKNOWN, workspace.spec)
     outputs = Engine(workspace.state, workspace.root).up(workspace.sources.changes, note)
     write_provisioned(workspace.state, before, workspace.spec)
     return outputs

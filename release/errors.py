@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DONE, FAILED, BAD_INPUT, REFUSED, WAITING, RETURNED = 0, 1, 2, 3, 4, 5
+INTERRUPTED = 130
+"""As shells report a command that SIGINT has ended: 128 and the signal's number."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,9 @@ class Returned(GreenlightError):
         super().__init__("\n".join((message, *(f"  - {reason}" for reason in reasons))))
         self.message = message
         self.reasons = reasons
+
+
+class Interrupted(GreenlightError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = INTERRUPTED

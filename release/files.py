@@ -81,7 +81,8 @@ def read_json(path: Path) -> Any:
                 line=getattr(error, "lineno", None),
                 expected="JSON",
                 found=f"{len(data)} bytes that are not ({error})",
-                remedy="It was damaged from outside: Greenlight replaces it as a whole.",
+                remedy="It was damaged from outside. Restore it; the files of an environment "
+                "are written again by `greenlight ship`.",
             )
         ) from error
 

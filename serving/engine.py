@@ -7,15 +7,13 @@ what it is asked. The weights are compared with their digest before anything par
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import hashlib
 import os
 import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from release.errors import BAD_INPUT, DONE, FAILED, BadInput, Problem
 from release.files import read_json, write_json
@@ -80,19 +78,8 @@ def verify(model: Path, expected: str, cache: Path) -> None:
     """BadInput unless ``model`` has the digest that the release was built with."""
     found = sha256(model, cache)
     if found != expected:
-        remedy = "The file has changed since the release was built: restore it, or build again."
+        remedy = "It has changed since the release was built: ship that release to restore it."
         raise BadInput(Problem(f"sha256 {expected}", found, remedy, file=str(model)))
-
-
-def borrow(model: Path) -> IO[bytes]:
-    """``model``, open and locked as shared: while it is, the cache that it lies in keeps it.
-
-    Applications share a cache, and each knows its own slots alone.
-    """
-    handle = model.open("rb")
-    with contextlib.suppress(OSError):  # a file system without locks: as well as it can be
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return handle
 
 
 def serve(options: argparse.Namespace) -> Any:
@@ -130,7 +117,7 @@ def main() -> int:
     try:
         processes.hold(options.socket.with_name(options.socket.name + ".lock"))
         verify(options.model, options.sha256, options.socket.parent)
-        borrowed = borrow(options.model)
+        borrowed = processes.borrow(options.model)
         options.socket.unlink(missing_ok=True)  # a killed predecessor leaves its socket behind
         server = serve(options)
     except BadInput as error:

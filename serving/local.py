@@ -6,9 +6,7 @@ are what the target adapter speaks through. None of them waits for more than it 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import secrets
 import shutil
 import signal
 from collections.abc import Iterable, Mapping
@@ -17,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from release.errors import BadInput, GreenlightError, Problem
-from release.files import create_only, locked, read_json, write_json
-from serving import processes, supervisor
+from release.files import locked, read_json, write_json
+from serving import keys, processes, supervisor
 from serving.processes import Found, Identity
 from serving.slots import NOTHING, Desired, SlotSpec, parse_desired
 from serving.supervisor import DESIRED, OBSERVED, listener
@@ -101,7 +99,7 @@ def create(folder: Path, settings: EnvironmentSettings) -> EnvironmentFacts:
     """
     folder = folder.resolve()
     _finish_destroying(folder)
-    fresh = not (folder / SETTINGS).exists()
+    fresh = not any((folder / name).exists() for name in (SETTINGS, DESIRED))
     try:
         return update(folder, settings)
     except BaseException:
@@ -111,14 +109,15 @@ def create(folder: Path, settings: EnvironmentSettings) -> EnvironmentFacts:
 
 
 def read(folder: Path) -> EnvironmentFacts | None:
-    """What the environment in ``folder`` is now; None when there is none.
+    """What the environment in ``folder`` is now; None when there is none, BadInput when its
+    settings or its port cannot be read.
 
     One whose supervisor has died gets a new one: after a restart of the machine, whoever
     looks first brings it back.
     """
     folder = folder.resolve()
     try:
-        settings = read_json(folder / SETTINGS)
+        settings = listener.read_settings(folder)
     except FileNotFoundError:
         return None
     supervisor.revive(folder)
@@ -128,17 +127,34 @@ def read(folder: Path) -> EnvironmentFacts | None:
 def update(folder: Path, settings: EnvironmentSettings) -> EnvironmentFacts:
     """Bring an environment to ``settings``. Only a new address interrupts: it moves the gateway.
 
-    The engines and applications go on; a new supervisor takes them over.
+    What was lost of settings, port, callers or keys is put right, and interrupts nobody. The
+    engines and applications go on; a new supervisor takes them over.
     """
     folder = folder.resolve()
     _finish_destroying(folder)
-    before = read_json(folder / SETTINGS) if (folder / SETTINGS).exists() else None
+    before = _settings_before(folder)
     after = _write_settings(folder, settings)
-    if before is not None and (before["host"], before["port"]) != (after["host"], after["port"]):
+    moved = bool(before) and any(before[name] != after[name] for name in ("host", "port"))
+    if moved:
         (folder / listener.PORT).unlink(missing_ok=True)
-        _end_modules(folder, SUPERVISOR_MODULE, number=signal.SIGKILL)
+    gateways = [one.pid for one in _of_module(processes.marked(folder), GATEWAY_MODULE)]
+    if moved or listener.mend_port(folder, gateways) or not before:
+        _end_modules(folder, SUPERVISOR_MODULE, number=signal.SIGKILL)  # it went by what was there
+    if moved:
         _end_modules(folder, GATEWAY_MODULE, number=signal.SIGTERM)
     return _bring_up(folder)
+
+
+def admits(folder: Path, keys_folder: Path) -> bool:
+    """Whether every role's key is there, and is the one that the gateway knows. Makes nothing."""
+    try:
+        environment = listener.read_settings(folder)["environment"]
+        callers = read_json(folder / CALLERS)["callers"]
+        known = {caller["role"]: caller["sha256"] for caller in callers}
+        given = {role: keys.read(key_file(keys_folder, environment, role)) for role in ROLES}
+    except (OSError, BadInput, KeyError, TypeError):
+        return False
+    return known == {role: keys.digest(key) for role, key in given.items()}
 
 
 def destroy(folder: Path) -> None:
@@ -249,6 +265,14 @@ def _finish_destroying(folder: Path) -> None:
         destroy(folder)
 
 
+def _settings_before(folder: Path) -> dict[str, Any]:
+    """gateway.json; empty when there is none, or a damaged one."""
+    try:
+        return listener.read_settings(folder)
+    except (FileNotFoundError, BadInput):
+        return {}
+
+
 def _write_settings(folder: Path, settings: EnvironmentSettings) -> dict[str, Any]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -271,31 +295,17 @@ def _write_changed(path: Path, document: Any) -> None:
 
 def _caller(settings: EnvironmentSettings, role: str) -> dict[str, Any]:
     path = key_file(settings.keys_folder, settings.environment, role)
-    digest = hashlib.sha256(_key(path).encode()).hexdigest()
+    digest = keys.digest(keys.ensure(path))
     caller: dict[str, Any] = {"name": role, "role": role, "sha256": digest}
     if role == "user" and settings.rate_limit is not None:
         caller["rate"] = asdict(settings.rate_limit)
     return caller
 
 
-def _key(path: Path) -> str:
-    """The key in ``path``, made on first use."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        create_only(path, f"gl-{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
-    except FileExistsError:
-        path.chmod(0o600)
-    key = path.read_text().strip()
-    if len(key) < 20:
-        remedy = "Remove the file: the next run makes a new key."
-        raise BadInput(Problem("a key of at least 20 characters", "less", remedy, file=str(path)))
-    return key
-
-
 def _bring_up(folder: Path) -> EnvironmentFacts:
     """Start the supervisor if there is none, and wait for the gateway."""
     supervisor.revive(folder)
-    settings = read_json(folder / SETTINGS)
+    settings = listener.read_settings(folder)
     for _ in processes.pauses(START_SECONDS):
         facts = _facts(folder, settings)
         if facts.alive and facts.pid is not None:

@@ -6,6 +6,7 @@ those whose pid nobody recorded, for example because the recorder was killed in 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -158,6 +160,18 @@ def pauses(seconds: float, pause: float = 0.05) -> Iterator[float]:
     while (left := until - time.monotonic()) > 0:
         yield left
         time.sleep(pause)
+
+
+def borrow(path: Path) -> IO[bytes]:
+    """``path``, open and locked as shared: while it is, the cache that it lies in keeps it.
+
+    Applications share a cache, and each knows its own slots alone. As with ``hold``, children
+    do not keep the lock.
+    """
+    handle = path.open("rb")
+    with contextlib.suppress(OSError):  # a file system without locks: as well as it can be
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return handle
 
 
 class Taken(GreenlightError):

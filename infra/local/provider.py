@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from release.errors import BadInput
 from serving import local
 
 _REPLACES = ("application", "environment", "folder", "keys_folder")
@@ -23,9 +24,7 @@ def up(asked: Mapping[str, Any]) -> dict[str, Any]:
         refusal=tuple(asked["refusal"]),
         rate_limit=_rate_limit(asked.get("rate_limit")),  # the engine leaves out what is None
     )
-    there = local.read(folder)
-    facts = local.update(folder, settings) if there else local.create(folder, settings)
-    return _remembered(asked, facts)
+    return _remembered(asked, local.create(folder, settings))
 
 
 def _rate_limit(asked: Mapping[str, float] | None) -> local.RateLimit | None:
@@ -33,9 +32,17 @@ def _rate_limit(asked: Mapping[str, float] | None) -> local.RateLimit | None:
 
 
 def now(folder: str, known: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is there now, or None where there is nothing any more."""
-    facts = local.read(Path(folder))
-    return None if facts is None else _remembered(known, facts)
+    """What is there now, or None where there is nothing any more. What is damaged, or lets its
+    callers in no longer, does not run: ``up`` puts it right.
+    """
+    try:
+        facts = local.read(Path(folder))
+    except BadInput:
+        return {**known, "running": False}
+    if facts is None:
+        return None
+    admits = local.admits(Path(folder), Path(known["keys_folder"]))
+    return _remembered(known, facts) | {"running": facts.alive and admits}
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[bool, list[str]]:

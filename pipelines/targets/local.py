@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from pipelines.targets.base import (
     TargetFacts,
 )
 from release.bundle import Release
-from release.errors import GreenlightError
+from release.errors import BadInput, GreenlightError
 from release.ledger import FileWitness, Mark
 from release.state import StateFolder
-from serving import local
+from serving import keys, local
 from serving.slots import SlotSpec
 
 READY_WITHIN = 120.0  # seconds: a model of some gigabytes loads from a cold disk in that time
@@ -70,21 +71,31 @@ class LocalTarget:
         return self.state.keys / f"{self.environment}.{role}.key"
 
     def facts(self) -> TargetFacts:
-        """What is there: from the supervisor's files, and from the gateway where it answers."""
-        found = local.read(self.folder)
-        if found is None:
-            return TargetFacts(False, reason="it is not provisioned")
-        slots = _slot_facts(local.declared(self.folder).slots, local.observed(self.folder))
-        if not found.alive:
-            return TargetFacts(False, found.address, slots, reason="its gateway does not answer")
-        weights = self._call("GET", "/-/routes")["weights"]
+        """What is there: from the supervisor's files, and from the gateway where it answers.
+
+        Where something cannot be read it is not provisioned, with the reason: that mends it.
+        """
+        slots: dict[str, SlotFacts] = {}
+        try:
+            declared = local.declared(self.folder).slots
+            slots = _slot_facts(declared, {})  # what is known as long as nobody says more
+            slots = _slot_facts(declared, local.observed(self.folder))
+            found = local.read(self.folder)
+            if found is None:
+                return TargetFacts(False, slots=slots, reason="it is not provisioned")
+            if not found.alive:
+                reason = "its gateway does not answer"
+                return TargetFacts(False, found.address, slots, reason=reason)
+            weights = self._call("GET", "/-/routes")["weights"]
+        except GreenlightError as error:
+            return TargetFacts(False, slots=slots, reason=str(error))
         return TargetFacts(True, found.address, slots, _nonzero(weights))
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         if scale != 1:
             raise GreenlightError(f"a local slot has one copy, {scale} were asked for")
-        self._declare({slot: self._slot_spec(slot, release)}, fence)
+        self._declare({**self._slots_if_known(), slot: self._slot_spec(slot, release)}, fence)
         deadline = time.monotonic() + READY_WITHIN
         while True:
             state, reason = self._state(slot, release)
@@ -129,10 +140,8 @@ class LocalTarget:
 
     def watch(self, on: bool, fence: int) -> None:
         """Let the supervisor keep a watcher running, or no longer."""
-        try:
+        with self._at_work():
             local.watch(self.folder, str(self.state.app) if on else "", fence)
-        except local.StaleFence as error:
-            raise StaleFenceError(f"{self.environment}: {error}") from error
 
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """Drain ``slot`` for at most ``deadline`` seconds, then stop it; requests that were cut."""
@@ -142,7 +151,9 @@ class LocalTarget:
                 "POST", f"/-/drain/{slot}", {"deadline_seconds": deadline}, deadline + PATIENCE
             )
             cut = int(drained["cut"])
-        self._declare({slot: None}, fence)
+        with self._at_work():
+            slots = local.declared(self.folder).slots
+        self._declare({name: spec for name, spec in slots.items() if name != slot}, fence)
         self._wait_until_gone(slot)
         return cut
 
@@ -163,7 +174,8 @@ class LocalTarget:
         if not model.is_file():
             raise DeployFailedError(
                 f"the model of {release.label} is not in the cache ({model}). "
-                "Build the release again from its sources, or raise GREENLIGHT_CACHE_BYTES."
+                "`greenlight ship` with that release's sources puts it back. If it was dropped to "
+                "make room, raise GREENLIGHT_CACHE_BYTES."
             )
         key = release.engine_key
         engine = release.engine.model_dump(exclude={"isolation", "version"})
@@ -188,13 +200,26 @@ class LocalTarget:
             },
         }
 
-    def _declare(self, changes: Mapping[str, dict[str, Any] | None], fence: int) -> None:
-        """Lay ``changes`` over the declared slots; None takes a slot away."""
-        slots = {**local.declared(self.folder).slots, **changes}
+    def _slots_if_known(self) -> Mapping[str, SlotSpec]:
+        """The declared slots; none where the declaration is damaged: they are declared anew."""
         try:
-            local.declare(self.folder, {k: v for k, v in slots.items() if v is not None}, fence)
+            return local.declared(self.folder).slots
+        except BadInput:
+            return {}
+
+    def _declare(self, slots: Mapping[str, SlotSpec | dict[str, Any]], fence: int) -> None:
+        with self._at_work():
+            local.declare(self.folder, slots, fence)
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """In the middle of a step it is no bad input, which promises that nothing was changed."""
+        try:
+            yield
         except local.StaleFence as error:
             raise StaleFenceError(f"{self.environment}: {error}") from error
+        except BadInput as error:
+            raise GreenlightError(f"{self.environment}: {error}") from error
 
     def _state(self, slot: str, release: Release) -> tuple[str, str]:
         found = local.observed(self.folder).get("slots", {}).get(slot, {})
@@ -210,7 +235,8 @@ class LocalTarget:
             time.sleep(POLL)
 
     def _address(self) -> str:
-        found = local.read(self.folder)
+        with self._at_work():
+            found = local.read(self.folder)
         if found is None:
             raise GreenlightError(f"{self.environment} is not provisioned")
         return str(found.address)
@@ -218,7 +244,8 @@ class LocalTarget:
     def _key(self, role: str) -> str:
         path = self.key_file(role)
         try:
-            return path.read_text().strip()
+            with self._at_work():
+                return keys.read(path)
         except OSError as error:
             raise GreenlightError(
                 f"{path}: the key of the role {role} cannot be read ({error.strerror}). "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ BACKLOG = 1024
 
 class PortTaken(GreenlightError):
     """Another process listens there."""
+
+
+_SETTLED = ("application", "environment", "host", "port")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """gateway.json. FileNotFoundError when absent, BadInput when damaged."""
+    document = read_json(folder / SETTINGS)
+    if not isinstance(document, dict) or not document.keys() >= set(_SETTLED):
+        expected, remedy = f"an object with {', '.join(_SETTLED)}", "`greenlight ship` writes it."
+        raise BadInput(Problem(expected, remedy=remedy, file=str(folder / SETTINGS)))
+    return document
 
 
 def _number(document: Any, file: Path) -> int:
@@ -44,13 +57,13 @@ def remembered_port(folder: Path) -> int:
 
 def settled_port(folder: Path) -> int:
     """The port that the settings fix, else the one remembered, else 0 for the kernel to give."""
-    fixed = _number(read_json(folder / SETTINGS), folder / SETTINGS)
+    fixed = _number(read_settings(folder), folder / SETTINGS)
     return fixed or remembered_port(folder)
 
 
 def settled_address(folder: Path) -> str:
     """Where this machine reaches the gateway, as host:port."""
-    return host_port(reachable(read_json(folder / SETTINGS)["host"]), settled_port(folder))
+    return host_port(reachable(read_settings(folder)["host"]), settled_port(folder))
 
 
 def host_port(host: str, port: int) -> str:
@@ -68,7 +81,7 @@ def bind(folder: Path) -> socket.socket:
 
     PortTaken names the port, and the process that holds it where this user may know.
     """
-    host, port = read_json(folder / SETTINGS)["host"], settled_port(folder)
+    host, port = read_settings(folder)["host"], settled_port(folder)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -78,6 +91,32 @@ def bind(folder: Path) -> socket.socket:
     if given != remembered_port(folder):
         write_json(folder / PORT, {"port": given})
     return listener
+
+
+def mend_port(folder: Path, gateways: Iterable[int]) -> bool:
+    """Put a lost or damaged note of the port right; True when anything was done.
+
+    What the gateway listens on, the process with one of these pids, is what it was.
+    """
+    damaged = False
+    try:
+        if remembered_port(folder):
+            return False
+    except BadInput:
+        damaged = True
+        (folder / PORT).unlink()  # when nothing listens, the kernel gives another
+    ports = [port for pid in gateways for port in _listens_on(pid)]
+    if ports:
+        write_json(folder / PORT, {"port": ports[0]})
+    return damaged or bool(ports)
+
+
+def _listens_on(pid: int) -> list[int]:
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return []
+    return [one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN]
 
 
 def _explained(error: OSError, host: str, port: int) -> GreenlightError:

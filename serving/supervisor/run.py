@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from release.errors import GreenlightError
-from release.files import read_json, write_json
+from release.errors import BadInput, GreenlightError
+from release.files import locked, read_json, write_json
 from serving import processes
 from serving.slots import NOTHING, Desired, parse_desired
 from serving.supervisor import DESIRED, ENDPOINTS, OBSERVED, STOPPING, listener, logs
+from serving.supervisor.borrowed import Borrowed
 from serving.supervisor.children import Children, matches
 from serving.supervisor.plan import (
     Act,
@@ -37,6 +38,21 @@ ASK_READY_SECONDS = 1.0
 
 ROTATE_SECONDS = 5.0
 
+QUIET_SECONDS = 1.0
+"""Since a file came to the folder or went: before, somebody may be removing all of it, and a
+file that is put back would be in the way."""
+
+Stamp = tuple[int, int, int] | None
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes whenever ``path`` is written; None where there is no such file."""
+    try:
+        entry = path.stat()
+    except FileNotFoundError:
+        return None
+    return entry.st_ino, entry.st_mtime_ns, entry.st_size
+
 
 class Supervisor:
     """One environment's processes. ``lock`` is the descriptor that makes it the only one."""
@@ -50,13 +66,14 @@ class Supervisor:
         self.problem = ""
         self.stopping = False
         self._units: dict[str, Unit] = {}
-        self._desired_is: tuple[int, int, int] | None = None
+        self._desired_is: Stamp = None
+        self._borrowed = Borrowed()
         self._listener: Any = None
         self._asking: dict[str, asyncio.Task[Answer]] = {}
         self._ask_at: dict[str, float] = {}
         self._rotate_at = 0.0
         self._swept = False
-        self._told: dict[str, Any] = {}
+        self._told: dict[str, tuple[Any, Stamp]] = {}
 
     async def run(self) -> None:
         """Until SIGTERM, or until the environment is destroyed; then everything is stopped."""
@@ -81,6 +98,7 @@ class Supervisor:
         if gone:
             return
         self._read_desired()
+        self._borrowed.keep({Path(spec.engine.model) for spec in self.desired.slots.values()})
         if not self._swept and not self.problem:
             self._sweep()
         if time.monotonic() >= self._rotate_at:
@@ -89,23 +107,46 @@ class Supervisor:
 
     def _read_desired(self) -> None:
         """Follow desired.json when it has changed. One that cannot be read changes nothing."""
-        path = self.folder / DESIRED
-        try:
-            entry = path.stat()
-        except FileNotFoundError:
-            entry = None
-        version = (entry.st_ino, entry.st_mtime_ns, entry.st_size) if entry else None
+        version = stamp(self.folder / DESIRED)
         if version == self._desired_is and self._units:
+            return
+        if version is None and self._units and not self._is_quiet():
             return
         self._desired_is = version
         try:
-            desired = parse_desired(read_json(path), str(path)) if entry else self.desired
+            desired = self._declared()
             self._units = units_of(self.folder, desired, self._address())
         except (GreenlightError, OSError) as error:
             self.problem = str(error)
             self._units = self._units or units_of(self.folder, NOTHING, self._address())
         else:
             self.desired, self.problem = desired, ""
+
+    def _declared(self) -> Desired:
+        """What desired.json says. One that was lost or cut since it was followed is written again;
+        before that, nobody here knows what it said.
+        """
+        path, followed = self.folder / DESIRED, self.desired is not NOTHING
+        try:
+            document = read_json(path)
+        except FileNotFoundError:
+            if not followed:
+                return NOTHING
+        except BadInput:
+            if not followed:
+                raise
+        else:
+            return parse_desired(document, str(path))
+        with locked(self.folder / "desired.lock"):
+            if stamp(path) == self._desired_is:  # else somebody has just declared
+                write_json(path, asdict(self.desired))
+        return self.desired
+
+    def _is_quiet(self) -> bool:
+        try:
+            return time.time() - self.folder.stat().st_mtime >= QUIET_SECONDS
+        except FileNotFoundError:
+            return False
 
     def _address(self) -> str:
         try:
@@ -206,7 +247,7 @@ class Supervisor:
                 stem.with_name(stem.name + suffix).unlink(missing_ok=True)
 
     def _tell(self) -> None:
-        """Rewrite what the others read, where it has changed."""
+        """Rewrite what the others read, where it has changed or is not as it was left."""
         if os.fstat(self.lock).st_nlink == 0:
             return
         units: Mapping[str, Unit] = {} if self.stopping else self._units
@@ -215,6 +256,8 @@ class Supervisor:
         if self._swept:  # before that, what a predecessor told the gateway still stands
             documents[ENDPOINTS] = endpoints(self.desired, seen)
         for name, document in documents.items():
-            if self._told.get(name) != document:
-                write_json(self.folder / name, document)
-                self._told[name] = document
+            path, told = self.folder / name, self._told.get(name)
+            version = stamp(path)
+            if told != (document, version) and (version or not told or self._is_quiet()):
+                write_json(path, document)
+                self._told[name] = document, stamp(path)

@@ -200,12 +200,47 @@ def test_an_overlay_that_is_not_there_is_named(
 def test_wrong_arguments_are_wrong_use(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 2, with the usage on standard error."""
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
+    """Exit 2, with the usage on standard error, and what is wrong behind it."""
+    assert main(arguments) == 2
 
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith(f"usage: greenlight {arguments[0]}")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"usage: greenlight {arguments[0]}")
+    assert f"greenlight: {arguments[0]}: expected arguments as in its usage, found" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["status", "APP", "--josn", "--json"], "unrecognized arguments: --josn"),
+        (["rollback", "APP", "--json"], "required: --env"),
+        (["history", "APP", "--last", "0", "--json"], "expected a whole number above 0, found '0'"),
+        (["build", "--json"], "required: APP"),
+        (["pulumi", "--app", "--json"], "--app: expected one argument"),
+        (["pulumi", "--app", "nowhere", "up", "--json"], "nowhere: expected a folder"),
+        (["pulumi", "config", "set", "a", "b", "--json"], "expected a change of the file itself"),
+        (["shp", "APP", "--json"], "Did you mean 'ship'?"),
+        (["--json"], "expected a command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_with_json_wrong_use_is_one_document(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever reads the output as JSON is never given an empty one, nor usage in its place."""
+    assert main(arguments) == 2
+
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    assert (document["exit_code"], document["error"]) == (2, "BadInput")
+    assert says in document["message"]
+    assert shown.err.endswith(f"greenlight: {document['message']}\n")
+
+
+def test_an_option_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A beginning that fits today's options may fit two of tomorrow's."""
+    assert main(["status", "APP", "--js"]) == 2
+    assert "unrecognized arguments: --js" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -302,10 +337,54 @@ def test_each_ending_has_its_exit_code(
 def test_an_interrupted_command_says_how_to_go_on(
     command: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Exit 130, as shells say it, and with --json one document as in every other case."""
     ends_with(command, KeyboardInterrupt())
 
     assert main(["fake"]) == 130
-    assert "run the same command again" in capsys.readouterr().err
+    assert capsys.readouterr().out == ""
+    assert main(["fake", "--json"]) == 130
+
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    assert (document["exit_code"], document["error"]) == (130, "Interrupted")
+    assert "run the same command again" in document["message"]
+    assert "run the same command again" in shown.err
+
+
+FAULT = KeyError("weights\nof green")
+
+
+def test_a_fault_of_our_own_is_one_sentence(
+    command: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was and what to do with it; the traceback is for those who ask for it."""
+    ends_with(command, FAULT)
+    monkeypatch.delenv("GREENLIGHT_DEBUG", raising=False)
+
+    assert main(["fake", "--json"]) == 1
+
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    assert (document["exit_code"], document["error"]) == (1, "GreenlightError")
+    assert shown.err == f"greenlight: {document['message']}\n"
+    assert shown.err.count("\n") == 1
+    assert "KeyError: " in shown.err
+    assert "report it" in shown.err
+    assert "GREENLIGHT_DEBUG=1" in shown.err
+
+
+def test_a_fault_of_our_own_shows_its_traceback_to_those_who_ask(
+    command: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error: the output is one document all the same."""
+    ends_with(command, FAULT)
+    monkeypatch.setenv("GREENLIGHT_DEBUG", "1")
+
+    assert main(["fake", "--json"]) == 1
+
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["exit_code"] == 1
+    assert "Traceback (most recent call last):" in shown.err
 
 
 def test_a_reader_that_goes_away_is_no_traceback(command: ModuleType) -> None:

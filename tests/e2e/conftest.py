@@ -142,12 +142,13 @@ class Application:
         return document
 
     def processes(self, *words: str) -> list[psutil.Process]:
-        """Live processes that serve this application, with all of ``words`` in their command."""
+        """Live processes of this application or its engine, with ``words`` in their command."""
         found = []
         for process in psutil.process_iter(["cmdline", "status", "environ"]):
             line = " ".join(process.info["cmdline"] or [])
-            marked = (process.info["environ"] or {}).get("GREENLIGHT_ENVIRONMENT", "")
-            ours = str(self.state) in line or marked.startswith(str(self.state))
+            environ = process.info["environ"] or {}
+            marks = [environ.get(f"GREENLIGHT_{mark}", "") for mark in ("ENVIRONMENT", "ENGINE")]
+            ours = any(str(self.state) in text for text in (line, *marks))
             dead = process.info["status"] == psutil.STATUS_ZOMBIE
             if ours and not dead and all(word in line for word in words):
                 found.append(process)

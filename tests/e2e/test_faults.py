@@ -179,6 +179,25 @@ def test_an_environment_that_vanished_is_provisioned_again(application: Applicat
     assert application.status()["environments"]["staging"]["provisioned"]
 
 
+def test_a_lost_operators_key_is_made_anew_by_ship(application: Application) -> None:
+    """Until then status says what is missing; what serves is not restarted."""
+    before = production(application)
+    serving = {process.pid for process in application.processes("serving.application")}
+    key = application.state / "keys/production.operator.key"
+    key.unlink()
+
+    told = application.status()["environments"]["production"]
+    shipped = application.run("ship")
+
+    assert not told["provisioned"]
+    assert "production.operator.key" in told["reason"]
+    assert "`greenlight ship` makes keys that are missing" in told["reason"]
+    assert shipped.code == 0, shipped.err
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert before == production(application)
+    assert serving == {process.pid for process in application.processes("serving.application")}
+
+
 def test_a_cache_that_was_cut_is_mended(application: Application, cache: Path) -> None:
     """Half a model in the cache is replaced by the whole one before any engine opens it."""
     (model,) = (cache / "greenlight/models/sha256").glob("[0-9a-f]*")

@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import Application, make_application
@@ -90,6 +92,46 @@ def test_a_ship_killed_at_every_step_ends_as_an_undisturbed_one_S22(
     assert len(application.processes("serving.engine")) == 2
     assert len(application.processes("serving.application")) == 2
     assert application.run("verify").code == 0
+
+
+@pytest.mark.parametrize("also_the_engine", [False, True], ids=["the command", "its engine too"])
+def test_a_ship_killed_during_the_engines_up_ends_as_an_undisturbed_one_S22(
+    application: Application, also_the_engine: bool
+) -> None:
+    """An engine that goes on is waited for; what is left of one that was killed is ended."""
+    with application.start("ship") as command:
+        (engine,) = wait_until(lambda: engines_that_have_made_the_environments(application))
+        command.send_signal(signal.SIGKILL)
+        if also_the_engine:
+            engine.kill()
+        command.communicate()
+
+    done = application.run("ship")
+
+    assert done.code == 0, done.err
+    end = state(application)
+    (release,) = {one["live"] for one in end.values()}
+    assert all(one["slots"] == [(release, "ready", 100)] for one in end.values())
+    assert all(one["lease"] is None for one in end.values())
+    assert len(application.processes("serving.supervisor")) == 2
+    assert not engine.is_running()
+    assert not application.processes("pulumi")
+    assert application.run("verify").code == 0
+
+
+def engines_that_have_made_the_environments(application: Application) -> list[psutil.Process]:
+    """The engine at work, once both gateways have their ports."""
+    ports = list(application.state.glob("environments/*/port.json"))
+    return application.processes("pulumi", " up ") if len(ports) == 2 else []
+
+
+def wait_until(found: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    """What is found, once something is."""
+    deadline = time.monotonic() + 240
+    while not (what := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return what
 
 
 def test_an_engine_state_cut_in_half_is_mended_from_its_backup_S22(

@@ -254,6 +254,9 @@ class World:
             )  # fmt: skip
         workspace = self.open()
         write_provisioned(workspace.state, fingerprint(workspace), workspace.spec)
+        checkpoint = workspace.state.pulumi / "backend/.pulumi/stacks/greenlight/local.json"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_text("{}")
 
     def open(self, **changes: Any) -> Workspace:
         """The application as a command opens it; ``changes`` lie over its ``llm.yaml``."""

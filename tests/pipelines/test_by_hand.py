@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from pipelines.by_hand import by_hand, command_words
-from pipelines.engine import Engine, app_of_the_stack
+from pipelines import past
+from pipelines.by_hand import by_hand
+from pipelines.engine import Engine
+from pipelines.provisioned import read_provisioned, write_provisioned
+from pipelines.provisioning import UNKNOWN, fingerprint
 from pipelines.reporting import Silent
 from pipelines.run import open_run
-from pipelines.workspace import open_workspace
+from pipelines.workspace import Workspace, open_workspace
 from release.errors import BadInput, Waiting
+from release.ledger import history
 from release.state import StateFolder
 from tests.tiny import edit
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("up", ["up"]),
-        ("up --stack local --yes", ["up"]),
-        ("--stack local up", ["up"]),
-        ("--stack=local up", ["up"]),
-        ("--yes up", ["up"]),
-        ("-s local stack output --json", ["stack", "output"]),
-        ("--color never --non-interactive destroy -y", ["destroy"]),
-        ("stack", ["stack"]),
-        ("--help", []),
-        ("", []),
-    ],
-)
-def test_the_command_is_found_behind_options(typed: str, words: list[str]) -> None:
-    """Pulumi takes options before its command as well as after it."""
-    assert command_words(typed.split()) == words
 
 
 @pytest.fixture
@@ -43,8 +28,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the engine was started with; it does nothing."""
     seen: list[str] = []
 
-    def run(_: Engine, verb: str, arguments: list[str]) -> int:
-        seen.extend([verb, *arguments])
+    def run(_: Engine, arguments: list[str], takes_settings: bool) -> int:
+        seen.extend(arguments)
         return 0
 
     monkeypatch.setattr(Engine, "by_hand", run)
@@ -57,7 +42,8 @@ CHANGES = (
     "destroy",
     "refresh",
     "cancel",
-    "stack rm",
+    "-Q destroy --stack local --yes",
+    "stack import",
     "state delete urn",
     "import a b c",
     "x",
@@ -70,7 +56,7 @@ def test_what_only_looks_waits_for_nobody(app: Path, typed: list[str], text: str
     with open_run(workspace, "ship", workspace.environments, Silent()):
         assert by_hand(app, text.split()) == 0
 
-    assert typed[1:] == text.split()
+    assert typed == text.split()
 
 
 @pytest.mark.parametrize("text", CHANGES)
@@ -110,27 +96,79 @@ def test_settings_that_would_be_lost_are_refused(app: Path, typed: list[str], te
     assert typed == []
 
 
+RECORDED = "f" * 64
+
+
+@pytest.fixture
+def recorded(app: Path) -> Workspace:
+    """An application that was provisioned, and has a folder of one environment."""
+    workspace = open_workspace(app)
+    write_provisioned(workspace.state, RECORDED, workspace.spec)
+    (workspace.state.environment("staging") / "log").mkdir(parents=True)
+    return workspace
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "known"),
     [
-        ("config:\n  greenlight:app: [", "Pulumi.local.yaml:"),
-        ("", "Pulumi.local.yaml"),
-        ("config: a\n", "config: expected a mapping, found 'a'"),
-        ("config:\n  greenlight:app: 3\n", "config.greenlight:app: expected the folder"),
-        ("config:\n  greenlight:app: nowhere\n", "found 'nowhere'"),
-        ("config: {}\n", "config.greenlight:app: expected the folder"),
+        ("preview", RECORDED),
+        ("stack output", RECORDED),
+        ("up --yes", "now"),
+        ("update", "now"),
+        ("up --target urn", UNKNOWN),
+        ("up -c a=b", UNKNOWN),
+        ("up --refresh-only", UNKNOWN),
+        ("refresh --yes", UNKNOWN),
+        ("state delete urn", UNKNOWN),
+        ("destroy --target urn", UNKNOWN),
     ],
 )
-def test_stack_settings_that_cannot_be_used_are_bad_input(
-    tmp_path: Path, text: str, says: str
+@pytest.mark.usefixtures("typed")
+def test_what_was_provisioned_is_known_after_a_plain_up_alone(
+    recorded: Workspace, text: str, known: str
 ) -> None:
-    """File and line, and no traceback."""
-    file = tmp_path / "infra/stacks/Pulumi.local.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
+    """After anything else `ship` runs the engine again; the spec is kept, whatever happens."""
+    assert by_hand(recorded.sources.app, text.split()) == 0
 
-    with pytest.raises(BadInput) as caught:
-        app_of_the_stack(tmp_path)
+    last = read_provisioned(recorded.state)
+    assert last is not None
+    assert last.spec == recorded.spec
+    assert last.fingerprint == (fingerprint(recorded) if known == "now" else known)
 
-    assert says in str(caught.value)
-    assert str(file) in str(caught.value)
+
+@pytest.mark.parametrize("end", [1, KeyboardInterrupt()])
+def test_an_up_that_fails_or_is_cut_off_leaves_the_spec_alone(
+    app: Path, monkeypatch: pytest.MonkeyPatch, end: int | BaseException
+) -> None:
+    def run(_: Engine, arguments: list[str], takes_settings: bool) -> int:
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    monkeypatch.setattr(Engine, "by_hand", run)
+    with contextlib.suppress(KeyboardInterrupt):
+        by_hand(app, ["up"])
+
+    last = read_provisioned(StateFolder(app))
+    assert last is not None
+    assert last.fingerprint == UNKNOWN
+
+
+@pytest.mark.usefixtures("typed")
+def test_a_destroy_whose_engine_knows_of_nothing_removes_what_is_there(recorded: Workspace) -> None:
+    """Its state was removed, so it finds the stack empty while everything serves."""
+    assert by_hand(recorded.sources.app, ["destroy", "--yes"]) == 0
+
+    assert not recorded.state.environments.exists()
+    assert [one.kind for one in history(recorded.records())].count(past.DESTROYED) == 1
+
+
+@pytest.mark.parametrize("text", ["destroy --preview-only", "destroy --target urn --yes"])
+@pytest.mark.usefixtures("typed")
+def test_what_was_not_to_be_destroyed_is_neither_removed_nor_recorded_as_gone(
+    recorded: Workspace, text: str
+) -> None:
+    assert by_hand(recorded.sources.app, text.split()) == 0
+
+    assert recorded.state.environment("staging").exists()
+    assert past.DESTROYED not in [one.kind for one in history(recorded.records())]

@@ -15,7 +15,7 @@ from pipelines import cache as module
 from pipelines.cache import ModelCache, cache_folder, cache_limit
 from release.errors import BadInput, GreenlightError
 from release.integrity import sha256
-from serving.engine import borrow
+from serving.processes import borrow
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -191,7 +191,7 @@ def test_what_a_slot_uses_is_never_dropped(cache: ModelCache, tmp_path: Path) ->
     assert not cache.path(sources[1][1]).exists()
 
 
-def test_what_a_model_server_holds_is_never_dropped(cache: ModelCache, tmp_path: Path) -> None:
+def test_what_an_environment_holds_is_never_dropped(cache: ModelCache, tmp_path: Path) -> None:
     """Whoever's it is: applications share the cache, and each knows its own slots alone."""
     held, digest = model(tmp_path, "held", 20)
     cache.keep(held, digest, NOBODY)

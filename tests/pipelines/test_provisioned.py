@@ -108,3 +108,9 @@ def test_status_says_why_there_is_no_candidate(provisioned: Path) -> None:
     assert found["candidate"] is None
     assert "model.gguf" in found["problem"]
     assert list(found["environments"]) == ["staging", "production"]
+
+
+def test_a_file_instead_of_the_folder_is_bad_input(provisioned: Path) -> None:
+    """Of the verbs that reach what runs, as of all others."""
+    with pytest.raises(BadInput, match="expected the folder of an application"):
+        open_running(provisioned / "llm.yaml")

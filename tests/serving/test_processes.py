@@ -130,3 +130,15 @@ def test_modules_are_not_shadowed_by_the_working_folder(tmp_path: Path) -> None:
     process = processes.spawn(line, tmp_path, tmp_path / "log")
 
     assert process.wait() == 0
+
+
+def test_what_is_borrowed_is_held_by_no_child(tmp_path: Path, start: Start) -> None:
+    """The lock ends with the borrower's own handle, whoever was started meanwhile."""
+    file = tmp_path / "model"
+    file.write_bytes(b"weights")
+    with processes.borrow(file):
+        start(MILD)
+        with pytest.raises(processes.Taken):
+            processes.hold(file)
+
+    os.close(processes.hold(file))

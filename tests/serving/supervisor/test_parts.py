@@ -44,7 +44,8 @@ def test_nobody_there_is_no_answer(short: Path) -> None:
 
 
 def environment(folder: Path, **changes: object) -> Path:
-    settings = {"host": "127.0.0.1", "port": 0, **changes}
+    names = {"application": "support-bot", "environment": "staging"}
+    settings = {**names, "host": "127.0.0.1", "port": 0, **changes}
     (folder / "gateway.json").write_text(json.dumps(settings))
     return folder
 

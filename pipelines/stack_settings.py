@@ -1,0 +1,64 @@
+"""The settings of the stack: what the checkout commits, and what an application's engine is given.
+
+The engine writes into the settings file that it is given, so it never gets the committed one. Its
+own is made anew at every run: one that was lost or damaged costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from release.documents import read_document
+from release.errors import BadInput, Problem
+
+STACK = "local"
+
+
+def app_of_the_stack(root: Path) -> Path:
+    """The application that the checkout's stack settings name; BadInput when it is not there."""
+    file = _committed(root)
+    name = read_settings(file)["config"].get("greenlight:app") or ""
+    if not isinstance(name, str) or not name or not (root / name).is_dir():
+        raise BadInput(
+            Problem(
+                file=str(file),
+                path="config.greenlight:app",
+                expected="the folder of an application",
+                found=repr(name),
+                remedy="Give a path that exists, absolute or from the checkout.",
+            )
+        )
+    return (root / name).resolve()
+
+
+def committed_config(root: Path) -> Mapping[str, Any]:
+    """``config`` of the checkout's settings. BadInput as for ``read_settings``."""
+    config: Mapping[str, Any] = read_settings(_committed(root))["config"]
+    return config
+
+
+def last_given(file: Path) -> Mapping[str, Any]:
+    """The settings of the engine's last run; those that are lost or damaged are empty ones."""
+    try:
+        return read_settings(file)
+    except BadInput:
+        return {"config": {}}
+
+
+def read_settings(file: Path) -> Mapping[str, Any]:
+    """A stack's settings. BadInput when they are not YAML, or ``config`` is not a mapping."""
+    document = read_document(file)
+    config = document.value.get("config") or {}
+    if not isinstance(config, dict):
+        _, line = document.place(("config",))
+        remedy = "Write settings as `greenlight:app: examples/support-bot`, one a line."
+        raise BadInput(
+            Problem("a mapping", repr(config), remedy, file=str(file), line=line, path="config")
+        )
+    return {**document.value, "config": config}
+
+
+def _committed(root: Path) -> Path:
+    return root / f"infra/stacks/Pulumi.{STACK}.yaml"
