@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines import past
 from pipelines.analysis import Side, Tally, Window, judge, side
@@ -70,6 +70,7 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
     end = now() + step.seconds
     deadline = end + run.workspace.spec.rollout.progress_deadline
     while now() < end or _is_open(windows) or _is_paused(run, name):
+        _tell_of_a_pause(run, name)
         window = _window(run, look, step.release, name)
         before = history.before if history else ""
         _record(run, name, window, release=step.release, before=before, slot=step.slot)
@@ -102,10 +103,8 @@ def waiting(
     run: Run, environment: str, reason: str, ends: str, until: str = "ship", index: int = -1
 ) -> Waiting:
     """Record what is waited for, since when, and what would end it; the error that says so."""
-    rollout = past.rollout(run.ledger.refresh(), environment)
-    data = {"release": rollout.release if rollout else "", "for": reason, "ends": ends,
-            "since": run.clock.time(), "until": until, "index": index}  # fmt: skip
-    run.append(past.WAITING, data, environment)
+    history = past.rollout(run.ledger.refresh(), environment)
+    run.append(past.WAITING, _wait(run, history, reason, ends, until, index), environment)
     return Waiting(
         f"{environment} waits for {reason}. What ends it: {ends}. Weights stay as they are, and "
         "the watcher brings blue back if green gets worse."
@@ -119,6 +118,26 @@ def _analysis(run: Run) -> Analysis:
 def _is_paused(run: Run, environment: str) -> bool:
     history = past.rollout(run.ledger.refresh(), environment)
     return bool(history and history.paused)
+
+
+def _tell_of_a_pause(run: Run, environment: str) -> None:
+    """Somebody paused it by hand: from now on it says so wherever a rollout is shown."""
+    history = past.rollout(run.ledger.entries, environment)
+    if history is None or not history.paused or history.waiting:
+        return
+    ends = f"`greenlight resume {run.workspace.sources.app} --env {environment}`"
+    run.append(past.WAITING, _wait(run, history, "whoever paused it by hand", ends, "pause"),
+               environment)  # fmt: skip
+    run.reporter.note(f"paused by hand; what ends it: {ends}")
+
+
+def _wait(
+    run: Run, history: past.RolloutHistory | None, reason: str, ends: str, until: str,
+    index: int = -1,
+) -> dict[str, Any]:  # fmt: skip
+    release = history.release if history else ""
+    return {"release": release, "for": reason, "since": run.clock.time(), "ends": ends,
+            "until": until, "index": index}  # fmt: skip
 
 
 def _record(

@@ -49,7 +49,7 @@ def resume(workspace: Workspace, environment: str) -> str:
         return f"{environment} is not paused"
     data = {"release": rollout.release, "index": waits.get("index", -1)}
     ledger.append(past.RESUMED, environment, data)
-    return _goes_on(environment, bool(waits))
+    return _goes_on(environment, bool(waits) and waits.get("until") != "pause")
 
 
 def approve(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +31,8 @@ from pipelines.workspace import Workspace, open_workspace
 from release.blobs import Blobs
 from release.bundle import Release
 from release.errors import GreenlightError
-from release.keys import Role, TrustedKey, TrustedKeys
-from release.ledger import FileWitness, Ledger, Records, history
+from release.keys import Role, TrustedKey, TrustedKeys, trusted_keys
+from release.ledger import FileWitness, Ledger, Mark, Records, history
 from tests import tiny
 from tests.pipelines.standin import StandIn, completion, standing_in
 from tests.release.making import MemoryStore, MemoryWitness, pipeline
@@ -206,7 +204,7 @@ class MemoryTarget:
 
 
 Held = dict[str, tuple[dict[str, SlotFacts], dict[str, int], int]]
-Saved = tuple[Path, dict[Path, bytes], Held]
+Saved = tuple[dict[str, bytes], Mark | None, Held, float]
 
 
 @dataclass(frozen=True)
@@ -217,13 +215,17 @@ class MemoryWorkspace(Workspace):
 
     def records(self) -> Records:
         """The record, if it is kept in memory, else the folder's."""
-        return self.kept or super().records()
+        if self.kept is None:
+            return super().records()
+        theirs = trusted_keys(self.state.keys).keys  # approvers, who have keys of their own
+        trusted = replace(self.kept.trusted, keys=(*self.kept.trusted.keys, *theirs))
+        return replace(self.kept, trusted=trusted)
 
     def open_ledger(self) -> Ledger:
         """A ledger over the same record."""
         if self.kept is None:
             return super().open_ledger()
-        return Ledger(self.kept, pipeline(), self.clock.time)
+        return Ledger(self.records(), pipeline(), self.clock.time)
 
 
 def kept_in_memory(store: MemoryStore, witness: MemoryWitness) -> Records:
@@ -235,18 +237,23 @@ def kept_in_memory(store: MemoryStore, witness: MemoryWitness) -> Records:
 
 @dataclass
 class World:
-    """A tiny application on targets in memory, provisioned."""
+    """A tiny application on targets in memory, provisioned; its record there too, or on disk."""
 
     app: Path
     model: StandIn
     scissors: Scissors = field(default_factory=Scissors)
     clock: Clock = field(default_factory=VirtualClock)
     targets: dict[str, MemoryTarget] = field(default_factory=dict)
+    on_disk: bool = False
+    store: MemoryStore = field(default_factory=MemoryStore)
+    head: MemoryWitness = field(default_factory=MemoryWitness)
     kept: Records | None = None
 
     def __post_init__(self) -> None:
-        rollout = f"rollout: {json.dumps(ROLLOUT)}\nenvironments:"
-        tiny.edit(self.app / "llm.yaml", "environments:", rollout)
+        self.kept = None if self.on_disk else kept_in_memory(self.store, self.head)
+        rollout, spec = f"rollout: {json.dumps(ROLLOUT)}\n", self.app / "llm.yaml"
+        if rollout not in spec.read_text():
+            tiny.edit(spec, "environments:", f"{rollout}environments:")
         for name in ("staging", "production"):
             self.targets[name] = MemoryTarget(
                 name, self.app.parent, self.model, self.scissors, clock=self.clock,
@@ -272,23 +279,21 @@ class World:
         return workspace
 
     def save(self) -> Saved:
-        """Everything that lasts: files and targets."""
-        copy = Path(tempfile.mkdtemp(dir=self.app.parent)) / "copy"
-        shutil.copytree(self.app, copy)
-        seen = {path: path.read_bytes() for path in self.app.parent.glob("*.seen.json")}
+        """Everything that lasts, of a record in memory."""
         held = {n: (dict(t.slots), dict(t.weights), t.fence) for n, t in self.targets.items()}
-        return copy, seen, held
+        return dict(self.store.objects), self.head.mark, held, self.clock.time()
 
     def restore(self, saved: Saved) -> None:
         """As it was then."""
-        copy, seen, held = saved
-        shutil.rmtree(self.app)
-        shutil.copytree(copy, self.app)
-        for path, data in seen.items():
-            path.write_bytes(data)
+        objects, mark, held, now = saved
+        self.store.objects, self.head.mark = dict(objects), mark
         for name, (slots, weights, fence) in held.items():
             target = self.targets[name]
             target.slots, target.weights, target.fence = dict(slots), dict(weights), fence
+            target.watched, target.ill, target.seen = False, set(), now
+        if isinstance(self.clock, VirtualClock):
+            self.clock.now = now
+        self.scissors.set()
 
     def state(self) -> dict[str, tuple[dict[str, str], dict[str, int]]]:
         """What users could notice: releases by slot, and weights."""

@@ -11,7 +11,6 @@ A failure names its seed: ``GREENLIGHT_SEED=17 pytest tests/pipelines/test_chaos
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import random
 from collections.abc import Iterator
@@ -34,13 +33,11 @@ from tests.pipelines.memory import (
     Cut,
     VirtualClock,
     World,
-    kept_in_memory,
     knowing,
     releases,
     serving,
 )
 from tests.pipelines.standin import StandIn
-from tests.release.making import MemoryStore, MemoryWitness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("own_cache")]
 
@@ -61,32 +58,16 @@ class Stage:
     def __init__(self, folder: Path, model: StandIn) -> None:
         self.clock = VirtualClock()
         self.world = World(tiny.write(folder / "app"), model, clock=self.clock)
-        self.store, self.witness = MemoryStore(), MemoryWitness()
-        self.world.kept = kept_in_memory(self.store, self.witness)
         ship(self.world.open(), QUIET)
-        self._begin = self._all()
+        self._begin = self.world.save()
         ship(self.world.open(**CHANGE), QUIET)
         self.acts = len(self.world.scissors.acts)
         self._let_it_end()
         self.goal = releases(self.world)
 
-    def _all(self) -> tuple[Any, ...]:
-        held = {
-            name: (dict(t.slots), dict(t.weights), t.fence, t.watched)
-            for name, t in self.world.targets.items()
-        }
-        return copy.deepcopy(self.store.objects), self.witness.mark, held, self.clock.now
-
     def reset(self) -> None:
         """As it was before the change was shipped for the first time."""
-        objects, mark, held, now = self._begin
-        self.store.objects, self.witness.mark = dict(objects), mark
-        for name, target in self.world.targets.items():
-            slots, weights, target.fence, target.watched = held[name]
-            target.slots, target.weights, target.ill = dict(slots), dict(weights), set()
-            target.seen = now
-        self.clock.now = now
-        self.world.scissors.set()
+        self.world.restore(self._begin)
 
     def watch(self, seconds: float) -> None:
         """A watcher looks once a second, as long as there is something to watch."""

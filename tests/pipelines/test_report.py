@@ -332,7 +332,7 @@ def model() -> Iterator[StandIn]:
 @pytest.fixture
 def world(app: Path, model: StandIn, own_cache: Path) -> World:
     model.reply = knowing
-    return World(app, model)
+    return World(app, model, on_disk=True)
 
 
 def test_a_release_that_was_shipped_is_told_with_its_gates(world: World) -> None:

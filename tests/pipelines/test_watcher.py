@@ -15,7 +15,18 @@ from pipelines.watcher import Silence, Situation, Watcher, decide
 from pipelines.word import approve, pause, resume
 from release.errors import BadInput, Refused, Returned, Waiting
 from release.spec import Rollout
-from tests.pipelines.memory import OTHER, QUIET, Cut, Scissors, VirtualClock, World, kinds, releases
+from tests.pipelines.memory import (
+    OTHER,
+    QUIET,
+    Cut,
+    Scissors,
+    VirtualClock,
+    World,
+    kinds,
+    knowing,
+    releases,
+)
+from tests.pipelines.standin import StandIn
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SETTINGS = Rollout.model_validate_json('{"soakSeconds": 100, "scaleDownDelaySeconds": 30}')
@@ -171,6 +182,7 @@ def test_a_return_that_was_killed_is_finished_by_the_watcher(
         ship(shipped.open(**OTHER), QUIET)
     at = counted.acts.index(past.RETURN_BEGUN)
     shipped.restore(begin)
+    production.ill = {candidate}
     counted.set(at, after=True)
     with pytest.raises(Cut):
         ship(shipped.open(**OTHER), QUIET)
@@ -210,8 +222,11 @@ def test_an_approval_is_waited_for_by_name_and_the_watcher_stands_by(
     assert shipped.open().records().trusted
 
 
-def test_an_approval_by_the_pipelines_own_key_does_not_count(shipped: World) -> None:
+def test_an_approval_by_the_pipelines_own_key_does_not_count(app: Path, model: StandIn) -> None:
     """Whoever ships cannot also say yes to it."""
+    model.reply = knowing
+    shipped = World(app, model, on_disk=True)
+    ship(shipped.open(), QUIET)
     with pytest.raises(Waiting):
         ship(shipped.open(**APPROVAL), QUIET)
 
@@ -247,6 +262,7 @@ def test_a_pause_by_hand_holds_the_weights_until_it_is_resumed(shipped: World) -
 
     assert clock.now > start + 300
     assert kinds(shipped).count(past.WINDOW) > 25
+    assert kinds(shipped).count(past.WAITING) == 1
     assert len(releases(shipped)["production"]) == 1
 
 

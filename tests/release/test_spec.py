@@ -50,7 +50,16 @@ def test_a_spec_says_what_differs_from_the_defaults() -> None:
     spec = parse_spec(document())
 
     assert (spec.name, list(spec.environments)) == ("tiny-bot", ["staging", "production"])
-    assert [step.set_weight for step in spec.rollout.steps] == [5, None, 25, None, 50, None, 100, None]
+    assert [step.set_weight for step in spec.rollout.steps] == [
+        5,
+        None,
+        25,
+        None,
+        50,
+        None,
+        100,
+        None,
+    ]
     assert (spec.engine.context, spec.engine.parallel, spec.engine.isolation) == (4096, 4, "shared")
     assert spec.parameters.temperature == 0
     assert spec.compliance.licenses is None
