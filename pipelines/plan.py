@@ -308,7 +308,7 @@ def _roll_out(
     if begun is None or not begun.measured:
         yield Baseline(environment=name, slot=blue, release=before, reason="before anything moves")
     weight = _reached(rollout, done)
-    if weight and there.weights.get(green, 0) != weight:
+    if weight and there.weights.get(green, 0) not in (weight, _next_weight(rollout, done)):
         yield Expose(environment=name, weights=_split(blue, green, weight), reason=_step_to(weight))
     for index, step in [*enumerate(rollout.steps)][done + 1 :]:
         weight = step.set_weight or weight
@@ -348,6 +348,11 @@ def _check(
 def _reached(rollout: Rollout, done: int) -> int:
     """The weight that the steps up to ``done`` led to; 0 before the first."""
     return max((step.set_weight or 0 for step in rollout.steps[: done + 1]), default=0)
+
+
+def _next_weight(rollout: Rollout, done: int) -> int:
+    """The weight after that. Killed right behind it, users are not moved there and back."""
+    return next((step.set_weight for step in rollout.steps[done + 1 :] if step.set_weight), ALL)
 
 
 def _split(blue: str, green: str, weight: int) -> dict[str, int]:

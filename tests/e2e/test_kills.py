@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -188,3 +189,29 @@ def test_a_slot_that_cannot_start_says_why_S06(application: Application) -> None
     assert "did not get ready in staging/blue" in done.err
     assert "model loading error" in done.err
     assert not application.processes("serving.engine")
+
+
+def test_a_change_killed_twenty_times_at_random_ends_as_an_undisturbed_one(
+    application: Application,
+) -> None:
+    """No matter when; a rollout that the watcher brought back meanwhile starts again."""
+    assert application.run("ship").code == 0
+    words = ("ship", "--with", str(application.change("longer", {"parameters": {"max_tokens": 9}})))
+    chance = random.Random(20)
+
+    for _ in range(20):
+        with application.start(*words) as process:
+            try:
+                process.wait(chance.uniform(0.2, 4.0))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+    done = application.run(*words)
+    end = state(application)
+
+    assert done.code == 0, done.err
+    (release,) = {one["live"] for one in end.values()}
+    assert all(one["slots"] == [(release, "ready", 100)] for one in end.values())
+    assert len(application.processes("serving.application")) == 2
+    assert application.run("verify").code == 0
+    assert "nothing to do" in application.run(*words).out
