@@ -18,8 +18,8 @@ from bench.clients import CLIENTS, Reply, Seen, keep_asking, stand_in_clients
 from bench.fronts import POLL_SECONDS, Front, greenlight_front, haproxy, haproxy_front
 from bench.gateway import percentile
 
-STEPS = (5, 25, 50, 100)  # green's weight, in per cent
-STAGES = len(STEPS) + 5  # of one switch and return
+STEPS = (5, 25, 50)  # green's weight in per cent, before it gets all
+STAGES = len(STEPS) + 4  # of one switch and return
 CYCLE = 5000  # requests in one switch and return, then it is the other front's turn
 TURN = 10  # changes of weight, then it is the other front's turn
 AIM_MS = 50.0
@@ -38,24 +38,22 @@ def fronts() -> Iterator[list[Front]]:
         yield found
 
 
-def split(green: int) -> Mapping[str, int]:
-    """All weights when green has ``green`` per cent."""
-    return {"green": green} if green == 100 else {"blue": 100 - green, "green": green}
-
-
 async def switch_and_return(front: Front) -> AsyncIterator[None]:
-    """From blue to green and back, one stage at a time."""
+    """From blue to green and back, one stage at a time.
+
+    Who loses all weight is drained at once: with a pause in between there would be nobody left.
+    """
     await front.start("green")
     yield
     for weight in STEPS:
-        await front.weigh(split(weight))
+        await front.weigh({"blue": 100 - weight, "green": weight})
         yield
+    await front.weigh({"green": 100})
     await front.retire("blue")
     yield
     await front.start("blue")
     yield
     await front.weigh({"blue": 100})
-    yield
     await front.retire("green")
     yield
 
@@ -110,7 +108,10 @@ async def switch(requests: int) -> None:
 
 def print_switches(runs: list[Run]) -> None:
     """The table, and what went wrong, by how often."""
-    print(f"{CLIENTS} clients, half of them streaming; weights {STEPS}, and back at once.")
+    steps = ", ".join(map(str, STEPS))
+    print(
+        f"{CLIENTS} clients, half of them streaming; green gets {steps} and 100 %, then blue all."
+    )
     print("Milliseconds of whole answers, and of streams to their end.\n")
     print("| | switches and returns | requests | failed | truncated | requests/s "
           "| whole p50 | p99 | stream p50 | p99 |")  # fmt: skip
