@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from bench.clients import CLIENTS, Client, Requests, Seen, chat, keep_asking
 from pipelines import past
 from pipelines.asking import request_body
-from pipelines.steps import Analyse, Expose
+from pipelines.steps import Analyse, Check, Expose
 from pipelines.workspace import Workspace, open_workspace
 from release.errors import DONE, RETURNED
 from release.ledger import Entry, Ledger
@@ -31,6 +31,7 @@ from release.ledger.leases import LEASE
 ROOT = Path(__file__).resolve().parent.parent
 LOOK_SECONDS = 0.1
 AIM_BACK, AIM_RESUME = 2.0, 5.0
+KILLED_AFTER = (Expose.kind, Check.kind, Analyse.kind)  # each weight of a rollout has all three
 
 
 class App:
@@ -213,15 +214,15 @@ def print_ways_back(seconds: Sequence[float]) -> None:
 
 
 async def resume(folder: Path, change: Path, times: int) -> None:
-    """Kill ``ship`` each time that it has moved weight, and run it again; print how soon it had
-    begun a step. Then bring back.
+    """Kill ``ship`` so often, each time a little further on, and run it again; print how soon it
+    had begun a step. Then bring back.
     """
     app, found = App(folder), list[float]()
     await app.run("ship")
     running = app.start("ship", "--with", str(change), "--retry")
-    for _ in range(times):
+    for step in islice(cycle(KILLED_AFTER), times):
         with ended(running):
-            await first(app, running, past.DONE, Expose.kind)
+            await first(app, running, past.DONE, step)
             running.kill()
         began = time.time()
         running = app.start("ship", "--with", str(change))
