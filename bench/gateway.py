@@ -29,7 +29,7 @@ RATE, CONNECTIONS = 200, 8  # what the target of 3 ms at the median is stated fo
 ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS = 5, 4.0, 1.0
 SATURATION_CONNECTIONS, SATURATION_SECONDS = 16, 5.0
 TARGET_MS = 3.0
-KEY = "bench"
+KEY, ROLE = "bench", "operator"  # the same key may turn the weights
 PROMPT = "How do I reset the device when the light blinks twice? " * 8  # about 100 tokens
 ANSWER = json.dumps(
     {
@@ -61,29 +61,58 @@ REQUEST = message(
 )
 RESPONSE = message("HTTP/1.1 200 OK", ANSWER)
 
+STREAM_MARK = b'"stream": true'
+STREAM_CHUNKS, STREAM_PAUSE_SECONDS = 6, 0.002
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+def chunk(data: bytes) -> bytes:
+    """``data`` in HTTP/1.1's chunked coding; the empty one ends a body."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+TOKEN = chunk(b'data: {"choices": [{"index": 0, "delta": {"content": "ten"}}]}\n\n')
+STREAM_END = chunk(b"data: [DONE]\n\n") + chunk(b"")
+
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """The next message's first line and body. IncompleteReadError at the end of the stream."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]
-    return head.split(b"\r\n", 1)[0], await reader.readexactly(int(length))
+    length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+    return head.split(b"\r\n", 1)[0], await reader.readexactly(int(length or 0))
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection of the stand-in: the same answer to everything, at once."""
+    """One connection of the stand-in: the same answer to everything, at once or as a stream."""
     try:
         while True:
-            await read_message(reader)
-            writer.write(RESPONSE)
+            _, body = await read_message(reader)
+            if STREAM_MARK in body:
+                await stream(writer)
+            else:
+                writer.write(RESPONSE)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 
 
-async def stand_in(path: str, descriptor: int) -> None:
-    """Serve on a Unix socket, for the gateway, and on an inherited TCP socket, for the client."""
-    listener = socket.socket(fileno=descriptor)
-    await asyncio.start_unix_server(answer, path, backlog=1024)
-    async with await asyncio.start_server(answer, sock=listener) as server:
+async def stream(writer: asyncio.StreamWriter) -> None:
+    """A few tokens with a pause before each, then the end mark."""
+    writer.write(STREAM_HEAD)
+    for _ in range(STREAM_CHUNKS):
+        await asyncio.sleep(STREAM_PAUSE_SECONDS)
+        writer.write(TOKEN)
+        await writer.drain()
+    writer.write(STREAM_END)
+
+
+async def stand_in(path: str, descriptor: int | None = None) -> None:
+    """Serve on a Unix socket, for a proxy, and on an inherited TCP socket, for the client."""
+    server = await asyncio.start_unix_server(answer, path, backlog=1024)
+    if descriptor is not None:
+        await asyncio.start_server(answer, sock=socket.socket(fileno=descriptor))
+    async with server:
         await server.serve_forever()
 
 
@@ -148,7 +177,7 @@ async def saturate(port: int) -> float:
 
 def write_environment(folder: Path) -> None:
     """The files that a supervisor and its creator would have written, and one live slot."""
-    caller = {"name": KEY, "role": "user", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}
+    caller = {"name": KEY, "role": ROLE, "sha256": hashlib.sha256(KEY.encode()).hexdigest()}
     slot = {"socket": "blue.sock", "release": "bench@0000000", "ready": True}
     for name, content in {
         "gateway.json": {
@@ -229,9 +258,9 @@ def report(rounds: dict[str, list[list[float]]], most: dict[str, float]) -> None
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benchmark (about a minute), or, as ``stand-in PATH FD``, its other half."""
+    """Run the benchmark (about a minute), or, as ``stand-in PATH [FD]``, its other half."""
     if arguments[:1] == ["stand-in"]:
-        asyncio.run(stand_in(arguments[1], int(arguments[2])))
+        asyncio.run(stand_in(arguments[1], *map(int, arguments[2:])))
         return 0
     with both() as (ports, _):
         rounds = measure(ports)
