@@ -27,6 +27,7 @@ class Side:
     errors: int
     truncated: int
     refused: int
+    abandoned: int = 0
     latency_p50_seconds: float | None = None
     latency_p95_seconds: float | None = None
     first_token_p95_seconds: float | None = None
@@ -41,7 +42,12 @@ class Side:
         return seconds
 
 
-_SHARES = {"errors": "errors", "truncated": "truncated", "refusals": "refused"}
+_SHARES = {
+    "errors": "errors",
+    "truncated": "truncated",
+    "refusals": "refused",
+    "abandoned": "abandoned",
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ def side(before: Measured, after: Measured) -> Side | None:
         errors=after.errors - before.errors,
         truncated=after.truncated - before.truncated,
         refused=after.refused - before.refused,
+        abandoned=after.abandoned - before.abandoned,
         latency_p50_seconds=quantile(0.50, before.latency, after.latency),
         latency_p95_seconds=quantile(0.95, before.latency, after.latency),
         first_token_p95_seconds=quantile(0.95, before.first_token, after.first_token),
@@ -127,6 +134,13 @@ def judge(
     """What each limit says. ``blue`` and ``baseline`` None: there is none to compare with."""
     if green is None:
         return (Finding("requests", "inconclusive", "green's counts began anew in this window"),)
+    most = green.abandoned > 1 and green.abandoned * 2 >= green.requests  # some always hang up
+    if most and not (blue and blue.abandoned):
+        reason = (
+            f"green left {green.abandoned} of {green.requests} requests unanswered until their "
+        )
+        reason += "callers gave up, blue none"
+        return (Finding("abandoned", "fail", reason, green.abandoned, 1),)
     if green.requests < analysis.min_requests:
         reason = f"green had {green.requests} requests, {analysis.min_requests} are needed"
         return (Finding("requests", "inconclusive", reason, green.requests, analysis.min_requests),)

@@ -218,7 +218,8 @@ class Replayer:
             if slot in facts.slots
         }
         self._cases = run.workspace.dataset.cases
-        self._timeout = run.workspace.spec.evaluation.timeout_seconds
+        patience = look.analysis.interval * LONGEST  # who waits longer finds out too late
+        self._timeout = min(run.workspace.spec.evaluation.timeout_seconds, max(patience, 5.0))
         self._concurrency = look.analysis.concurrency
         self.at_work = False
 

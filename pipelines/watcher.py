@@ -184,6 +184,8 @@ class Watcher:
             apply(run, plan_stand_down(facts, self._environment))
 
     def _leave(self) -> bool:
+        if not self._workspace.targets[self._environment].facts().watched:
+            return False
         with self._run() as run:
             entries = run.ledger.refresh()
             if past.rollout(entries, self._environment) is None:

@@ -256,7 +256,7 @@ class Step(Section):
         return self
 
 
-PerRequest = Literal["errors", "truncated", "refusals"]
+PerRequest = Literal["errors", "truncated", "refusals", "abandoned"]
 Seconds = Literal[
     "latency_p50_seconds",
     "latency_p95_seconds",
@@ -269,7 +269,8 @@ class Limit(Section):
     """How bad green may be in one window, by itself and beside blue."""
 
     metric: Literal[PerRequest, Seconds] = Field(
-        description="errors, truncated, refusals: shares of requests, 0 to 1; others: seconds"
+        description="errors, truncated, refusals, abandoned (the caller gave up first): shares of "
+        "requests, 0 to 1; others: seconds"
     )
     max: float | None = Field(None, ge=0, description="green alone")
     max_change: float | None = Field(

@@ -23,13 +23,16 @@ class StaleFenceError(GreenlightError):
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """What is there. ``provisioned`` is whether its front door answers, ``reason`` why not."""
+    """What is there. ``provisioned`` is whether its front door answers, ``reason`` why not;
+    ``watched`` whether a watcher stands by.
+    """
 
     provisioned: bool
     address: str = ""
     slots: Mapping[str, SlotFacts] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Histogram:
 @dataclass(frozen=True)
 class Measured:
     """Counts of one slot that only grow, since ``since`` (epoch seconds). Another ``since`` means
-    that they began anew: the difference of two such values is no measurement.
+    that they began anew: the difference of two such values is no measurement. ``abandoned`` are
+    those whose caller gave up first.
     """
 
     since: float
@@ -61,6 +65,7 @@ class Measured:
     errors: int = 0
     truncated: int = 0
     cut: int = 0
+    abandoned: int = 0
     refused: int = 0
     synthetic: int = 0
     in_flight: int = 0

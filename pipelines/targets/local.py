@@ -89,7 +89,8 @@ class LocalTarget:
             weights = self._call("GET", "/-/routes")["weights"]
         except GreenlightError as error:
             return TargetFacts(False, slots=slots, reason=str(error))
-        return TargetFacts(True, found.address, slots, _nonzero(weights))
+        watched = bool(local.declared(self.folder).watch)
+        return TargetFacts(True, found.address, slots, _nonzero(weights), watched=watched)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
@@ -130,6 +131,7 @@ class LocalTarget:
             errors=counts["errors"],
             truncated=counts["truncated"],
             cut=counts["cut"],
+            abandoned=counts["abandoned"],
             refused=counts["refused"],
             synthetic=counts["synthetic"],
             in_flight=counts["in_flight"],

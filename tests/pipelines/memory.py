@@ -139,7 +139,8 @@ class MemoryTarget:
 
     def facts(self) -> TargetFacts:
         """What it was told."""
-        return TargetFacts(True, self.model.base, dict(self.slots), dict(self.weights))
+        slots, weights = dict(self.slots), dict(self.weights)
+        return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Ready at once, or never."""

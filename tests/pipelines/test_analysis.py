@@ -1,0 +1,136 @@
+"""What a window says of green: its limits, blue beside it, blue before; never a guess."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.analysis import Finding, Side, Tally, Window, judge, quantile, side, tally
+from pipelines.targets.base import Histogram, Measured
+from release.spec import Analysis, Limit
+
+GOOD = Side(
+    requests=100, synthetic=0, errors=0, truncated=0, refused=5,
+    latency_p50_seconds=0.5, latency_p95_seconds=1.0, first_token_p95_seconds=0.2,
+    inter_token_p95_seconds=0.03,
+)  # fmt: skip
+LIMITS = (
+    Limit(metric="errors", max=0.05, max_rise=0.02),
+    Limit(metric="refusals", max_rise=0.1),
+    Limit(metric="latency_p95_seconds", max=5, max_change=1.0),
+    Limit(metric="first_token_p95_seconds", max_change=1.0),
+)
+ANALYSIS = Analysis(limits=LIMITS)
+
+
+def but(**changes: Any) -> Side:
+    return replace(GOOD, **changes)
+
+
+CASES: list[tuple[str, Side | None, Side | None, Side | None, str, str]] = [
+    ("all is well", GOOD, GOOD, GOOD, "pass", ""),
+    ("errors over the limit", but(errors=6), GOOD, GOOD, "fail", "the limit is 0.05"),
+    ("errors above blue's", but(errors=3), GOOD, GOOD, "fail", "beside blue at most 0.02"),
+    ("both have them", but(errors=9), but(errors=9), GOOD, "inconclusive", "would not cure it"),
+    ("slower than blue now", but(latency_p95_seconds=2.1), GOOD, but(latency_p95_seconds=2.0),
+     "fail", "beside blue at most 2"),
+    ("slow as blue, but blue was quicker before: a shared model server (design)",
+     but(latency_p95_seconds=2.5), but(latency_p95_seconds=2.4), GOOD,
+     "fail", "against blue's baseline at most 2"),
+    ("all traffic on green: its baseline is what is left", but(latency_p95_seconds=2.5), None,
+     GOOD, "fail", "against blue's baseline"),
+    ("nothing to compare with", but(refused=5), None, None, "inconclusive", "nothing to compare"),
+    ("nobody streamed (S13)", but(first_token_p95_seconds=None), GOOD, GOOD,
+     "inconclusive", "was not measured"),
+    ("too few requests", but(requests=7), GOOD, GOOD, "inconclusive", "8 are needed"),
+    ("no requests at all are no zero errors (S13)", but(requests=0), GOOD, GOOD,
+     "inconclusive", "had 0 requests"),
+    ("counts began anew: the gateway restarted", None, GOOD, GOOD, "inconclusive", "began anew"),
+    ("green hangs: nobody waits for ever", but(requests=4, abandoned=4), GOOD, GOOD,
+     "fail", "unanswered"),
+    ("some callers hang up, as some always do", but(abandoned=9), GOOD, GOOD, "pass", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("_", "green", "blue", "baseline", "outcome", "says"), CASES, ids=[case[0] for case in CASES]
+)
+def test_a_window_is_judged_by_its_worst_limit(
+    _: str, green: Side | None, blue: Side | None, baseline: Side | None, outcome: str, says: str
+) -> None:
+    verdicts = judge(green, blue, baseline, ANALYSIS)
+    window = Window("step", 50, 0.0, 10.0, False, green, blue, verdicts)
+
+    assert window.outcome == outcome
+    assert outcome == "pass" or says in "; ".join(window.reasons)
+
+
+def judged(outcome: Any) -> Window:
+    finding = Finding("errors", outcome, "a reason")
+    return Window("step", 50, 0.0, 10.0, False, GOOD, GOOD, (finding,))
+
+
+P, F, I = "pass", "fail", "inconclusive"  # noqa: E741 - as in a table of results
+TALLIES = [
+    ([P, P, P], 0, 4, "go on"),
+    ([P, F], 0, 4, "return"),
+    ([F, P, F], 2, 4, "go on"),
+    ([F, P, F, F], 2, 4, "return"),
+    ([I, I, I, I], 0, 4, "go on"),
+    ([I, I, I, I, I], 0, 4, "ask"),
+    ([I, I, I, I, P, I], 0, 4, "go on"),
+    ([I], 0, 0, "ask"),
+]
+
+
+@pytest.mark.parametrize(("outcomes", "failures", "errors", "verdict"), TALLIES)
+def test_a_limit_trips_when_it_is_exceeded_not_when_it_is_reached(
+    outcomes: list[str], failures: int, errors: int, verdict: str
+) -> None:
+    """As in Argo Rollouts: failureLimit 0 is tripped by the first failure."""
+    document = {"failureLimit": failures, "consecutiveErrorLimit": errors}
+    analysis = Analysis.model_validate(document)
+
+    assert tally([judged(one) for one in outcomes]).verdict(analysis) == verdict
+    assert Tally() == tally([])
+
+
+def histogram(values: list[float]) -> Histogram:
+    bounds = [0.1 * 2**n for n in range(12)]
+    buckets = tuple((bound, sum(v <= bound for v in values)) for bound in bounds)
+    return Histogram(buckets, len(values), sum(values))
+
+
+@given(
+    st.lists(st.floats(0.001, 200.0), max_size=30),
+    st.lists(st.floats(0.001, 200.0), min_size=1, max_size=60),
+    st.floats(0.01, 1.0),
+)
+def test_a_quantile_lies_in_the_bucket_of_the_value_it_stands_for(
+    old: list[float], new: list[float], share: float
+) -> None:
+    """Only what was observed between the two readings counts."""
+    found = quantile(share, histogram(old), histogram(old + new))
+    wanted = sorted(new)[max(0, -int(-share * len(new) // 1) - 1)]
+
+    assert found is not None
+    assert found <= 0.1 * 2**11
+    assert found >= min(0.0, wanted)
+    assert found <= max(2 * wanted, 0.1) + 1e-9
+
+
+def test_no_observation_has_no_quantile() -> None:
+    """None, never zero."""
+    assert quantile(0.95, histogram([1.0]), histogram([1.0])) is None
+
+
+def test_counts_that_began_anew_are_no_measurement() -> None:
+    """A gateway that was restarted in the window: what happened before it is not known."""
+    before, after = Measured(since=1.0, requests=10), Measured(since=2.0, requests=30)
+
+    assert side(before, after) is None
+    assert side(before, replace(before, requests=30)) is not None
