@@ -41,7 +41,7 @@ from tests.pipelines.standin import StandIn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("own_cache")]
 
-SEEDS = int(os.environ.get("GREENLIGHT_SEEDS", "1500"))
+SEEDS = int(os.environ.get("GREENLIGHT_SEEDS", "200"))
 CHANGE: dict[str, Any] = {**OTHER, "rollout": {"scaleDownDelaySeconds": 40, "soakSeconds": 20}}
 
 
