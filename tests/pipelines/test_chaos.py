@@ -82,6 +82,7 @@ class Stage:
         objects, mark, held, now = self._begin
         self.store.objects, self.witness.mark = dict(objects), mark
         for name, target in self.world.targets.items():
+            assert target.wrong == []
             slots, weights, target.fence, target.watched = held[name]
             target.slots, target.weights, target.ill = dict(slots), dict(weights), set()
             target.seen = now
