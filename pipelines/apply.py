@@ -142,6 +142,8 @@ def _evaluate(run: Run, step: Evaluate) -> dict[str, Any]:
 def _verify(run: Run, step: Verify) -> dict[str, Any]:
     """Evidence is verified here and now, whatever the plan believed when it was made."""
     facts = run.facts()
+    if step.release in facts.revoked:
+        raise GateRefusedError((f"{step.release[:7]} was revoked meanwhile",))
     incumbent = incumbent_of(facts.environments, run.workspace)
     valid = valid_evidence(run.workspace, run.ledger.entries, incumbent)
     missing = sorted({"compliance", "evaluation"} - valid)

@@ -28,7 +28,7 @@ ROLES = ("user", "tester", "operator")
 """``tester`` may pin a slot, ``operator`` may also move traffic."""
 
 SUPERVISOR_MODULE = "serving.supervisor"
-SETTINGS, CALLERS = listener.SETTINGS, "callers.json"
+SETTINGS, CALLERS, ROUTES = listener.SETTINGS, "callers.json", "routes.json"
 START_SECONDS = 60.0
 """For the gateway to answer. It takes about a second; a loaded machine gets its time."""
 
@@ -227,12 +227,20 @@ def _stored_watch(folder: Path) -> str:
 
 
 def _stored_fence(folder: Path) -> int:
-    """The last declaration's fence; of a damaged one, the last that the supervisor followed."""
+    """The last declaration's fence, or that of the weights where somebody newer has set them.
+
+    Of a damaged declaration, the last that the supervisor followed.
+    """
+    weighed = _fence_of(_peek(folder, ROUTES))
     try:
-        return declared(folder).fence
+        return max(weighed, declared(folder).fence)
     except BadInput:
-        fence = _peek(folder).get("fence")
-        return fence if isinstance(fence, int) else 0
+        return max(weighed, _fence_of(_peek(folder)))
+
+
+def _fence_of(document: Mapping[str, Any]) -> int:
+    fence = document.get("fence")
+    return fence if isinstance(fence, int) else 0
 
 
 def observed(folder: Path) -> dict[str, Any]:
@@ -328,10 +336,10 @@ def _hopeless(folder: Path) -> str:
     return f"The gateway cannot start: {gateway['reason']}"
 
 
-def _peek(folder: Path) -> dict[str, Any]:
-    """observed.json as it is; empty when there is none, or a damaged one."""
+def _peek(folder: Path, name: str = OBSERVED) -> dict[str, Any]:
+    """observed.json as it is, or another file; empty when there is none, or a damaged one."""
     try:
-        seen = read_json(folder / OBSERVED)
+        seen = read_json(folder / name)
     except (FileNotFoundError, BadInput):
         return {}
     return seen if isinstance(seen, dict) else {}

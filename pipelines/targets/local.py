@@ -148,6 +148,8 @@ class LocalTarget:
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """Drain ``slot`` for at most ``deadline`` seconds, then stop it; requests that were cut."""
         cut = 0
+        with self._at_work():  # a stale fence drains nobody
+            local.declare(self.folder, local.declared(self.folder).slots, fence)
         if slot in local.observed(self.folder).get("slots", {}):
             drained = self._call(
                 "POST", f"/-/drain/{slot}", {"deadline_seconds": deadline}, deadline + PATIENCE

@@ -163,14 +163,13 @@ class RouteStore:
         return wanted
 
     def _fence(self) -> int:
-        """The fence that a writer must reach. Of a damaged file it is lost, and the one that
-        was last deployed under is the best that is left."""
-        if self.current is not None:
-            return self.current.fence
+        """The fence that a writer must reach: that of the last map or, where somebody newer has
+        deployed since, of that. Of a damaged file it is lost, and the other is what is left."""
+        routed = self.current.fence if self.current is not None else 0
         try:
-            return load(self._desired, Desired).fence
+            return max(routed, load(self._desired, Desired).fence)
         except BadInput:
-            return 0
+            return routed
 
     def _load(self) -> None:
         try:

@@ -21,9 +21,12 @@ def model() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def world(app: Path, model: StandIn) -> World:
+def world(app: Path, model: StandIn) -> Iterator[World]:
+    """Nobody may ask a target for what it has to refuse."""
     model.reply = knowing
-    return World(app, model)
+    made = World(app, model)
+    yield made
+    assert [one.wrong for one in made.targets.values()] == [[], []]
 
 
 @pytest.fixture

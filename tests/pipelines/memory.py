@@ -107,9 +107,18 @@ USERS = 40.0  # requests a virtual second, shared out by the weights
 
 
 @dataclass
+class Stream:
+    """A long answer of ``slot``, so many seconds from its end."""
+
+    slot: str
+    seconds: float
+    cut: bool = False
+
+
+@dataclass
 class MemoryTarget:
     """One environment. ``broken`` releases never get ready, ``ill`` ones answer with errors in
-    traffic; ``writes`` are what it was told.
+    traffic; ``writes`` are what it was told. It passes the suite of tests/targets.
     """
 
     environment: str
@@ -127,6 +136,11 @@ class MemoryTarget:
     watched: bool = False
     writes: list[str] = field(default_factory=list)
     fence: int = 0
+    there: bool = True
+    since: float = 1.0
+    streams: list[Stream] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """What no caller should ever have asked for; it was refused."""
 
     @property
     def witness(self) -> FileWitness:
@@ -139,15 +153,19 @@ class MemoryTarget:
 
     def facts(self) -> TargetFacts:
         """What it was told."""
+        if not self.there:
+            return TargetFacts(False, reason="it is not provisioned")
         slots, weights = dict(self.slots), dict(self.weights)
         return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Ready at once, or never."""
         with self._write(f"deploy {slot}", fence):
-            broken = release.digest in self.broken
+            broken, key = release.digest in self.broken, release.engine_key
+            if release.engine.isolation == "dedicated":
+                key = f"{slot}-{key}"
             self.slots[slot] = SlotFacts(
-                release.digest, "failed" if broken else "ready", engine=release.engine_key
+                release.digest, "failed" if broken else "ready", "broken" if broken else "", key
             )
         if broken:
             raise DeployFailedError(f"{release.label} did not get ready: it is broken")
@@ -156,11 +174,15 @@ class MemoryTarget:
         self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
     ) -> None:
         """Weights of slots that are there."""
+        given, copied = {slot: n for slot, n in weights.items() if n}, set(mirror or {})
         with self._write(f"expose {dict(weights)}", fence):
-            assert set(weights) <= set(self.slots)
-            assert all(self.slots[slot].state == "ready" for slot, n in weights.items() if n)
+            ready = {slot for slot, one in self.slots.items() if one.state == "ready"}
+            self._refuse_unless(sum(given.values()) in (0, 100), f"{given} total neither 0 nor 100")
+            self._refuse_unless(min(given.values(), default=0) >= 0, f"{given} is below 0")
+            self._refuse_unless({*given, *copied} <= ready, f"{given}, {copied}: not ready")
+            self._refuse_unless(not copied & set(given), f"{copied} has weight and is a mirror")
             self._let_users_in()
-            self.weights = dict(weights)
+            self.weights = given
 
     def measure(self, slot: str) -> Measured:
         """What users have asked in the time that passed; ``ill`` slots answer with errors."""
@@ -171,7 +193,7 @@ class MemoryTarget:
         asked = int(self.asked[slot]) + synthetic
         errors = asked if self.slots[slot].release in self.ill else 0
         latency = Histogram(((0.01, asked), (1.0, asked)), asked, 0.01 * asked)
-        return Measured(1.0, asked, errors, synthetic=synthetic, latency=latency)
+        return Measured(self.since, asked, errors, synthetic=synthetic, latency=latency)
 
     def _let_users_in(self) -> None:
         passed, self.seen = self.clock.monotonic() - self.seen, self.clock.monotonic()
@@ -186,13 +208,22 @@ class MemoryTarget:
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """A slot with traffic is never retired."""
         with self._write(f"retire {slot}", fence):
-            assert not self.weights.get(slot)
+            self._refuse_unless(not self.weights.get(slot), f"{slot} has traffic")
+            late = [one for one in self.streams if one.slot == slot and one.seconds > deadline]
+            for one in late:
+                one.cut = True
+            self.streams = [one for one in self.streams if one.slot != slot]
             self.slots.pop(slot, None)
-        return 0
+        return len(late)
 
     def endpoint(self, slot: str) -> Endpoint:
         """The stand-in, under the slot's name."""
         return Endpoint(f"{self.model.base}/{self.environment}-{slot}", {}, "tiny-bot")
+
+    def _refuse_unless(self, right: bool, what: str) -> None:
+        if not right:
+            self.wrong.append(what)
+            raise GreenlightError(f"{self.environment}: {what}")
 
     @contextlib.contextmanager
     def _write(self, what: str, fence: int) -> Iterator[None]:

@@ -67,6 +67,7 @@ class Stage:
 
     def reset(self) -> None:
         """As it was before the change was shipped for the first time."""
+        assert all(target.wrong == [] for target in self.world.targets.values())
         self.world.restore(self._begin)
 
     def watch(self, seconds: float) -> None:

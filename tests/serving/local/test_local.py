@@ -178,6 +178,18 @@ def test_a_later_fence_is_kept_even_when_nothing_else_changes(folder: Path) -> N
         local.declare(folder, {}, fence=5)
 
 
+def test_s09_whoever_set_the_weights_last_has_the_fence(folder: Path) -> None:
+    """A writer that was overtaken before anything was declared anew declares nothing either."""
+    local.declare(folder, {"green": slot_spec("b")}, fence=3)
+    (folder / "routes.json").write_text(json.dumps({"fence": 5, "weights": {}}))
+
+    with pytest.raises(StaleFence):
+        local.declare(folder, {"green": slot_spec("c")}, fence=4)
+    local.declare(folder, {"green": slot_spec("d")}, fence=5)
+
+    assert local.declared(folder).slots == {"green": slot_spec("d")}
+
+
 def test_s09_declarations_at_once_leave_one_of_them(folder: Path) -> None:
     """Whichever order: the highest fence is what stays."""
 
