@@ -110,3 +110,15 @@ class TestLocal(Conformance):
     def bed(self, environment: LocalBed) -> LocalBed:
         """The one environment."""
         return environment
+
+    def test_s23_a_gateway_that_is_killed_in_mid_stream_leaves_no_end_mark(
+        self, bed: LocalBed
+    ) -> None:
+        """So that no client takes the part for the whole; the next request is answered."""
+        stream = bed.stream("green", 60.0)
+
+        bed.restart()
+
+        assert not stream.whole()
+        assert stream.text
+        assert bed.ask() == bed.release("one").label

@@ -1,0 +1,149 @@
+"""A rollout under way while something around it breaks: users are served, and it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Application, make_application
+from tests.e2e.test_faults import wait_for
+from tests.e2e.test_rollout import change, kinds, production, within
+from tests.targets import asking
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def mount(folder: Path) -> bool:
+    """A small file system of its own in ``folder``; False where nobody may do that."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "greenlight-test", str(folder)]
+    with contextlib.suppress(OSError):
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+    return False
+
+
+@pytest.fixture(scope="module")
+def application(engine: str, cache: Path) -> Iterator[Application]:
+    """Live in both environments; its state is on a small file system, where that can be."""
+    folder = Path(tempfile.mkdtemp(prefix="gl-"))
+    made = make_application(engine, cache, folder / "box")
+    mounted = mount(made.state)
+    done = made.run("ship")
+    assert done.code == 0, done.err
+    yield made
+    made.remove()
+    if mounted:
+        subprocess.run(["umount", "-l", str(made.state)], check=True)
+    shutil.rmtree(folder)
+
+
+def ask(application: Application) -> str:
+    """The label of the release that answers a user in production."""
+    address = application.status()["environments"]["production"]["address"]
+    key = (application.state / "keys/production.user.key").read_text().strip()
+    return asking.label(address, {"Authorization": f"Bearer {key}"})
+
+
+class Killer(threading.Thread):
+    """Ends what answers for a slot of production, again and again."""
+
+    def __init__(self, application: Application, slot: str) -> None:
+        super().__init__(daemon=True)
+        self.application, self.slot, self.over = application, slot, threading.Event()
+
+    def run(self) -> None:
+        """Until it is over."""
+        while not self.over.wait(0.3):
+            for one in self.application.processes("serving.application", f"production {self.slot}"):
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+
+
+def test_a_blue_that_dies_during_the_rollout_is_not_returned_to_S07(
+    application: Application,
+) -> None:
+    """Users get green's answers; the rollout ends or waits, and never goes back to blue."""
+    (blue,) = production(application)["slots"]
+    blue_label = ask(application)
+    with application.start("ship", *change(application, 21)) as process:
+        wait_for(process, "• analyse production/")
+        killer = Killer(application, blue)
+        killer.start()
+        time.sleep(1.0)  # until it has struck
+        answers = {ask(application) for _ in range(3)}
+        _, err = process.communicate(timeout=120)
+        last = ask(application)
+        killer.over.set()
+        killer.join()
+
+    assert blue_label not in {*answers, last}, err
+    assert process.returncode in (0, 4), err
+    assert "return-begun" not in kinds(application)
+    settled = application.run("ship", *change(application, 21))
+    assert settled.code == 0, settled.err
+
+
+def test_a_gateway_that_is_killed_during_the_rollout_keeps_address_and_weights_S23(
+    application: Application,
+) -> None:
+    """It is back at once, and the rollout goes on or returns; it never hangs."""
+    with application.start("ship", *change(application, 22)) as process:
+        wait_for(process, "• analyse production/")
+        before = application.status()["environments"]["production"]
+        for one in application.processes("serving.gateway", "production"):
+            one.kill()
+        answered = ask(application)
+        after = application.status()["environments"]["production"]
+        _, err = process.communicate(timeout=120)
+
+    weights = [{k: v["weight"] for k, v in one["slots"].items()} for one in (before, after)]
+    assert answered
+    assert before["address"] == after["address"]
+    assert weights[0] == weights[1]
+    assert process.returncode in (0, 4, 5), err
+    now = production(application)["slots"]
+    assert sum(now.values()) == 100
+    assert process.returncode == 4 or sorted(now.values()) == [100]
+
+
+def fill(folder: Path) -> Path:
+    """Take all that is left on the file system of ``folder``."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+def test_a_full_disk_moves_no_traffic_and_ends_well_when_there_is_room(
+    application: Application,
+) -> None:
+    """No intent, no act: the error says what is full, and the next ship goes to the end."""
+    if not os.path.ismount(application.state):
+        pytest.skip("a small file system cannot be mounted here: that takes root")
+    words = change(application, 23)
+    with application.start("ship", *words) as process:
+        wait_for(process, "• analyse production/")
+        before = production(application)["slots"]
+        filler = fill(application.state)
+        _, err = process.communicate(timeout=120)
+        during = production(application)["slots"]
+    filler.unlink()
+
+    assert before == during
+    assert process.returncode == 1, err
+    assert "No space left" in err or "room" in err
+    assert "Traceback" not in err
+    assert within(60, lambda: application.run("ship", *words).code == 0)
+    assert sorted(production(application)["slots"].values()) == [100]
+    assert application.run("verify").code == 0
