@@ -27,6 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = rollback(
             opened, arguments.env, reporter, reason=reason, dry_run=arguments.dry_run
         )
-    if not arguments.json and not arguments.dry_run:
+    if outcome.plan.steps and not arguments.json and not arguments.dry_run:
         print(f"{outcome.plan.reason}: done")
     return finish(arguments, opened, outcome)

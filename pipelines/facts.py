@@ -53,6 +53,7 @@ class EnvironmentFacts:
     ``returning`` is the release that a return began to bring back and has not finished;
     ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
     something was recorded as live. ``rollout`` is the one under way, soak included.
+    ``came_back`` is whether what is live came back by a return.
     """
 
     name: str
@@ -67,6 +68,7 @@ class EnvironmentFacts:
     returned_from: str = ""
     arriving: str = ""
     rollout: RolloutFacts | None = None
+    came_back: bool = False
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""

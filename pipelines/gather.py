@@ -88,6 +88,7 @@ def environment_facts(
         returning=lived.returning,
         returned_from=lived.returned_from,
         arriving=lived.arriving,
+        came_back=lived.came_back,
         rollout=_rollout(past.rollout(entries, name), workspace),
     )
 

@@ -36,7 +36,8 @@ class LiveHistory:
     """The releases live in an environment: now, and before, newest first.
 
     ``returning`` and ``returned_from`` name the two ends of a return that was begun and not
-    finished; ``arriving`` the release last deployed since something was recorded as live.
+    finished; ``arriving`` the release last deployed since something was recorded as live;
+    ``came_back`` whether the live one came back by a return.
     """
 
     live: str = ""
@@ -44,15 +45,17 @@ class LiveHistory:
     returning: str = ""
     returned_from: str = ""
     arriving: str = ""
+    came_back: bool = False
 
 
 def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     """What was live in ``environment``, from all entries."""
     live: list[str] = []
     returning = returned_from = arriving = ""
+    came_back = False
     for entry in entries:
         if entry.kind == DESTROYED:
-            live, returning, returned_from, arriving = [], "", "", ""
+            live, returning, returned_from, arriving, came_back = [], "", "", "", False
         if entry.environment != environment:
             continue
         if entry.kind == RETURN_BEGUN:
@@ -60,6 +63,7 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
         if entry.kind == LIVE:
             live.append(entry.data["release"])
             returning = returned_from = arriving = ""
+            came_back = bool(entry.data.get("returned"))
         if entry.kind == INTENT and entry.data.get("step") == "deploy":
             arriving = entry.data["release"]
     if not live:
@@ -67,7 +71,8 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     newest_first = dict.fromkeys(reversed(live))
     del newest_first[live[-1]]
     arriving = "" if arriving == live[-1] else arriving
-    return LiveHistory(live[-1], tuple(newest_first), returning, returned_from, arriving)
+    before = tuple(newest_first)
+    return LiveHistory(live[-1], before, returning, returned_from, arriving, came_back)
 
 
 @dataclass(frozen=True)

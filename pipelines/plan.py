@@ -135,11 +135,16 @@ def plan_return(
     there = facts.environment(environment)
     if there.returning:
         bad = there.returned_from
+    by_hand = not bad  # nobody says which one is bad: the live one, if it is not back already
     bad = bad or _what_is_on_its_way(there) or there.live
     goal = to or there.returning or (there.live if bad != there.live else "")
     if not goal or goal in facts.revoked:
         left = [r for r in there.before if r not in facts.revoked and r != bad]
-        goal = next((r for r in left if r not in facts.held), "") or next(iter(left), "")
+        goal = next((r for r in left if r not in facts.held), "")
+        if by_hand and there.came_back and bad == there.live and not goal:
+            name = label(facts.application, there.live)
+            return Plan((), f"{environment} is back on {name} already; what else was live is held")
+        goal = goal or next(iter(left), "")
     if not goal:
         raise GreenlightError(
             f"nothing to return to in {environment}: no release that was live there before "

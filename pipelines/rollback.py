@@ -29,6 +29,8 @@ def rollback(
     environment = workspace.environment(environment)
     facts = gather_for_return(workspace, workspace.entries(), environment)
     plan = plan_return(facts, environment, reason)  # nothing to return to: nothing is written
+    if not plan.steps:
+        return Outcome(plan)
     if not facts.environments[0].provisioned:
         raise GreenlightError(
             f"{environment} does not run ({facts.environments[0].reason}): there is nothing to "

@@ -14,6 +14,7 @@ from pipelines.story import Rollout, tell
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError
+from release.lease import is_gone
 from release.ledger import Entry
 from release.ledger.leases import Status, current_lease
 from release.timestamps import rfc3339
@@ -112,7 +113,7 @@ def _counts(workspace: Workspace, name: str, slot: str) -> dict[str, Any] | None
 
 def _lease(entries: tuple[Entry, ...], environment: str) -> dict[str, Any] | None:
     state = current_lease(entries, time.time(), environment)
-    if state is None or state.status is not Status.HELD:
+    if state is None or state.status is not Status.HELD or is_gone(state.lease.holder):
         return None
     return {
         "holder": str(state.lease.holder),

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,16 @@ class Application:
         self.run("destroy")
         for process in self.processes():
             process.send_signal(signal.SIGKILL)
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Whether ``holds`` gets true in that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.5)
+    return False
 
 
 @pytest.fixture(scope="session")

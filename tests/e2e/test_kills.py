@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Application, make_application
+from tests.e2e.conftest import Application, make_application, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -88,7 +88,8 @@ def test_a_ship_killed_at_every_step_ends_as_an_undisturbed_one_S22(
     for end in (first, second):
         (release,) = {one["live"] for one in end.values()}
         assert all(one["slots"] == [(release, "ready", 100)] for one in end.values())
-        assert all(one["lease"] is None for one in end.values())
+    assert within(20, lambda: all(one["lease"] is None for one in state(application).values()))
+    assert within(20, lambda: not application.processes("pipelines.watcher"))
     assert len(application.processes("serving.supervisor")) == 2
     assert len(application.processes("serving.engine")) == 2
     assert len(application.processes("serving.application")) == 2

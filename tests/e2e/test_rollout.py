@@ -7,15 +7,14 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Application, make_application
+from tests.e2e.conftest import Application, make_application, within
 from tests.e2e.test_faults import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,16 +51,6 @@ def production(application: Application) -> dict[str, Any]:
     """What production is: what is live, and the weights by slot."""
     one = application.status()["environments"]["production"]
     return {"live": one["live"], "slots": {k: v["weight"] for k, v in one["slots"].items()}}
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Whether ``holds`` gets true in that time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.5)
-    return False
 
 
 def kinds(application: Application) -> list[str]:

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Application, make_application
+from tests.e2e.conftest import Application, make_application, within
 from tests.e2e.test_faults import wait_for
-from tests.e2e.test_rollout import change, kinds, production, within
+from tests.e2e.test_rollout import change, kinds, production
 from tests.targets import asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -43,6 +43,7 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
         returning=value.get("returning", ""),
         returned_from=value.get("returned_from", ""),
         arriving=value.get("arriving", ""),
+        came_back=value.get("came_back", False),
         rollout=rollout_facts(value["rollout"]) if "rollout" in value else None,
     )
 
