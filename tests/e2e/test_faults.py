@@ -122,8 +122,10 @@ def test_a_green_that_stops_answering_brings_all_traffic_back_to_blue_S07(
     assert "held" in again.err
 
 
-def test_a_return_that_was_killed_is_finished_by_the_next_ship(application: Application) -> None:
-    """The same end as if nobody had killed it: exit 5, blue has everything."""
+def test_a_return_that_was_killed_is_finished_by_whoever_comes_next(
+    application: Application,
+) -> None:
+    """By it or by the watcher, whoever is quicker; blue has everything, green is held."""
     before = production(application)
     evaluation = {"evaluation": {"timeout_seconds": 12.0, "concurrency": 4}}
     change = application.change("killed", {"parameters": {"max_tokens": 4}, **evaluation})
@@ -134,9 +136,13 @@ def test_a_return_that_was_killed_is_finished_by_the_next_ship(application: Appl
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
-    done = application.run("ship", "--with", str(change))
+    codes: list[int] = []
+    for _ in range(20):  # 4 while the watcher is at it
+        codes.append(application.run("ship", "--with", str(change)).code)
+        if codes[-1] != 4:
+            break
 
-    assert done.code == 5, done.err
+    assert codes[-1] in (3, 5)  # held already, or finished by the ship itself
     assert before == production(application)
 
 
