@@ -142,11 +142,13 @@ class Watcher:
             self._windows, self._release = (), rollout.release if rollout else ""
         lease = current_lease(entries, now, name)
         silent = self._silence.seconds(entries, name)
-        given_back = lease is not None and lease.status is Status.RELEASED
-        held = lease is not None and not given_back and silent < lease.lease.ttl
+        held = (
+            lease is not None
+            and lease.status is not Status.RELEASED
+            and silent < lease.lease.ttl
+            and not is_gone(lease.lease.holder)
+        )
         returning = bool(past.live_history(entries, name).returning)
-        if returning and lease is not None and is_gone(lease.lease.holder):
-            held = False  # half a return serves nobody: it is finished at once
         return Situation(rollout, returning, held, silent, now, self._windows)
 
     def _look(self, rollout: past.RolloutHistory) -> None:
