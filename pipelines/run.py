@@ -20,7 +20,12 @@ from release.errors import GreenlightError
 from release.evidence import Binding, Kind, Statement, attest
 from release.lease import HeldLease, held
 from release.ledger import Ledger
-from release.ledger.leases import Lease
+from release.ledger.leases import Lease, LeaseHeld
+
+WATCH = "watch"
+"""The verb under which a watcher holds a lease: to bring back or to stand down, no longer."""
+
+WATCHER_PATIENCE = 45.0  # seconds: a drain of 30, and what is around it
 
 VALID_FOR = 30 * 86_400.0
 """Seconds that evidence holds: a month, after which models and data have moved on."""
@@ -129,8 +134,20 @@ def open_run(
     """A run that holds the leases of ``environments``. Waiting, naming who, when one is held."""
     ledger, ttl = workspace.open_ledger(), workspace.spec.rollout.lease_duration
     with contextlib.ExitStack() as stack:
-        leases = {
-            name: stack.enter_context(held(ledger, name, verb, ttl, takeover))
-            for name in environments
-        }
+        leases = {name: _take(stack, ledger, name, verb, ttl, takeover) for name in environments}
         yield Run(workspace, ledger, leases, reporter, workspace.clock)
+
+
+def _take(
+    stack: contextlib.ExitStack, ledger: Ledger, environment: str, verb: str, ttl: float,
+    takeover: bool,
+) -> HeldLease:  # fmt: skip
+    """The lease, for as long as ``stack`` is open; the watcher's, which is brief, is waited for."""
+    give_up = time.monotonic() + WATCHER_PATIENCE
+    while True:
+        try:
+            return stack.enter_context(held(ledger, environment, verb, ttl, takeover))
+        except LeaseHeld as error:
+            if error.state.lease.holder.verb != WATCH or time.monotonic() > give_up:
+                raise
+            time.sleep(0.5)

@@ -27,7 +27,7 @@ from pipelines.gather import gather_for_return
 from pipelines.observe import Look, measure_window
 from pipelines.plan import plan_return, plan_stand_down
 from pipelines.reporting import Reporter
-from pipelines.run import Run, open_run
+from pipelines.run import WATCH, Run, open_run
 from pipelines.workspace import Workspace, open_running
 from release.errors import DONE, GreenlightError
 from release.lease import is_gone
@@ -195,7 +195,7 @@ class Watcher:
         return False
 
     def _run(self) -> AbstractContextManager[Run]:
-        return open_run(self._workspace, "watch", (self._environment,), self._reporter)
+        return open_run(self._workspace, WATCH, (self._environment,), self._reporter)
 
 
 class Log:
