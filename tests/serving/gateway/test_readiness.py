@@ -21,7 +21,8 @@ async def ask_many(w: World, number: int) -> list[Answer]:
 async def test_requests_are_shared_out_by_weight(folder: Path) -> None:
     async with world(folder, weights={"blue": 70, "green": 30}) as w:
         w.points = iter([(point + 0.5) / 100 for point in range(100)])
-        answers = await ask_many(w, 100)
+        # A few at a time: one that has to try again draws another point, on a busy machine.
+        answers = [answer for _ in range(10) for answer in await ask_many(w, 10)]
 
         assert [answer.status for answer in answers] == [200] * 100
         assert sum(answer.slot == "blue" for answer in answers) == 70
