@@ -115,8 +115,7 @@ def finish(arguments: argparse.Namespace, opened: Workspace, outcome: Outcome) -
               "dry_run": arguments.dry_run, "results": list(outcome.results)})  # fmt: skip
     elif arguments.dry_run or not outcome.plan.steps:
         from pipelines.past import seconds
-        from release.ledger import history
 
-        last = dict(seconds(history(opened.records())))
+        last = dict(seconds(opened.entries()))
         print(plan_text(outcome.plan, opened.application, last))
     return 0

@@ -20,10 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the ledger, oldest first. Refused when the chain does not hold."""
-    from release.ledger import history
     from release.timestamps import rfc3339
 
-    entries = history(running(arguments).records())
+    entries = running(arguments).entries()
     entries = entries[-arguments.last :]
     if arguments.json:
         show([{**asdict(entry), "time": rfc3339(entry.time)} for entry in entries])

@@ -23,11 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; nothing when nothing has happened. Refused when the chain does not hold."""
     from pipelines.report import write_report
-    from release.ledger import history
 
     opened = running(arguments)
     named = [opened.environment(arguments.env)] if arguments.env else opened.environments[::-1]
-    entries = history(opened.records())
+    entries = opened.entries()
     file = None
     if entries:
         name = f"report-{arguments.env}.html" if arguments.env else "report.html"

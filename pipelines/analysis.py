@@ -27,11 +27,11 @@ class Side:
     errors: int
     truncated: int
     refused: int
-    abandoned: int = 0
     latency_p50_seconds: float | None = None
     latency_p95_seconds: float | None = None
     first_token_p95_seconds: float | None = None
     inter_token_p95_seconds: float | None = None
+    abandoned: int = 0
 
     def value(self, metric: str) -> float | None:
         """The metric, shares between 0 and 1. None: not measured, which is never zero."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines import past
+from pipelines.analysis import Side
 from pipelines.chapters import Chapter, chapters, refused_elsewhere
 from pipelines.happenings import Line, happenings
 from pipelines.past import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
@@ -30,24 +31,6 @@ class Judged:
     reason: str
     value: float | None = None
     limit: float | None = None
-
-
-@dataclass(frozen=True)
-class Side:
-    """What one release did in a window: counts of requests, and latencies in seconds.
-
-    A latency is None where nothing was measured. ``synthetic`` requests are among ``requests``.
-    """
-
-    requests: int
-    synthetic: int
-    errors: int
-    truncated: int
-    refused: int
-    latency_p50_seconds: float | None = None
-    latency_p95_seconds: float | None = None
-    first_token_p95_seconds: float | None = None
-    inter_token_p95_seconds: float | None = None
 
 
 @dataclass(frozen=True)

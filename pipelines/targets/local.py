@@ -77,9 +77,9 @@ class LocalTarget:
         """
         slots: dict[str, SlotFacts] = {}
         try:
-            declared = local.declared(self.folder).slots
-            slots = _slot_facts(declared, {})  # what is known as long as nobody says more
-            slots = _slot_facts(declared, local.observed(self.folder))
+            declared = local.declared(self.folder)
+            slots = _slot_facts(declared.slots, {})  # what is known as long as nobody says more
+            slots = _slot_facts(declared.slots, local.observed(self.folder))
             found = local.read(self.folder)
             if found is None:
                 return TargetFacts(False, slots=slots, reason="it is not provisioned")
@@ -89,7 +89,7 @@ class LocalTarget:
             weights = self._call("GET", "/-/routes")["weights"]
         except GreenlightError as error:
             return TargetFacts(False, slots=slots, reason=str(error))
-        watched = bool(local.declared(self.folder).watch)
+        watched = bool(declared.watch)
         return TargetFacts(True, found.address, slots, _nonzero(weights), watched=watched)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:

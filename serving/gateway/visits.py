@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from aiohttp import web
@@ -23,7 +24,7 @@ class Endpoint(BaseModel):
     ready: bool
 
 
-class Stay:
+class Stay(ABC):
     """Being in flight inside a slot, for whatever purpose."""
 
     def __init__(self, slot: str, endpoint: Endpoint, limit: int) -> None:
@@ -55,8 +56,9 @@ class Stay:
             self.fuse.reschedule(self._loop.time())
         return self.ended is None
 
+    @abstractmethod
     def _count(self, ending: Ending) -> None:
-        raise NotImplementedError
+        """Count how it ended, once."""
 
 
 class Visit(Stay):

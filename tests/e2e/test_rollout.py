@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Application, make_application, within
-from tests.e2e.test_faults import wait_for
+from tests.e2e.test_faults import production, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,12 +45,6 @@ def change(application: Application, tokens: int, **rollout: Any) -> tuple[str, 
     """A change that is worth a ship, as arguments."""
     document = {"parameters": {"max_tokens": tokens}, "rollout": {**ROLLOUT, **rollout}}
     return "--with", str(application.change(f"tokens-{tokens}", document))
-
-
-def production(application: Application) -> dict[str, Any]:
-    """What production is: what is live, and the weights by slot."""
-    one = application.status()["environments"]["production"]
-    return {"live": one["live"], "slots": {k: v["weight"] for k, v in one["slots"].items()}}
 
 
 def kinds(application: Application) -> list[str]:

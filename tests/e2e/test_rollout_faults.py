@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Application, make_application, within
-from tests.e2e.test_faults import wait_for
-from tests.e2e.test_rollout import change, kinds, production
+from tests.e2e.test_faults import production, wait_for
+from tests.e2e.test_rollout import change, kinds
 from tests.targets import asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.analysis import Side
 from pipelines.reached import progress, steps_told
 from pipelines.status import rollout_document
-from pipelines.story import Rollout, Side, Story, tell
+from pipelines.story import Rollout, Story, tell
 from tests.pipelines import rollouts
 from tests.pipelines.rollouts import (
     ENDINGS,
