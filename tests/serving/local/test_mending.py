@@ -77,6 +77,8 @@ def asked(world: World) -> dict[str, Any]:
         "folder": str(world.folder),
         "keys_folder": str(world.settings.keys_folder),
         "port": 0.0,
+        "refusal": [],
+        "rate_limit": None,
     }
 
 
