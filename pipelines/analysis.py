@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipelines.targets.base import Histogram, Measured
 from release.spec import Analysis, Limit
 
-Outcome = Literal["pass", "fail", "inconclusive"]
+Outcome = Literal["pass", "fail", "inconclusive", "void"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ _SHARES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one limit says of one window, with the value and the limit that decided."""
+    """What one limit says of a window, or one gate of a release: with the value and the limit that
+    decided. ``metric`` is empty where only a reason is known; only a gate can be void.
+    """
 
     metric: str
     outcome: Outcome
@@ -63,7 +65,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Window:
-    """One window, judged. ``replayed``: evaluation queries stood in for users."""
+    """A stretch of time that was judged. ``green`` is the new release, ``blue`` the one before.
+
+    ``started`` is in seconds since 1970, ``seconds`` its length, ``weight`` per cent on green.
+    ``replayed``: there were no users, evaluation queries were replayed as traffic.
+    """
 
     phase: Literal["baseline", "step", "soak"]
     weight: int

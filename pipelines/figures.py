@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pipelines.analysis import Side
+from pipelines.analysis import Side, Window
 from pipelines.charts import Chart, Mark, Point, Series, clock
 from pipelines.past import LIVE, RETURN_BEGUN
-from pipelines.story import Rollout, Window
+from pipelines.story import Rollout
 from release.bundle import label
 
 UNKNOWN = "\N{EN DASH}"

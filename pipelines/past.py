@@ -100,11 +100,14 @@ class RolloutHistory:
     windows: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def stands_by(self) -> float:
+        """Seconds that blue is kept after the release was recorded as live."""
+        return max(self.settings.soak, self.settings.scale_down_delay)
+
+    @property
     def stands_by_until(self) -> float:
         """Until when blue is kept; for ever while the release is not live."""
-        if self.live_since is None:
-            return math.inf
-        return self.live_since + max(self.settings.soak, self.settings.scale_down_delay)
+        return math.inf if self.live_since is None else self.live_since + self.stands_by
 
 
 def rollout(entries: Sequence[Entry], environment: str) -> RolloutHistory | None:

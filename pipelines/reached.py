@@ -14,14 +14,13 @@ def steps_told(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def progress(rollout: Rollout, settings: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The steps that are ``done`` and those ``left``; one is done when its weight was reached.
-
-    A pause counts as done when a later weight was: nothing else is recorded of it.
+    """The steps that are ``done`` and those ``left``: a weight is done when it was reached, a pause
+    when it is over. What a person ends counts with the step after it.
     """
     steps, words = settings.get("steps", ()), steps_told(settings)
     most = max((one.slots.get(rollout.slot, 0) for one in rollout.weights), default=0)
     reached = [i for i, step in enumerate(steps) if 0 < (_weight(step) or 0) <= most]
-    done = len(steps) if rollout.outcome == "completed" else max(reached, default=-1) + 1
+    done = len(steps) if rollout.outcome == "completed" else max(-1, rollout.step, *reached) + 1
     left = words[done:] if rollout.ended is None else ()
     return {"done": list(words[:done]), "left": list(left)}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines import past
-from pipelines.analysis import Side
+from pipelines.analysis import Finding, Side, Window
 from pipelines.chapters import Chapter, chapters, refused_elsewhere
 from pipelines.happenings import Line, happenings
 from pipelines.past import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
@@ -20,35 +20,6 @@ from release.ledger import Entry
 Outcome = Literal[
     "under way", "completed", "returned", "expired", "refused", "destroyed", "taken over"
 ]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a gate or a window's verdict said. ``metric`` is empty where only a reason is known."""
-
-    metric: str
-    outcome: str
-    reason: str
-    value: float | None = None
-    limit: float | None = None
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of time that was judged. ``green`` is the new release, ``blue`` the one before.
-
-    ``started`` is in seconds since 1970, ``seconds`` its length, ``weight`` per cent on green.
-    ``replayed``: there were no users, evaluation queries were replayed as traffic.
-    """
-
-    started: float
-    seconds: float
-    phase: str
-    weight: int
-    replayed: bool
-    green: Side | None
-    blue: Side | None
-    verdicts: tuple[Judged, ...] = ()
 
 
 def _end(window: Window) -> float:
@@ -81,7 +52,8 @@ class Rollout:
     """One rollout of ``release``, or one return from it by hand; times in seconds since 1970.
 
     ``previous`` is the release that was live, or that a return leads to; empty when there was
-    none. ``slot`` holds ``release``. ``ended`` is None while it is under way.
+    none. ``slot`` holds ``release``. ``ended`` is None while it is under way. ``step`` is the index
+    of the last of its steps that was done, -1 before one was.
     """
 
     release: str
@@ -95,8 +67,9 @@ class Rollout:
     weights: tuple[Weights, ...] = ()
     windows: tuple[Window, ...] = ()
     waits: tuple[Wait, ...] = ()
-    gates: tuple[Judged, ...] = ()
+    gates: tuple[Finding, ...] = ()
     lines: tuple[Line, ...] = ()
+    step: int = -1
 
     @property
     def waiting(self) -> Wait | None:
@@ -162,6 +135,7 @@ def _rollout(chapter: Chapter, judged: Mapping[str, Sequence[_Gates]]) -> Rollou
         waits=_waits(chapter),
         gates=known[-1] if known else (),
         lines=happenings(chapter.entries),
+        step=_step(chapter.entries),
     )
 
 
@@ -182,6 +156,11 @@ def _ending(chapter: Chapter) -> tuple[Outcome, str]:
     if end.data.get("returned") or begun:
         return "returned", back or str(end.data.get("reason", ""))
     return "completed", str(end.data.get("reason", ""))
+
+
+def _step(entries: Sequence[Entry]) -> int:
+    done = (entry.data.get("index", -1) for entry in entries if entry.kind == past.DONE)
+    return max(done, default=-1)
 
 
 def _previous(chapter: Chapter) -> str:
@@ -222,7 +201,7 @@ def window(data: Mapping[str, Any]) -> Window:
     return Window(
         started=float(data["started"]),
         seconds=float(data["seconds"]),
-        phase=str(data["phase"]),
+        phase=data["phase"],
         weight=int(data["weight"]),
         replayed=bool(data["replayed"]),
         green=_side(data["green"]),
@@ -237,10 +216,10 @@ def _side(data: Mapping[str, Any] | None) -> Side | None:
     return Side(**{name: data[name] for name in Side.__dataclass_fields__ if name in data})
 
 
-def judged(data: Mapping[str, Any]) -> Judged:
+def judged(data: Mapping[str, Any]) -> Finding:
     """A verdict as an entry holds it."""
     limit = data.get("limit")
-    return Judged(data["metric"], data["outcome"], data["reason"], data.get("value"), limit)
+    return Finding(data["metric"], data["outcome"], data["reason"], data.get("value"), limit)
 
 
 def _waits(chapter: Chapter) -> tuple[Wait, ...]:
@@ -260,7 +239,7 @@ def _waits(chapter: Chapter) -> tuple[Wait, ...]:
 @dataclass(frozen=True)
 class _Gates:
     sequence: int
-    verdicts: tuple[Judged, ...]
+    verdicts: tuple[Finding, ...]
 
 
 def _gates(entries: Sequence[Entry]) -> Mapping[str, Sequence[_Gates]]:
@@ -275,6 +254,6 @@ def _gates(entries: Sequence[Entry]) -> Mapping[str, Sequence[_Gates]]:
             release = evaluated.get(entry.environment, "")
             found.setdefault(release, []).append(_Gates(entry.sequence, verdicts))
         if entry.kind == past.REFUSED:
-            reasons = tuple(Judged("", "fail", str(one)) for one in entry.data["reasons"])
+            reasons = tuple(Finding("", "fail", str(one)) for one in entry.data["reasons"])
             found.setdefault(entry.data["release"], []).append(_Gates(entry.sequence, reasons))
     return found

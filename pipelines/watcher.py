@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import past
@@ -39,15 +39,16 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Situation:
-    """What the watcher decides from. ``silent_for``: seconds since the last entry under a lease,
-    by this process's own clock, so that a clock that jumps ends no lease.
+    """What the watcher decides from. ``silent_for``: seconds since the last entry under a lease;
+    ``live_for``: seconds since the release was recorded as live. Both by this process's own clock,
+    so that a clock that jumps ends neither a lease nor a soak.
     """
 
     rollout: past.RolloutHistory | None
     returning: bool
     held: bool
     silent_for: float
-    now: float
+    live_for: float = 0.0
     windows: tuple[Window, ...] = ()
 
 
@@ -81,31 +82,34 @@ def decide(now: Situation) -> Decision:
 
 
 def _after_the_switch(rollout: past.RolloutHistory, now: Situation) -> Decision:
-    since = now.now - (rollout.live_since or now.now)
     if now.held:
         return Decision("wait", "somebody is at work")
-    if now.now >= rollout.stands_by_until:
+    if now.live_for >= rollout.stands_by:
         return Decision("stand down", "soak and scale-down delay are over")
-    if since < rollout.settings.soak:
+    if now.live_for < rollout.settings.soak:
         return Decision("look", "the release soaks")
     return Decision("wait", "what was live stands by")
 
 
 @dataclass
-class Silence:
-    """How long nobody has written under a lease, by a clock that nobody can set."""
+class Stopwatch:
+    """Seconds since something began to be so, by a clock that nobody can set."""
 
     clock: Callable[[], float]
-    _last: int = -1
-    _since: float = field(default=0.0)
+    _of: object = None
+    _since: float = 0.0
 
-    def seconds(self, entries: tuple[Entry, ...], environment: str) -> float:
-        """Seconds since this process first saw the newest entry under a lease."""
-        under = [e.sequence for e in entries if e.environment == environment and e.fence]
-        newest = under[-1] if under else 0
-        if newest != self._last:
-            self._last, self._since = newest, self.clock()
+    def seconds(self, of: object, already: float = 0.0) -> float:
+        """Seconds since ``of`` was first seen, when it had been so for ``already`` seconds."""
+        if of != self._of:
+            self._of, self._since = of, self.clock() - already
         return self.clock() - self._since
+
+
+def newest_under_a_lease(entries: tuple[Entry, ...], environment: str) -> int:
+    """The sequence of the newest entry that a holder of the lease wrote, 0 without any."""
+    mine = (e.sequence for e in reversed(entries) if e.environment == environment and e.fence)
+    return next(mine, 0)
 
 
 class Watcher:
@@ -115,7 +119,8 @@ class Watcher:
         self._workspace, self._environment, self._reporter = workspace, environment, reporter
         self._ledger = workspace.open_ledger()
         self._clock = workspace.clock
-        self._silence = Silence(self._clock.monotonic)
+        self._silence = Stopwatch(self._clock.monotonic)
+        self._soak = Stopwatch(self._clock.monotonic)
         self._windows: tuple[Window, ...] = ()
         self._release = ""
 
@@ -141,7 +146,7 @@ class Watcher:
         if rollout is None or rollout.release != self._release:
             self._windows, self._release = (), rollout.release if rollout else ""
         lease = current_lease(entries, now, name)
-        silent = self._silence.seconds(entries, name)
+        silent = self._silence.seconds(newest_under_a_lease(entries, name))
         held = (
             lease is not None
             and lease.status is not Status.RELEASED
@@ -149,7 +154,15 @@ class Watcher:
             and not is_gone(lease.lease.holder)
         )
         returning = bool(past.live_history(entries, name).returning)
-        return Situation(rollout, returning, held, silent, now, self._windows)
+        live = self._live_for(rollout, now) if rollout else 0.0
+        return Situation(rollout, returning, held, silent, live, self._windows)
+
+    def _live_for(self, rollout: past.RolloutHistory, now: float) -> float:
+        """The wall clock says it once, when it is first seen; a clock that went back says 0."""
+        if rollout.live_since is None:
+            return 0.0
+        already = max(0.0, now - rollout.live_since)
+        return self._soak.seconds((rollout.release, rollout.live_since), already)
 
     def _look(self, rollout: past.RolloutHistory) -> None:
         """One window of what users send; none is replayed, and too few of them judge nothing."""

@@ -358,7 +358,8 @@ class Rollout(Section):
     )  # fmt: skip
     progress_deadline: float = Field(
         600.0, alias="progressDeadlineSeconds", gt=0, le=2_592_000,
-        description="a step that takes so much longer than planned ends the rollout",
+        description="a release that is not ready so long after its start is given up; a pause that "
+        "takes so much longer than planned ends the rollout",
     )  # fmt: skip
     lease_duration: float = Field(
         30.0, alias="leaseDurationSeconds", ge=2, le=3600,

@@ -15,7 +15,7 @@ def open_target(spec: Spec, environment: str, state: StateFolder, cache: ModelCa
     if kind == "local":
         from pipelines.targets.local import LocalTarget
 
-        return LocalTarget(spec.name, environment, state, cache)
+        return LocalTarget(spec.name, environment, state, cache, spec.rollout.progress_deadline)
     raise BadInput(
         Problem(path=f"environments.{environment}.target", expected="local", found=repr(kind))
     )

@@ -29,7 +29,7 @@ from release.state import StateFolder
 from serving import keys, local
 from serving.slots import SlotSpec
 
-READY_WITHIN = 120.0  # seconds: a model of some gigabytes loads from a cold disk in that time
+GONE_WITHIN = 120.0  # seconds: what stops is killed by its supervisor long before
 POLL = 0.1  # seconds between looks at a slot that is starting
 PATIENCE = 10.0  # seconds for an answer of the gateway's own, beyond any deadline asked for
 
@@ -49,12 +49,16 @@ class EnvironmentWitness(FileWitness):
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """One environment in a folder of the application's state."""
+    """One environment in a folder of the application's state.
+
+    ``ready_within``: seconds that a release may take to load; whoever hangs is given up then.
+    """
 
     application: str
     environment: str
     state: StateFolder
     cache: ModelCache
+    ready_within: float = 600.0
 
     @property
     def folder(self) -> Path:
@@ -97,13 +101,13 @@ class LocalTarget:
         if scale != 1:
             raise GreenlightError(f"a local slot has one copy, {scale} were asked for")
         self._declare({**self._slots_if_known(), slot: self._slot_spec(slot, release)}, fence)
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + self.ready_within
         while True:
             state, reason = self._state(slot, release)
             if state == "ready":
                 return
             if state == "failed" or time.monotonic() > deadline:
-                waited = "" if state == "failed" else f" within {READY_WITHIN:.0f} s"
+                waited = "" if state == "failed" else f" within {self.ready_within:g} s"
                 raise DeployFailedError(
                     f"{release.label} did not get ready in {self.environment}/{slot}{waited}: "
                     f"{reason or 'no reason was given'}"
@@ -232,7 +236,7 @@ class LocalTarget:
         return found["state"], found.get("reason", "")
 
     def _wait_until_gone(self, slot: str) -> None:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + GONE_WITHIN
         while slot in local.observed(self.folder).get("slots", {}):
             if time.monotonic() > deadline:
                 raise GreenlightError(f"{self.environment}/{slot} does not stop")

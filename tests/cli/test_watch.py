@@ -20,7 +20,10 @@ from release.errors import GreenlightError, Refused
 from tests.pipelines import rollouts
 from tests.pipelines.rollouts import SETTINGS, START, Act, written
 
-GREEN = {"requests": 40, "errors": 0, "truncated": 0, "cut": 0, "synthetic": 12, "in_flight": 3}
+GREEN = {
+    "requests": 40, "errors": 0, "truncated": 0, "cut": 0, "synthetic": 12, "in_flight": 3,
+    "latency": {"count": 0, "sum": 0.0, "buckets": [[0.1, 0], [0.5, 0], [1.0, 0]]},
+}  # fmt: skip
 BUCKETS = [[0.1, 0], [0.5, 20], [1.0, 40]]
 
 
@@ -116,7 +119,7 @@ def test_latency_is_of_what_ended_since_the_last_look() -> None:
 
     def counted(buckets: list[list[float]]) -> dict[str, Any]:
         latency = {"count": int(buckets[-1][1]), "sum": 1.0, "buckets": buckets}
-        counts = {**GREEN, "latency_seconds": latency}
+        counts = {**GREEN, "latency": latency}
         return document(environment(slots={"blue": slot(100, counts=counts)}))
 
     first = counted(BUCKETS)

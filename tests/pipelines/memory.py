@@ -86,14 +86,16 @@ class VirtualClock:
     now: float = 1_000_000.0
     later: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
     """What happens when it is so late."""
+    set_by: float = 0.0
+    """Seconds by which somebody has set the machine's clock."""
 
     def monotonic(self) -> float:
         """The virtual time."""
         return self.now
 
     def time(self) -> float:
-        """The same: nobody sets this clock."""
-        return self.now
+        """The virtual time, as the machine's clock says it."""
+        return self.now + self.set_by
 
     async def sleep(self, seconds: float) -> None:
         """It is later, and what was to happen by now does."""

@@ -382,13 +382,18 @@ def test_before_there_is_a_window_status_has_none() -> None:
 STEPS: dict[str, tuple[list[Act], list[str], list[str]]] = {
     "nothing yet": (begun(), [], ["25 %", "pause 20", "100 %"]),
     "the first weight": (half_way(), ["25 %"], ["pause 20", "100 %"]),
+    "and its pause": (
+        [*half_way(), *step(38, "analyse", "production", {"index": 1})],
+        ["25 %", "pause 20"],
+        ["100 %"],
+    ),
     "completed": (completed(), ["25 %", "pause 20", "100 %"], []),
     "returned": (returned(), ["25 %"], []),
 }
 
 
 @pytest.mark.parametrize(("acts", "done", "left"), STEPS.values(), ids=STEPS.keys())
-def test_steps_are_done_up_to_the_weight_that_was_reached(
+def test_steps_are_done_up_to_the_last_weight_or_pause(
     acts: list[Act], done: list[str], left: list[str]
 ) -> None:
     """Once it has ended, none is left."""

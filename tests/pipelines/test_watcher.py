@@ -11,7 +11,7 @@ import pytest
 from pipelines import past
 from pipelines.analysis import Finding, Window
 from pipelines.ship import ship
-from pipelines.watcher import Silence, Situation, Watcher, decide
+from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
 from pipelines.word import approve, pause, resume
 from release.errors import BadInput, Refused, Returned, Waiting
 from release.spec import Rollout
@@ -38,7 +38,7 @@ BAD = Window("soak", 100, 0.0, 10.0, False, None, None,
 
 def seen(rollout: past.RolloutHistory | None = ROLLOUT, **changes: Any) -> Situation:
     """A rollout at work, somebody holding its lease, but for ``changes``."""
-    base = Situation(rollout, returning=False, held=True, silent_for=0.0, now=1010.0)
+    base = Situation(rollout, returning=False, held=True, silent_for=0.0, live_for=10.0)
     return replace(base, **changes)
 
 
@@ -53,7 +53,7 @@ CASES: list[tuple[str, Situation, str, bool]] = [
     ("it soaks", seen(LIVE, held=False), "look", False),
     ("green got worse while it soaks", seen(LIVE, held=False, windows=(BAD,)), "return", True),
     ("worse, but somebody is at work", seen(LIVE, windows=(BAD,)), "wait", False),
-    ("the soak is over", seen(LIVE, held=False, now=1100.0), "stand down", False),
+    ("the soak is over", seen(LIVE, held=False, live_for=100.0), "stand down", False),
     ("a return is at work", seen(None, returning=True), "wait", False),
     ("a return was killed", seen(None, returning=True, held=False), "finish", False),
     ("nothing is under way", seen(None, held=False), "leave", False),
@@ -71,21 +71,43 @@ def test_what_the_watcher_sees_decides_what_it_does(
     assert decision.reason
 
 
-def test_a_clock_that_jumps_ends_no_lease(shipped: World) -> None:
-    """Silence is counted by a clock that nobody can set, from when an entry was first seen."""
+def test_silence_begins_anew_with_every_entry_under_the_lease(shipped: World) -> None:
+    """And is counted by a clock that nobody can set, from when that entry was first seen."""
     clock = VirtualClock(500.0)
-    silence, entries = Silence(clock.monotonic), shipped.open().entries()
+    silence, entries = Stopwatch(clock.monotonic), shipped.open().entries()
+    newest = newest_under_a_lease(entries, "production")
 
-    assert silence.seconds(entries, "production") == 0.0
+    assert entries[newest - 1].fence
+    assert silence.seconds(newest) == 0.0
     clock.now += 7.0
-    assert silence.seconds(entries, "production") == 7.0
-    assert silence.seconds(entries[:-2], "production") == 0.0
+    assert silence.seconds(newest) == 7.0
+    assert silence.seconds(newest_under_a_lease(entries[: newest - 1], "production")) == 0.0
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 7200.0], ids=["back", "forward"])
+def test_a_clock_that_jumps_ends_no_soak_early_and_none_late(shipped: World, jump: float) -> None:
+    """What was live stands by for as long as was asked, whatever the machine's clock says."""
+    ship(shipped.open(**SOAKS), QUIET)
+    clock = shipped.clock
+    assert isinstance(clock, VirtualClock)
+    watcher = Watcher(shipped.open(), "production", QUIET)
+    assert watcher.turn()
+
+    clock.set_by += jump
+    assert watched(watcher, clock, 100)
+    assert len(shipped.state()["production"][0]) == 2
+    watched(watcher, clock, 40)
+    assert len(shipped.state()["production"][0]) == 1
 
 
 def watch(world: World, seconds: int) -> bool:
     """Let a watcher look once a virtual second; whether it is still there at the end."""
-    watcher, clock = Watcher(world.open(), "production", QUIET), world.clock
-    assert isinstance(clock, VirtualClock)
+    assert isinstance(world.clock, VirtualClock)
+    return watched(Watcher(world.open(), "production", QUIET), world.clock, seconds)
+
+
+def watched(watcher: Watcher, clock: VirtualClock, seconds: int) -> bool:
+    """The same of a watcher that is there already."""
     end = clock.now + seconds
     while clock.now < end:
         if not watcher.turn():
