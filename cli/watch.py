@@ -259,10 +259,17 @@ def _add_verdicts(table: Table, rollout: Mapping[str, Any]) -> None:
     whose = "synthetic: no users" if window and window["replayed"] else "users' requests"
     if window:
         at = f"{window['phase']}, {window['weight']} %, {_short(window['started'])}, {whose}"
-        table.add_row("window", Text(at))
+        table.add_row("window", Text(at + _copies(window["green"])))
     for one in verdicts:
         outcome = Text(one["outcome"], _STYLES.get(one["outcome"], ""))
         table.add_row("verdict" if window else "gate", outcome + Text(f": {one['reason']}"))
+
+
+def _copies(green: Mapping[str, Any] | None) -> str:
+    """What the mirror showed in the window."""
+    if not green or not green["copies"]:
+        return ""
+    return f", {green['copies']} copies, {green['different']} answered differently"
 
 
 def _add_waiting(table: Table, waiting: Mapping[str, str], now: float) -> None:

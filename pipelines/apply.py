@@ -44,8 +44,11 @@ from pipelines.steps import (
     Verify,
     describe,
 )
-from pipelines.targets.base import DeployFailedError
+from pipelines.targets.base import DeployFailedError, TargetFacts
 from release.errors import GreenlightError
+
+BACK_WITHIN = 20.0  # seconds for a slot that starts again, within the shortest usual lease
+LOOK_AGAIN = 0.2
 
 
 def apply(run: Run, plan: Plan) -> None:
@@ -171,12 +174,35 @@ def _end_rollout(run: Run, step: EndRollout) -> dict[str, Any]:
 
 
 def _expose(run: Run, step: Expose) -> dict[str, Any]:
+    _wait_until_ready(run, step)
     return {"weights": _set_weights(run, step.environment, step.weights)}
+
+
+def _wait_until_ready(run: Run, step: Expose) -> None:
+    """A slot that crashed a moment ago is back in a moment; nobody is sent there before."""
+    target, give_up = run.target(step.environment), run.clock.monotonic() + BACK_WITHIN
+    while away := not_ready(target.facts(), step.weights):
+        if "starting" not in away.values() or run.clock.monotonic() > give_up:
+            which = ", ".join(f"{slot} is {state}" for slot, state in away.items())
+            raise GreenlightError(f"{step.environment}: {which}, and nobody is sent there")
+        asyncio.run(run.clock.sleep(LOOK_AGAIN))
+
+
+def not_ready(facts: TargetFacts, weights: Mapping[str, int]) -> dict[str, str]:
+    """Those among the slots in ``weights`` that are there and not ready, with their states."""
+    wanted = {slot: facts.slots[slot] for slot, n in weights.items() if n and slot in facts.slots}
+    return {slot: one.state for slot, one in wanted.items() if one.state != "ready"}
 
 
 def _mirror(run: Run, step: Mirror) -> dict[str, Any]:
     """The weights stay as they are; the next change of weights ends the mirror."""
-    weights = run.target(step.environment).facts().weights
+    facts = run.target(step.environment).facts()
+    weights = facts.weights
+    if not facts.provisioned or sum(weights.values()) != 100:  # unknown weights are not no weights
+        raise GreenlightError(
+            f"{step.environment}: its weights cannot be read ({facts.reason or dict(weights)}), "
+            "and a mirror is set beside them; run the same command again"
+        )
     _set_weights(run, step.environment, weights, step.slot if step.percent else "", step.percent)
     return {"percent": step.percent, "index": step.index}
 

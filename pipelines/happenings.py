@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pipelines import past
 from pipelines.past import APPROVED, RESUMED, ROLLOUT_BEGUN, ROLLOUT_ENDED, WAITING, WINDOW
+from pipelines.steps import Hold
 from release.bundle import label
 from release.ledger import Entry
 from release.ledger.leases import LEASE
@@ -78,7 +79,8 @@ def _ended_step(entry: Entry, intent: Entry | None) -> Told | None:
         return None  # the entry that the step wrote tells more
     what = _step(intent or entry)
     if entry.kind == past.FAILED:
-        return f"{what} failed", str(data.get("reason", "")), "bad"
+        waits = data.get("step") == Hold.kind  # which ends by waiting, and has said for what
+        return None if waits else (f"{what} failed", str(data.get("reason", "")), "bad")
     reason = str(intent.data.get("reason", "")) if intent else ""
     return "; ".join([what, *_read_back(data)]), reason, "plain"
 
@@ -171,8 +173,9 @@ _TELLERS: Mapping[str, Callable[[Entry, Mapping[str, Any]], Told | None]] = {
     ROLLOUT_ENDED: _ended,
     WINDOW: _window,
     WAITING: _waiting,
-    RESUMED: lambda entry, data: ("it went on", str(data.get("reason", "")), "plain"),
-    APPROVED: lambda entry, data: ("it was approved", str(data.get("reason", "")), "good"),
+    past.PAUSED: lambda entry, data: ("it was paused by hand", data["reason"], "waiting"),
+    RESUMED: lambda entry, data: ("it was resumed", "", "plain"),
+    APPROVED: lambda entry, data: (f"it was approved by {data['by']}", data["comment"], "good"),
     LEASE: _lease,
     past.LIVE: _live,
     past.RETURN_BEGUN: _return_begun,

@@ -45,6 +45,15 @@ class Look:
     clock: Clock = SYSTEM
 
 
+@dataclass(frozen=True)
+class Reading:
+    """The counts of the slots at one moment; what could not be read is left out, never zero."""
+
+    counts: Mapping[str, Measured]
+    at: float
+    monotonic: float
+
+
 def observe_baseline(run: Run, step: Baseline) -> Window:
     """Blue alone, for one window. A baseline that cannot be measured ends the rollout."""
     look = Look(
@@ -67,8 +76,8 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
     look = Look("step", target, step.slot, blue, step.weight, analysis, baseline, run.clock)
     windows: list[Window] = []
     found, now = Tally(), run.clock.monotonic
-    end = now() + step.seconds
-    deadline = end + run.workspace.spec.rollout.progress_deadline
+    end, patience = now() + step.seconds, run.workspace.spec.rollout.progress_deadline
+    deadline = end + patience
     while now() < end or _is_open(windows) or _is_paused(run, name):
         _tell_of_a_pause(run, name)
         window = _window(run, look, step.release, name)
@@ -77,7 +86,9 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
         windows.append(window)
         found = found.add(window)
         _act_on(run, step, window, found, analysis)
-        if now() > deadline and not _is_paused(run, name):
+        if _is_paused(run, name):  # whoever paused it is not late
+            deadline = now() + patience
+        elif now() > deadline:
             raise BreachError(name, step.release, "the progress deadline has passed")
     return tuple(windows)
 
@@ -154,21 +165,26 @@ def _window(run: Run, look: Look, release: str, environment: str) -> Window:
     return asyncio.run(measure_window(look, replayer))
 
 
-async def measure_window(look: Look, replayer: Replayer | None) -> Window:
-    """One window: as long as the interval, longer while a slot has too few requests."""
-    interval = look.analysis.interval
-    clock = look.clock
-    before, started, began = _read(look), clock.time(), clock.monotonic()
+async def measure_window(
+    look: Look, replayer: Replayer | None, since: Reading | None = None
+) -> Window:
+    """One window: as long as the interval, longer while a slot has too few requests.
+
+    ``since``: it goes on from there, with what was counted and was too little to be judged.
+    """
+    interval, clock = look.analysis.interval, look.clock
+    first, began = since or read(look), clock.monotonic()
+    before = first.counts
     async with contextlib.AsyncExitStack() as stack:
         while (past_ := clock.monotonic() - began) < interval * LONGEST:
             await clock.sleep(min(TICK, interval / 4))
-            now = _sides(before, _read(look))
+            now = _sides(before, read(look).counts)
             enough = all(_has_enough(one, look.analysis) for one in now.values())
             if past_ >= interval and (enough or replayer is None):
                 break
             if replayer and not replayer.at_work and past_ >= interval * LOOK_FIRST and not enough:
                 await stack.enter_async_context(replayer.replaying())
-    sides = _sides(before, _read(look))
+    sides = _sides(before, read(look).counts)
     green, blue = sides.get(look.green), sides.get(look.blue)
     verdicts = () if look.phase == "baseline" else judge(
         green, blue, look.baseline, look.analysis
@@ -176,8 +192,8 @@ async def measure_window(look: Look, replayer: Replayer | None) -> Window:
     return Window(
         phase=look.phase,
         weight=look.weight,
-        started=started,
-        seconds=round(clock.monotonic() - began, 3),
+        started=first.at,
+        seconds=round(clock.monotonic() - first.monotonic, 3),
         replayed=bool(replayer and replayer.at_work),
         green=green,
         blue=blue,
@@ -185,13 +201,13 @@ async def measure_window(look: Look, replayer: Replayer | None) -> Window:
     )
 
 
-def _read(look: Look) -> Mapping[str, Measured]:
-    """The counts of both slots; what cannot be read is left out, never zero."""
+def read(look: Look) -> Reading:
+    """The counts of both slots now."""
     found = {}
     for slot in filter(None, (look.green, look.blue)):
         with contextlib.suppress(GreenlightError):
             found[slot] = look.target.measure(slot)
-    return found
+    return Reading(found, look.clock.time(), look.clock.monotonic())
 
 
 def _sides(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Side | None]:

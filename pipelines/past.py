@@ -136,8 +136,10 @@ def _rollout_after(found: RolloutHistory | None, entry: Entry) -> RolloutHistory
             return (
                 replace(found, live_since=entry.time) if data["release"] == found.release else None
             )
+        case "intent":  # somebody goes on with it
+            return replace(found, waiting=None)
         case "done" if data.get("index", -1) > found.done:
-            return replace(found, done=data["index"], waiting=None)
+            return replace(found, done=data["index"])
         case "window" if data["phase"] == "baseline":
             return replace(found, baseline=data["blue"])
         case "window":
@@ -146,13 +148,26 @@ def _rollout_after(found: RolloutHistory | None, entry: Entry) -> RolloutHistory
             return replace(found, paused=True)
         case "resumed":
             allowed = found.allowed | {data["index"]}
-            return replace(found, paused=False, waiting=None, allowed=allowed)
+            waiting = waiting_after(found.waiting, entry)
+            return replace(found, paused=False, waiting=waiting, allowed=allowed)
         case "approved":
             approvals = {**found.approvals, data["index"]: entry.refs[0]}
-            return replace(found, waiting=None, approvals=approvals)
+            return replace(found, waiting=waiting_after(found.waiting, entry), approvals=approvals)
         case "waiting":
             return replace(found, waiting=data)
     return found
+
+
+def waiting_after(waited: Mapping[str, Any] | None, word: Entry) -> Mapping[str, Any] | None:
+    """What is waited for after a person's word: whoever shipped has ended, and has to come again.
+
+    None where the command was only paused, and goes on by itself.
+    """
+    if waited is None or waited["until"] == "pause":
+        return None
+    ends = "the command that shipped it, run again"
+    return {**waited, "for": "somebody to ship it on", "since": word.time, "ends": ends,
+            "until": "ship", "index": -1}  # fmt: skip
 
 
 def held(entries: Sequence[Entry]) -> Mapping[str, str]:

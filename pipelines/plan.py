@@ -263,7 +263,7 @@ def _take_over(
     """Traffic moves to the candidate; what it replaces stands by, then is retired."""
     candidate, green = facts.candidate, there.slot_of(facts.candidate)
     blue = there.slot_of(there.live) if there.live != candidate else ""
-    if blue and there.slots[blue].state != "ready":
+    if blue and there.slots[blue].state not in ("ready", "starting"):
         blue = ""  # nobody can be sent there: waiting for it would keep the cure from the users
     name = there.name
     yield Verify(environment=name, release=candidate, reason="just before traffic moves")

@@ -122,13 +122,23 @@ def replayed(rollout: Rollout) -> str:
     ours = [window for window in windows if window.replayed]
     sides = [side for window in windows for side in (window.green, window.blue) if side]
     count, synthetic = sum(s.requests for s in sides), sum(s.synthetic for s in sides)
+    copies = _copies(sum(s.copies for s in sides), sum(s.different for s in sides))
     if not ours:
         beside = f"; {synthetic} of {count} were synthetic" if synthetic else ""
-        return f"The requests of users were judged{beside}."
+        return f"The requests of users were judged{beside}.{copies}"
     which = "all" if len(ours) == len(windows) else f"{len(ours)} of {len(windows)}"
     return (
         f"Synthetic: no users. In {which} windows, evaluation queries were replayed as traffic, "
-        f"because nobody else asked; {synthetic} of {count} requests were synthetic."
+        f"because nobody else asked; {synthetic} of {count} requests were synthetic.{copies}"
+    )
+
+
+def _copies(copies: int, different: int) -> str:
+    if not copies:
+        return ""
+    return (
+        f" The new release got copies of {copies} requests, whose answers nobody saw; {different} "
+        "of them differed from what the caller got."
     )
 
 

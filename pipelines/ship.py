@@ -11,6 +11,7 @@ from pipelines.apply import apply
 from pipelines.evaluate import answers_file
 from pipelines.facts import Facts
 from pipelines.gather import gather
+from pipelines.observe import waiting
 from pipelines.plan import (
     Plan,
     plan_compliance,
@@ -180,8 +181,24 @@ def _apply_or_bring_back(run: Run, plan: Plan) -> None:
     except (GreenlightError, OSError) as error:
         if not isinstance(run.step, Expose | Check):
             raise
+        _stay_if_there_is_no_way_back(run, run.step)
         release = run.workspace.built.release.digest
         _bring_back(run, BreachError(run.step.environment, release, str(error)))
+
+
+def _stay_if_there_is_no_way_back(run: Run, step: Expose | Check) -> None:
+    """Weights that could not be set because blue is away say nothing of green, and a return
+    would send everybody to where nobody answers: somebody has to look.
+    """
+    there = run.facts().environment(step.environment)
+    blue = there.slot_of(there.live)
+    if not isinstance(step, Expose) or not step.weights.get(blue) or blue not in there.slots:
+        return
+    if there.live == run.workspace.built.release.digest or there.slots[blue].state == "ready":
+        return
+    why = f"{blue} to get ready again ({there.slots[blue].reason or there.slots[blue].state})"
+    ends = f"`greenlight ship` when it is, `greenlight rollback --env {step.environment}`"
+    raise waiting(run, step.environment, why, ends)
 
 
 def _bring_back(run: Run, breach: BreachError) -> None:

@@ -7,7 +7,7 @@ that were written before rollouts were marked have one too, made of their steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipelines import past
@@ -225,15 +225,23 @@ def judged(data: Mapping[str, Any]) -> Finding:
 def _waits(chapter: Chapter) -> tuple[Wait, ...]:
     """Each wait until the entry that shows that it is over, or until the next one."""
     waits: list[Wait] = []
-    over = (RESUMED, APPROVED, past.DONE, ROLLOUT_ENDED, past.DESTROYED)
+    now: Mapping[str, Any] | None = None
+    over = (RESUMED, APPROVED, past.INTENT, past.DONE, ROLLOUT_ENDED, past.DESTROYED)
     for entry in chapter.entries:
-        if entry.kind in (*over, WAITING) and waits and waits[-1].until is None:
-            last = waits[-1]
-            waits[-1] = Wait(last.reason, last.ends, last.since, entry.time)
-        if entry.kind == WAITING:
-            data = entry.data
-            waits.append(Wait(str(data["for"]), str(data["ends"]), float(data["since"])))
+        if entry.kind not in (*over, WAITING):
+            continue
+        if now is not None:
+            waits[-1] = replace(waits[-1], until=entry.time)
+        now = _waited_for(now, entry)
+        if now is not None:
+            waits.append(Wait(str(now["for"]), str(now["ends"]), float(now["since"])))
     return tuple(waits)
+
+
+def _waited_for(before: Mapping[str, Any] | None, entry: Entry) -> Mapping[str, Any] | None:
+    if entry.kind in (RESUMED, APPROVED):
+        return past.waiting_after(before, entry)
+    return entry.data if entry.kind == WAITING else None
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines import past
+from pipelines import past, story
 from pipelines.analysis import Side, Window, tally
 from pipelines.apply import apply
+from pipelines.clock import SYSTEM
 from pipelines.gather import gather_for_return
-from pipelines.observe import Look, measure_window
+from pipelines.observe import Look, Reading, measure_window, read
 from pipelines.plan import plan_return, plan_stand_down
 from pipelines.reporting import Reporter
 from pipelines.run import WATCH, Run, open_run
@@ -112,17 +113,30 @@ def newest_under_a_lease(entries: tuple[Entry, ...], environment: str) -> int:
     return next(mine, 0)
 
 
+class Times:
+    """What outlives a watcher that had to begin anew: since when it is silent, and live."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.silence, self.soak = Stopwatch(clock), Stopwatch(clock)
+
+
+def _seen_by_a_watcher(rollout: past.RolloutHistory) -> tuple[Window, ...]:
+    """From the ledger: a watcher that begins anew knows what the one before it has seen."""
+    return tuple(story.window(one) for one in rollout.windows if one["phase"] == "soak")
+
+
 class Watcher:
     """One environment's watcher."""
 
-    def __init__(self, workspace: Workspace, environment: str, reporter: Reporter) -> None:
+    def __init__(
+        self, workspace: Workspace, environment: str, reporter: Reporter,
+        times: Times | None = None,
+    ) -> None:  # fmt: skip
         self._workspace, self._environment, self._reporter = workspace, environment, reporter
         self._ledger = workspace.open_ledger()
         self._clock = workspace.clock
-        self._silence = Stopwatch(self._clock.monotonic)
-        self._soak = Stopwatch(self._clock.monotonic)
-        self._windows: tuple[Window, ...] = ()
-        self._release = ""
+        self._times = times or Times(self._clock.monotonic)
+        self._too_little: tuple[Look, Reading] | None = None
 
     def turn(self) -> bool:
         """Look once and do what has to be done; False when there is nothing left to watch."""
@@ -143,10 +157,8 @@ class Watcher:
     def _situation(self, entries: tuple[Entry, ...]) -> Situation:
         name, now = self._environment, self._clock.time()
         rollout = past.rollout(entries, name)
-        if rollout is None or rollout.release != self._release:
-            self._windows, self._release = (), rollout.release if rollout else ""
         lease = current_lease(entries, now, name)
-        silent = self._silence.seconds(newest_under_a_lease(entries, name))
+        silent = self._times.silence.seconds(newest_under_a_lease(entries, name))
         held = (
             lease is not None
             and lease.status is not Status.RELEASED
@@ -155,17 +167,20 @@ class Watcher:
         )
         returning = bool(past.live_history(entries, name).returning)
         live = self._live_for(rollout, now) if rollout else 0.0
-        return Situation(rollout, returning, held, silent, live, self._windows)
+        windows = _seen_by_a_watcher(rollout) if rollout else ()
+        return Situation(rollout, returning, held, silent, live, windows)
 
     def _live_for(self, rollout: past.RolloutHistory, now: float) -> float:
         """The wall clock says it once, when it is first seen; a clock that went back says 0."""
         if rollout.live_since is None:
             return 0.0
         already = max(0.0, now - rollout.live_since)
-        return self._soak.seconds((rollout.release, rollout.live_since), already)
+        return self._times.soak.seconds((rollout.release, rollout.live_since), already)
 
     def _look(self, rollout: past.RolloutHistory) -> None:
-        """One window of what users send; none is replayed, and too few of them judge nothing."""
+        """One window of what users send; none is replayed. Too few of them judge nothing: the
+        next window goes on from where this one began.
+        """
         target = self._workspace.targets[self._environment]
         weights = target.facts().weights
         weight = weights.get(rollout.slot, 0)
@@ -173,9 +188,12 @@ class Watcher:
         blue = rollout.blue if weight < 100 else ""
         analysis = rollout.settings.analysis
         look = Look("soak", target, rollout.slot, blue, weight, analysis, baseline, self._clock)
-        window = asyncio.run(measure_window(look, None))
+        begun = self._too_little[1] if self._too_little and self._too_little[0] == look else None
+        begun = begun or read(look)
+        window = asyncio.run(measure_window(look, None, begun))
+        few = window.green is not None and window.green.requests < analysis.min_requests
+        self._too_little = (look, begun) if few else None
         if window.outcome != "inconclusive":
-            self._windows = (*self._windows, window)
             self._record(rollout, window)
 
     def _record(self, rollout: past.RolloutHistory, window: Window) -> None:
@@ -232,11 +250,11 @@ def main() -> int:
     parser.add_argument("app", type=Path)
     parser.add_argument("environment")
     options = parser.parse_args()
-    log, said, stop = Log(), "", threading.Event()
+    log, said, stop, times = Log(), "", threading.Event(), Times(SYSTEM.monotonic)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a turn that was begun is finished
     while not stop.is_set():
         try:
-            watcher = Watcher(open_running(options.app), options.environment, log)
+            watcher = Watcher(open_running(options.app), options.environment, log, times)
             while not stop.is_set() and watcher.turn():
                 said = ""
                 stop.wait(LOOK_SECONDS)

@@ -264,6 +264,10 @@ Seconds = Literal[
     "inter_token_p95_seconds",
 ]
 
+MEASURED_UP_TO = {"inter_token_p95_seconds": 10.0}
+"""Seconds where a metric's histogram ends; a limit above would never be passed."""
+LATENCY_MEASURED_UP_TO = 81.92
+
 
 class Limit(Section):
     """How bad green may be in one window, by itself and beside blue."""
@@ -289,6 +293,9 @@ class Limit(Section):
             raise ValueError("max_rise for shares; max_change is for seconds")
         if not seconds and (self.max or 0) > 1:
             raise ValueError("a share between 0 and 1")
+        most = MEASURED_UP_TO.get(self.metric, LATENCY_MEASURED_UP_TO)
+        if seconds and (self.max or 0) > most:
+            raise ValueError(f"at most {most:g} seconds, up to which {self.metric} is measured")
         return self
 
 
@@ -374,6 +381,9 @@ class Rollout(Section):
         weights = [step.set_weight for step in self.steps if step.set_weight is not None]
         if not weights or weights != sorted(set(weights)) or weights[-1] != 100:
             raise ValueError("weights that rise and end with setWeight: 100")
+        first = next(i for i, step in enumerate(self.steps) if step.set_weight is not None)
+        if any(step.set_mirror for step in self.steps[first:]):
+            raise ValueError("setMirror before the first setWeight: who has weight gets no copies")
         return self
 
 

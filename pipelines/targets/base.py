@@ -52,12 +52,32 @@ class Histogram:
     count: int = 0
     sum: float = 0.0
 
+    def plus(self, other: Histogram) -> Histogram:
+        """Both together; they have the same bounds, or one of them has none."""
+        if not (self.buckets and other.buckets):
+            return self if self.buckets else other
+        pairs = zip(self.buckets, other.buckets, strict=True)
+        buckets = tuple((bound, count + more) for (bound, count), (_, more) in pairs)
+        return Histogram(buckets, self.count + other.count, self.sum + other.sum)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Requests that a mirror copied to a slot: answered or failed, and ``errors`` among them.
+    ``different``: answers that were not, to the letter, what the caller got.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    different: int = 0
+    latency: Histogram = Histogram()
+
 
 @dataclass(frozen=True)
 class Measured:
     """Counts of one slot that only grow, since ``since`` (epoch seconds). Another ``since`` means
     that they began anew: the difference of two such values is no measurement. ``abandoned`` are
-    those whose caller gave up first.
+    those whose caller gave up first. ``copies`` are counted apart: nobody got their answers.
     """
 
     since: float
@@ -72,6 +92,7 @@ class Measured:
     latency: Histogram = Histogram()
     first_token: Histogram = Histogram()
     inter_token: Histogram = Histogram()
+    copies: Copies = Copies()
 
 
 class Target(Protocol):

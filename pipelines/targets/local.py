@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.cache import ModelCache
 from pipelines.facts import SlotFacts
 from pipelines.targets.base import (
+    Copies,
     DeployFailedError,
     Endpoint,
     Histogram,
@@ -142,6 +143,7 @@ class LocalTarget:
             latency=_histogram(counts["latency_seconds"]),
             first_token=_histogram(counts["first_token_seconds"]),
             inter_token=_histogram(counts["inter_token_seconds"]),
+            copies=_copies(counts["mirror"]),
         )
 
     def watch(self, on: bool, fence: int) -> None:
@@ -286,6 +288,11 @@ class LocalTarget:
             raise GreenlightError(
                 f"{self.environment}: its gateway does not answer ({error})"
             ) from None
+
+
+def _copies(document: Mapping[str, Any]) -> Copies:
+    latency = _histogram(document["latency_seconds"])
+    return Copies(document["requests"], document["errors"], document["different"], latency)
 
 
 def _histogram(document: Mapping[str, Any]) -> Histogram:

@@ -13,10 +13,11 @@ from itertools import accumulate
 
 # Bucket bounds in seconds. OpenTelemetry's semantic conventions for generative AI advise doubling
 # ones for gen_ai.server.request.duration; each is cut in four here, since a rollout compares two
-# quantiles that are read from them. The same for time_to_first_token, from its least bound on.
+# quantiles that are read from them. The same for time_to_first_token, from its least bound on, and
+# those of time_per_output_token with two above, so that a stall has a bucket.
 LATENCY = tuple(round(0.01 * 2 ** (step / 4), 5) for step in range(53))
 FIRST_TOKEN = (*(0.001, 0.005), *LATENCY)
-INTER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+INTER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 
 
 class Ending(Enum):

@@ -118,11 +118,12 @@ def half_way(**changes: Any) -> list[Act]:
 def completed() -> list[Act]:
     """To the end, with a pause that somebody ended."""
     wait = {"for": "Somebody has to approve 100 %.", "since": START + 38,
-            "ends": "`greenlight approve`, or the deadline in 600 s."}  # fmt: skip
+            "ends": "`greenlight approve`, or the deadline in 600 s.",
+            "until": "approve", "index": 1}  # fmt: skip
     return [
         *half_way(),
         act(38, "waiting", **wait),
-        act(60, "approved", by="ops"),
+        act(60, "approved", by="ops", comment="", index=1),
         *weigh(61, blue=0, green=100),
         window(62, 100, phase="soak", blue=None),
         *live(73, NEW),
@@ -174,7 +175,8 @@ def waiting() -> list[Act]:
     """Too few requests to tell, and it says so."""
     short = "errors: 12 requests are too few to tell, 50 are needed"
     wait = {"for": "The last window is inconclusive.", "since": START + 38,
-            "ends": "38 more requests, or the deadline in 600 s."}  # fmt: skip
+            "ends": "38 more requests, or the deadline in 600 s.",
+            "until": "ship", "index": -1}  # fmt: skip
     odd = [verdict("errors", "inconclusive", short)]
     few = side(12, synthetic=12)
     return [*half_way(green=few, verdicts=odd, replayed=True), act(38, "waiting", **wait)]

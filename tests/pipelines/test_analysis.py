@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.analysis import Finding, Side, Tally, Window, judge, quantile, side, tally
-from pipelines.targets.base import Histogram, Measured
+from pipelines.targets.base import Copies, Histogram, Measured
 from release.spec import Analysis, Limit
 
 GOOD = Side(
@@ -50,6 +50,15 @@ CASES: list[tuple[str, Side | None, Side | None, Side | None, str, str]] = [
     ("no requests at all are no zero errors (S13)", but(requests=0), GOOD, GOOD,
      "inconclusive", "had 0 requests"),
     ("counts began anew: the gateway restarted", None, GOOD, GOOD, "inconclusive", "began anew"),
+    ("slower than the limit, as blue is, and blue was quicker before: a shared model server",
+     but(latency_p95_seconds=6.0), but(latency_p95_seconds=7.0), GOOD,
+     "fail", "against blue's baseline at most 2"),
+    ("both err, as blue did not before: whatever it is, it is not green alone",
+     but(errors=4), but(errors=4), GOOD, "inconclusive", "would not cure it"),
+    ("green hangs, and one of blue's callers hung up", but(requests=4, abandoned=4),
+     but(abandoned=1), GOOD, "fail", "blue 1 of 100"),
+    ("both hang", but(requests=4, abandoned=4), but(requests=4, abandoned=4), GOOD,
+     "inconclusive", "8 are needed"),
     ("green hangs: nobody waits for ever", but(requests=4, abandoned=4), GOOD, GOOD,
      "fail", "unanswered"),
     ("some callers hang up, as some always do", but(abandoned=9), GOOD, GOOD, "pass", ""),
@@ -121,6 +130,18 @@ def test_a_quantile_lies_in_the_bucket_of_the_value_it_stands_for(
     assert found <= 0.1 * 2**11
     assert found >= min(0.0, wanted)
     assert found <= max(2 * wanted, 0.1) + 1e-9
+
+
+def test_copies_that_a_mirror_sent_are_judged_as_requests() -> None:
+    """A user asked them, though nobody got the answers: how many they were is told beside."""
+    before = Measured(1.0, requests=10, errors=1, latency=histogram([0.1] * 10))
+    copies = Copies(requests=30, errors=3, different=7, latency=histogram([2.0] * 30))
+
+    found = side(before, replace(before, copies=copies))
+
+    assert found is not None
+    assert (found.requests, found.errors, found.copies, found.different) == (30, 3, 30, 7)
+    assert found.latency_p50_seconds == pytest.approx(2.4, abs=0.9)
 
 
 def test_no_observation_has_no_quantile() -> None:

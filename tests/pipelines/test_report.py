@@ -257,7 +257,7 @@ EVIL = "<script>alert('\"')</script><img src=x onerror=alert(1)> & {{ 7 * 7 }}"
 def evil() -> list[Act]:
     """A ledger in which every text is an attempt."""
     settings = {"steps": [{"pause": EVIL}, {EVIL: 1}]}
-    wait = {"for": EVIL, "since": START + 38, "ends": EVIL}
+    wait = {"for": EVIL, "since": START + 38, "ends": EVIL, "until": EVIL}
     return [
         *first(),
         act(0, "rollout-begun", **{"release": NEW, "from": OLD, "settings": settings}),

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from pipelines import past
 from pipelines.clock import SYSTEM
+from pipelines.facts import SlotState
 from pipelines.run import open_run
 from pipelines.ship import comply, evaluate, promote, ship
+from pipelines.targets.base import TargetFacts
 from release.errors import GreenlightError, Refused, Returned, Waiting
 from release.ledger import history
-from tests.pipelines.memory import OTHER, QUIET, Cut, Scissors, World, kinds, knowing, releases
+from tests.pipelines.memory import (
+    OTHER,
+    QUIET,
+    Cut,
+    Scissors,
+    VirtualClock,
+    World,
+    kinds,
+    knowing,
+    releases,
+)
 from tests.pipelines.standin import StandIn, completion
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -137,6 +150,50 @@ def test_both_sides_sick_waits_for_somebody_and_moves_nothing_S07(shipped: World
 
     assert production.weights == {"blue": 50, "green": 50}
     assert production.watched
+
+
+STEPS = [{"setWeight": 25}, {"pause": {"duration": 20}}, {"setWeight": 50}, {"setWeight": 100}]
+
+
+def test_a_blue_that_is_away_when_weights_move_is_no_way_back_S07(shipped: World) -> None:
+    """Exit 4, weights as they are, nobody judged: the cause is not green, and blue answers nobody.
+
+    One that is back in a moment is waited for.
+    """
+    production, clock = shipped.targets["production"], shipped.clock
+    assert isinstance(clock, VirtualClock)
+    change = {**OTHER, "rollout": {"steps": STEPS}}
+
+    def blue(state: SlotState) -> None:
+        production.slots["blue"] = replace(production.slots["blue"], state=state)
+
+    clock.later = [(clock.now + 20, lambda: blue("starting"))]
+    with pytest.raises(Waiting, match="blue to get ready again"):
+        ship(shipped.open(**change), QUIET)
+    assert production.weights == {"blue": 75, "green": 25}
+    assert not past.held(history(shipped.open().records()))
+
+    clock.later = [(clock.now + 5, lambda: blue("ready"))]
+    ship(shipped.open(**change), QUIET)
+    assert production.weights == {"green": 100}
+
+
+def test_a_mirror_beside_weights_that_cannot_be_read_is_not_set(shipped: World) -> None:
+    """Weights that are not known are not no weights: nobody's traffic is taken away."""
+    production = shipped.targets["production"]
+    steps = [{"setMirror": 50}, {"setWeight": 100}]
+    facts, asked = production.facts, []
+
+    def blind() -> TargetFacts:
+        asked.append(1)
+        begun = any(e.data.get("step") == "mirror" for e in shipped.open().entries())
+        return TargetFacts(False, reason="its gateway does not answer") if begun else facts()
+
+    production.facts = blind  # type: ignore[method-assign]
+    with pytest.raises(GreenlightError, match="its weights cannot be read"):
+        ship(shipped.open(**OTHER, rollout={"steps": steps}), QUIET)
+    assert asked
+    assert production.weights == {"blue": 100}
 
 
 def test_comply_waits_for_nobody_and_moves_nothing(shipped: World) -> None:

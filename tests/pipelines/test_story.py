@@ -121,8 +121,7 @@ def test_what_a_later_version_adds_to_a_window_is_passed_over() -> None:
 
 
 WAITS: dict[str, tuple[Act, float | None]] = {
-    "resumed": (act(50, "resumed"), 50),
-    "approved": (act(50, "approved"), 50),
+    "a step that was begun": (step(50, "set-weights", weights={})[0], 50),
     "a step that was done": (step(49.5, "set-weights", "production", {"weights": {}})[1], 50),
     "the end of the rollout": (
         act(50, "rollout-ended", release=NEW, outcome="expired", reason=""),
@@ -150,6 +149,34 @@ def test_a_wait_lasts_until_something_ends_it(entry: Act, until: float | None) -
     assert wait.ends == "38 more requests, or the deadline in 600 s."
     assert (since(found, wait.since), since(found, wait.until)) == (38, until)
     assert (found.waiting is None) == (until is not None)
+
+
+WORDS: dict[str, Act] = {
+    "resumed": act(50, "resumed", index=-1),
+    "approved": act(50, "approved", by="ops", comment="", index=1),
+}
+
+
+@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS.keys())
+def test_after_a_persons_word_whoever_ships_it_on_is_waited_for(word: Act) -> None:
+    """Until a step of theirs begins."""
+    found = last(first(), waiting(), word)
+    on = last(first(), waiting(), word, step(60, "set-weights", weights={})[:1])
+
+    assert [since(found, one.until) for one in found.waits] == [50, None]
+    assert found.waiting is not None
+    assert found.waiting.reason == "somebody to ship it on"
+    assert [since(on, one.until) for one in on.waits] == [50, 60]
+
+
+def test_a_pause_by_hand_is_over_when_it_is_resumed() -> None:
+    """Whoever paused it is waited for; the command is still there, and goes on."""
+    wait = act(
+        50, "waiting", **{"for": "lunch", "since": START + 50, "ends": "r", "until": "pause"}
+    )
+    found = last(first(), half_way(), wait, act(60, "resumed", index=-1))
+
+    assert [since(found, one.until) for one in found.waits] == [60]
 
 
 def test_a_new_wait_ends_the_one_before() -> None:
@@ -311,7 +338,13 @@ LINES: dict[str, tuple[list[Act], str, str]] = {
         [act(50, "waiting", **{"for": "An approval.", "since": START, "ends": "Somebody."})],
         "it waits: An approval.", "what ends it: Somebody.",
     ),
-    "an approval": ([act(50, "approved", reason="by ops")], "it was approved", "by ops"),
+    "a pause": (
+        [act(50, "paused", release=NEW, reason="lunch")], "it was paused by hand", "lunch"
+    ),
+    "an approval": (
+        [act(50, "approved", by="k1", comment="looked at it", index=1)],
+        "it was approved by k1", "looked at it",
+    ),
     "a lease that was taken over": (
         [act(50, "lease", verb="rollback", replaces={"why": "taken over", "fence": 1})],
         "rollback took the lease over", "the one before it: taken over",
@@ -327,6 +360,7 @@ def test_a_line_for_what_happened(acts: list[Act], text: str, reason: str) -> No
 
 
 QUIET: dict[str, Act] = {
+    "a hold, which has said what it waits for": act(50, "failed", step="hold", reason="waits"),
     "a lease": act(50, "lease", verb="ship", replaces=None),
     "after one that was given back": act(50, "lease", verb="ship", replaces={"why": "released"}),
     "a renewal": act(50, "lease-renewed"),

@@ -11,6 +11,7 @@ import pytest
 from pipelines import past
 from pipelines.analysis import Finding, Window
 from pipelines.ship import ship
+from pipelines.status import status
 from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
 from pipelines.word import approve, pause, resume
 from release.errors import BadInput, Refused, Returned, Waiting
@@ -242,6 +243,82 @@ def test_an_approval_is_waited_for_by_name_and_the_watcher_stands_by(
 
     assert len(releases(shipped)["production"]) == 1
     assert shipped.open().records().trusted
+
+
+def test_an_approved_rollout_waits_for_whoever_ships_it_on_S08(
+    shipped: World, tmp_path: Path
+) -> None:
+    """Approved hours after it stopped: the watcher leaves it where it is, and says for what."""
+    with pytest.raises(Waiting):
+        ship(shipped.open(**APPROVAL), QUIET)
+    watch(shipped, 3600)
+    approve(shipped.open(), "production", tmp_path / "me.key", trusted=True)
+
+    watch(shipped, 3600)
+
+    assert shipped.targets["production"].weights == {"blue": 50, "green": 50}
+    waits = status(shipped.open())["environments"]["production"]["rollout"]["waiting"]
+    assert waits["for"] == "somebody to ship it on"
+    ship(shipped.open(**APPROVAL), QUIET)
+    assert len(releases(shipped)["production"]) == 1
+
+
+def test_a_ship_that_went_on_and_was_killed_is_brought_back_S08(
+    shipped: World, counted: Scissors, tmp_path: Path
+) -> None:
+    """It waits for nobody any more: what was waited for is over once somebody goes on."""
+    before = shipped.state()["production"]
+    with pytest.raises(Waiting):
+        ship(shipped.open(**APPROVAL), QUIET)
+    approve(shipped.open(), "production", tmp_path / "me.key", trusted=True)
+    cut_at(shipped, counted, "expose {'green': 100}", **APPROVAL)
+
+    watch(shipped, 60)
+
+    assert shipped.state()["production"] == before
+
+
+def test_a_pause_may_last_longer_than_the_deadline(shipped: World) -> None:
+    """Whoever paused it is not late: resumed, it goes on."""
+    clock = shipped.clock
+    assert isinstance(clock, VirtualClock)
+    start = clock.now
+    clock.later = [
+        (start + 15, lambda: pause(shipped.open(), "production")),
+        (start + 2000, lambda: resume(shipped.open(), "production")),
+    ]
+
+    ship(shipped.open(**OTHER), QUIET)
+
+    assert clock.now > start + 2000
+    assert len(releases(shipped)["production"]) == 1
+
+
+def test_few_users_are_enough_when_they_are_waited_for(shipped: World) -> None:
+    """Two requests a minute: windows go on until there are enough to judge, then it returns."""
+    before, production = shipped.state()["production"], shipped.targets["production"]
+    soaks = {**OTHER, "rollout": {"soakSeconds": 3000, "scaleDownDelaySeconds": 1}}
+    ship(shipped.open(**soaks), QUIET)
+    production.users = 1 / 30
+    production.ill = {shipped.open(**soaks).built.release.digest}
+
+    watch(shipped, 600)
+
+    assert shipped.state()["production"] == before
+
+
+def test_a_watcher_that_begins_anew_knows_what_the_one_before_it_saw(shipped: World) -> None:
+    """One more failure than is allowed, in two lives."""
+    before, production = shipped.state()["production"], shipped.targets["production"]
+    soaks = {**OTHER, "rollout": {"soakSeconds": 3000, "analysis": {"failureLimit": 1}}}
+    ship(shipped.open(**soaks), QUIET)
+    production.ill = {shipped.open(**soaks).built.release.digest}
+
+    for _ in range(3):
+        assert shipped.state()["production"] != before
+        Watcher(shipped.open(), "production", QUIET).turn()
+
+    assert shipped.state()["production"] == before
 
 
 def test_an_approval_by_the_pipelines_own_key_does_not_count(app: Path, model: StandIn) -> None:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.counts import LATENCY, Ending, Histogram, SlotCounts
+from release.spec import LATENCY_MEASURED_UP_TO, MEASURED_UP_TO
+from serving.gateway.counts import (
+    FIRST_TOKEN,
+    INTER_TOKEN,
+    LATENCY,
+    Ending,
+    Histogram,
+    SlotCounts,
+)
 from serving.gateway.visits import Endpoint, Visit
 
 SECONDS = st.one_of(st.floats(0, 100), st.sampled_from(LATENCY))
@@ -25,6 +33,12 @@ def test_a_bucket_counts_all_that_is_at_or_below_its_bound(observed: list[float]
         "sum": pytest.approx(sum(observed)),
         "buckets": [[bound, sum(s <= bound for s in observed)] for bound in LATENCY],
     }
+
+
+def test_a_limit_may_be_as_high_as_its_histogram_goes() -> None:
+    """Above the last bound nothing is told apart, so such a limit is refused where it is read."""
+    assert LATENCY[-1] == FIRST_TOKEN[-1] == LATENCY_MEASURED_UP_TO
+    assert INTER_TOKEN[-1] == MEASURED_UP_TO["inter_token_p95_seconds"]
 
 
 @pytest.mark.parametrize("ending", Ending)
