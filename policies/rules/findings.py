@@ -20,6 +20,7 @@ class Finding:
 
     ``rule`` is a stable id such as ``GL-LICENSE-001``. ``line`` counts from 1; None means that
     the file has no lines. ``refuse`` stops a release, ``warn`` is shown and recorded.
+    ``resource`` names what in the file it is about, ``guideline`` is the page it comes from.
     """
 
     rule: str
@@ -29,6 +30,8 @@ class Finding:
     remedy: str
     severity: Severity = "refuse"
     line: int | None = None
+    resource: str = ""
+    guideline: str = ""
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"

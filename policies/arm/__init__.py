@@ -1,0 +1,1 @@
+"""Azure resources as Azure Resource Manager sees them, whatever tool declared them."""

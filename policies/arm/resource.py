@@ -1,0 +1,50 @@
+"""One Azure resource as Azure Resource Manager sees it: what rules, limits and checkov judge.
+
+A plan of Pulumi's and a template from a file come to the same shape, so a rule is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+UNKNOWN = "<unknown>"
+"""Stands where a preview cannot know a value. A rule that needs one says so; it never passes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The line that declared a resource: ``file`` is relative to the project."""
+
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class ArmResource:
+    """A resource. ``type`` in Azure's spelling, ``name`` with its parents' first: ``mlw-a/ep-b``.
+
+    ``body`` is the JSON beside type, name and version: location, tags, sku, properties, ...
+    ``token`` and ``urn`` are Pulumi's, ``depends_on`` are URNs. ``scope`` is the id that an
+    extension resource hangs on, such as a diagnostic setting.
+    """
+
+    type: str
+    api: str
+    name: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    token: str = ""
+    urn: str = ""
+    source: Source | None = None
+    depends_on: tuple[str, ...] = ()
+    scope: str = ""
+
+    def at(self, path: str, default: Any = None) -> Any:
+        """The value at a dotted path of the body, such as ``properties.networkAcls.bypass``."""
+        value: Any = self.body
+        for part in path.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return default
+            value = value[part]
+        return value
