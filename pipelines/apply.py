@@ -19,7 +19,7 @@ from pipelines.dataset import Case
 from pipelines.evaluate import UnmeasuredError, spread
 from pipelines.evaluation import evaluate_slot
 from pipelines.gather import incumbent_of, valid_evidence
-from pipelines.observe import observe_baseline, observe_step, waiting
+from pipelines.observe import hold_while_paused, observe_baseline, observe_step, waiting
 from pipelines.plan import Plan
 from pipelines.provisioning import provision
 from pipelines.run import BreachError, GateRefusedError, Run
@@ -174,6 +174,7 @@ def _end_rollout(run: Run, step: EndRollout) -> dict[str, Any]:
 
 
 def _expose(run: Run, step: Expose) -> dict[str, Any]:
+    hold_while_paused(run, step.environment)
     _wait_until_ready(run, step)
     return {"weights": _set_weights(run, step.environment, step.weights)}
 

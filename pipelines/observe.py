@@ -88,9 +88,23 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
         _act_on(run, step, window, found, analysis)
         if _is_paused(run, name):  # whoever paused it is not late
             deadline = now() + patience
-        elif now() > deadline:
+        elif now() > deadline and _is_open(windows):
             raise BreachError(name, step.release, "the progress deadline has passed")
     return tuple(windows)
+
+
+def hold_while_paused(run: Run, environment: str) -> None:
+    """Somebody paused it by hand, and weights are about to move: window after window until it is
+    resumed. A return is no rollout any more, and is not paused.
+    """
+    history = past.rollout(run.ledger.refresh(), environment)
+    if history is None or not history.paused:
+        return
+    weight = run.target(environment).facts().weights.get(history.slot, 0)
+    observe_step(run, Analyse(
+        environment=environment, slot=history.slot, release=history.release, blue=history.blue,
+        weight=weight, seconds=0.0, index=history.done, reason="paused by hand",
+    ))  # fmt: skip
 
 
 def _is_open(windows: list[Window]) -> bool:

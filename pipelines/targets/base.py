@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pipelines.facts import SlotFacts
 from release.bundle import Release
-from release.errors import GreenlightError
+from release.errors import GreenlightError, Waiting
 from release.ledger import Witness
 
 
@@ -17,7 +17,7 @@ class DeployFailedError(GreenlightError):
     """A release did not get ready in its slot; the text says why."""
 
 
-class StaleFenceError(GreenlightError):
+class StaleFenceError(Waiting):
     """Somebody with a higher fence has taken over; this writer changes nothing any more."""
 
 

@@ -178,6 +178,22 @@ def test_a_blue_that_is_away_when_weights_move_is_no_way_back_S07(shipped: World
     assert production.weights == {"green": 100}
 
 
+def test_a_rollout_that_begins_again_measures_blue_alone(shipped: World, counted: Scissors) -> None:
+    """Its section was changed half-way: blue has everything before the baseline is taken."""
+    counted.set()
+    production = shipped.targets["production"]
+    at_half = {**OTHER, "rollout": {"steps": [*STEPS[2:3], {"pause": {}}, *STEPS[3:]]}}
+    with pytest.raises(Waiting):
+        ship(shipped.open(**at_half), QUIET)
+    assert production.weights == {"blue": 50, "green": 50}
+    production.writes.clear()
+
+    ship(shipped.open(**OTHER, rollout={"steps": STEPS[2:]}), QUIET)
+
+    exposed = [one for one in production.writes if one.startswith("expose")]
+    assert exposed[0] == "expose {'blue': 100}"
+
+
 def test_a_mirror_beside_weights_that_cannot_be_read_is_not_set(shipped: World) -> None:
     """Weights that are not known are not no weights: nobody's traffic is taken away."""
     production = shipped.targets["production"]
