@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,33 @@ settings.register_profile(
     "greenlight", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("greenlight")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several are at work, what may take longest is begun first, so that none is left with
+    it at the end. A group is one piece, whose tests keep their order.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    longest: Counter[str] = Counter()
+    for item in items:
+        longest[piece(item)] += at_most(item)
+    items.sort(key=lambda item: -longest[piece(item)])
+
+
+def piece(item: pytest.Item) -> str:
+    """What goes to one worker as a whole."""
+    group = item.get_closest_marker("xdist_group")
+    return str(group.args[0]) if group else item.nodeid
+
+
+def at_most(item: pytest.Item) -> int:
+    """Seconds until it is given up; 0 for one that is not slow."""
+    if item.get_closest_marker("slow") is None:
+        return 0
+    timeout = item.get_closest_marker("timeout")
+    return int(timeout.args[0] if timeout else item.config.getini("timeout"))
 
 
 @pytest.fixture

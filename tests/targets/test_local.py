@@ -103,6 +103,7 @@ def environment() -> Iterator[LocalBed]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("local target")
 class TestLocal(Conformance):
     """``LocalTarget``."""
 
