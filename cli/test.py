@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _parts(fast: bool, passed_on: Sequence[str]) -> list[list[str]]:
     """The arguments of each run of pytest. Who chooses by marks chooses what runs together."""
-    at_once = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
-    at_once += ["--no-loadscope-reorder"]  # tests/conftest.py has put what takes longest first
+    at_once = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadscope"]
+    at_once += ["--no-loadscope-reorder"]  # tests/conftest.py says what goes together, and when
     if "-m" in passed_on:
         return [[*at_once, *passed_on]]
     if fast:

@@ -36,7 +36,7 @@ def test_checks_come_first_and_what_runs_alone_comes_last(monkeypatch: pytest.Mo
     assert [line.split()[0] for line in lines] == ["ruff", "ruff", "mypy", "lint-imports"] + [
         "pytest"
     ] * 2
-    assert lines[-2].startswith("pytest -n 3 --dist loadgroup ")
+    assert lines[-2].startswith("pytest -n 3 --dist loadscope ")
     assert lines[-2].endswith("-m not alone -x")
     assert lines[-1] == "pytest -m alone -x"
 

@@ -16,7 +16,6 @@ from tests.e2e.conftest import Application, make_application
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("faults"),
     pytest.mark.usefixtures("live"),
 ]
 

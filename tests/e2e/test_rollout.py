@@ -18,7 +18,6 @@ from tests.e2e.test_faults import production, wait_for
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("rollout"),
     pytest.mark.usefixtures("live"),
 ]
 

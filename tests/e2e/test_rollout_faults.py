@@ -20,7 +20,6 @@ from tests.targets import asking
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("rollout faults"),
     pytest.mark.usefixtures("live"),
 ]
 

@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Application
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ship")]
+pytestmark = pytest.mark.slow
 
 SHORTER = {"parameters": {"temperature": 0, "max_tokens": 5}}
 POEM = {

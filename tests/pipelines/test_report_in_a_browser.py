@@ -20,7 +20,7 @@ from pipelines.report import write_report
 from tests.pipelines.rollouts import START, completed, first, returned, waiting, written
 from tests.pipelines.test_report import evil
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3: text against its background

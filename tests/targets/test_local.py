@@ -103,7 +103,6 @@ def environment() -> Iterator[LocalBed]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("local target")
 class TestLocal(Conformance):
     """``LocalTarget``."""
 
