@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +47,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not hasattr(config, "workerinput"):
         return
-    longest: Counter[str] = Counter()
+    longest: dict[str, tuple[int, int]] = {}
     for item in items:
-        longest[piece(item.nodeid)] += at_most(item)
-    items.sort(key=lambda item: -longest[piece(item.nodeid)])
+        seconds, (most, all_) = at_most(item), longest.get(piece(item.nodeid), (0, 0))
+        longest[piece(item.nodeid)] = (max(most, seconds), all_ + seconds)
+    items.sort(key=lambda item: longest[piece(item.nodeid)], reverse=True)  # stable
 
 
 def at_most(item: pytest.Item) -> int:

@@ -26,9 +26,10 @@ ROLLOUT: dict[str, Any] = {
     "analysis": {"interval": 2, "min_requests": 2, "concurrency": 2},
     "soakSeconds": 0,
     "scaleDownDelaySeconds": 0,
-    "leaseDurationSeconds": 5,
     "drainSeconds": 5,
 }
+SILENT: dict[str, Any] = {"leaseDurationSeconds": 5}
+"""For a process that is killed or stopped; one that is at work may lose it on a busy machine."""
 
 
 def change(application: Application, tokens: int, **rollout: Any) -> tuple[str, str]:
@@ -47,8 +48,7 @@ def test_a_rollout_whose_process_died_is_brought_back_and_starts_again_S08(
 ) -> None:
     """The watcher outlives the command; the lease that nobody renews judges nothing."""
     before = production(application)
-    words = change(application, 9)
-    with application.start("ship", *words) as process:
+    with application.start("ship", *change(application, 9, **SILENT)) as process:
         wait_for(process, "• analyse production/")
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -57,7 +57,7 @@ def test_a_rollout_whose_process_died_is_brought_back_and_starts_again_S08(
     assert within(120, lambda: production(application) == before)
     assert "held" not in application.run("status").out
 
-    done = application.run("ship", *words)
+    done = application.run("ship", *change(application, 9))
     assert done.code == 0, done.err
     assert production(application)["live"] != before["live"]
     assert kinds(application).count("rollout-begun") == 2
@@ -68,7 +68,7 @@ def test_a_process_that_wakes_after_its_lease_ended_writes_nothing_S12(
 ) -> None:
     """Stopped, overtaken by the watcher, woken: its weights are refused, exit 4."""
     before = production(application)
-    with application.start("ship", *change(application, 10)) as process:
+    with application.start("ship", *change(application, 10, **SILENT)) as process:
         wait_for(process, "• analyse production/")
         process.send_signal(signal.SIGSTOP)
         assert within(120, lambda: production(application) == before)
@@ -83,7 +83,7 @@ def test_a_process_that_wakes_after_its_lease_ended_writes_nothing_S12(
 def test_a_watcher_that_dies_comes_back(application: Application) -> None:
     """And does what it is there for."""
     before = production(application)
-    with application.start("ship", *change(application, 11)) as process:
+    with application.start("ship", *change(application, 11, **SILENT)) as process:
         wait_for(process, "• analyse production/")
         assert within(120, lambda: bool(application.processes("pipelines.watcher", "production")))
         (first,) = application.processes("pipelines.watcher", "production")
@@ -97,7 +97,7 @@ def test_a_watcher_that_dies_comes_back(application: Application) -> None:
 
 def test_blue_stands_by_for_its_time_and_is_then_retired(application: Application) -> None:
     """By the watcher, long after the command has ended."""
-    words = change(application, 12, scaleDownDelaySeconds=15)
+    words = change(application, 12, scaleDownDelaySeconds=25)
     done = application.run("ship", *words)
     assert done.code == 0, done.err
     assert "stands by until" in done.out
