@@ -63,6 +63,7 @@ def answer(shipped: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(3600)
 def test_every_command_of_the_readme_works(checkout: Path) -> None:
     """In the README's order, each ending as it says; what is slow comes back, what is worse is

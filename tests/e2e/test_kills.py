@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Application, make_application, within
+from tests.e2e.conftest import Application, an_application, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -27,11 +25,8 @@ STEP = "• "
 @pytest.fixture
 def application(engine: str, cache: Path) -> Iterator[Application]:
     """An application of this test's own."""
-    folder = Path(tempfile.mkdtemp(prefix="gl-"))
-    made = make_application(engine, cache, folder / "box")
-    yield made
-    made.remove()
-    shutil.rmtree(folder)
+    with an_application(engine, cache) as made:
+        yield made
 
 
 def kill_at_the_next_new_step(application: Application, seen: set[str], *words: str) -> int | None:
