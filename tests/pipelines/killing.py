@@ -25,6 +25,7 @@ import pytest
 from pipelines import past
 from pipelines.destroy import destroy
 from pipelines.engine import Engine
+from pipelines.provisioning import fingerprint
 from pipelines.rollback import rollback
 from pipelines.ship import comply, evaluate, promote, ship
 from pipelines.watcher import Watcher
@@ -52,7 +53,7 @@ from tests.pipelines.memory import (
 from tests.pipelines.standin import StandIn
 from tests.release.making import MemoryStore
 
-DELAYS = {"scaleDownDelaySeconds": 40, "soakSeconds": 20}
+DELAYS = {"scaleDownDelaySeconds": 40, "soakSeconds": 20, "checks": 1}
 CHANGE: dict[str, Any] = {**OTHER, "rollout": DELAYS}
 ASKING: dict[str, Any] = {
     **OTHER,
@@ -189,14 +190,21 @@ class Stage:
         """The whole ledger."""
         return self.open().entries()
 
-    def do(self, verb: str, at: int = -1, after: bool = False, hangs: bool = False) -> str:
+    def do(
+        self, verb: str, at: int = -1, after: bool = False, hangs: bool = False,
+        meanwhile: str = "nothing", later: float = 0.0,
+    ) -> str:  # fmt: skip
         """Type ``verb`` and be killed at that write, if it comes so far; what happened, in words.
 
-        Wrong use changes nothing, and a word moves nothing, whatever becomes of it.
+        Wrong use changes nothing, and a word moves nothing, whatever becomes of it. ``meanwhile``
+        somebody else types that, so many seconds ``later`` if it lasts so long.
         """
         before, moved = self._everything(), self.moved()
         self.scissors.set(at, after)
-        self.clock.later = [(self.clock.now + 400, self._say_resume)]
+        self.clock.later = [
+            (self.clock.now + later, lambda: self._beside(meanwhile)),
+            (self.clock.now + 400, lambda: self._beside("resume")),  # or it would wait for ever
+        ]
         try:
             with self.processes.one(hangs):
                 VERBS[verb](self)
@@ -216,7 +224,7 @@ class Stage:
         refused = ended == "BadInput" or (ended == "Refused" and verb in WORDS)
         assert not refused or self._everything() == before, f"{verb} was refused and changed it"
         assert verb not in (*WORDS, "comply") or self.moved() == moved, f"{verb} moved something"
-        return f"{verb}: {ended}"
+        return f"{verb}, {meanwhile} {later:.0f} s later: {ended}"
 
     def settle(self, verb: str = "ship") -> list[str]:
         """Somebody ships until it is done, and says yes whenever asked; then the watcher's time."""
@@ -288,19 +296,21 @@ class Stage:
         lease = current_lease(entries, self.clock.now, name)
         return lease is not None and lease.status is Status.HELD and not is_gone(lease.lease.holder)
 
-    def _say_resume(self) -> None:
-        """Who paused it resumes it some time, so that no command waits for ever."""
-        with contextlib.suppress(BadInput, Refused):
-            resume(self.open(), "production")
+    def _beside(self, verb: str) -> None:
+        """A command of somebody else's, while one is at work."""
+        with contextlib.suppress(*STOPS), self.processes.one():
+            VERBS[verb](self)
 
     def _trust_the_approver(self) -> None:
         keys, public = self.open_first().state.keys, approver_key(self.key).public
         trust(keys, public, Role.APPROVER)
 
     def _stand_in(self, patch: pytest.MonkeyPatch) -> None:
-        """An engine without processes, a wait for the watcher's lease that takes no time, and no
-        second look at what was read and believed before: a story reads its ledger thirty times.
+        """An engine without processes, a wait for the watcher's lease that takes no time, no disk
+        to wait for, and no second look at what was read and believed before: a story reads its
+        ledger thirty times.
         """
+        program = fingerprint(self.open_first())
 
         def decode_once(data: bytes, trusted: TrustedKeys, where: str) -> Entry:
             if data not in self._read:
@@ -308,6 +318,8 @@ class Stage:
             return self._read[data]
 
         patch.setattr("release.ledger.chain.decode", decode_once)
+        patch.setattr("os.fsync", lambda _: None)
+        patch.setattr("pipelines.provisioning.fingerprint", lambda _: program)
         patch.setattr("pipelines.comply.locate", functools.cache(locate))
         patch.setattr(Engine, "up", lambda engine, changes, note: self._up(engine))
         patch.setattr(Engine, "destroy", lambda engine, note: self._down())
@@ -345,6 +357,7 @@ def _pass_time(seconds: float) -> Callable[[Stage], object]:
 
 
 VERBS: Mapping[str, Callable[[Stage], object]] = {
+    "nothing": _pass_time(0),
     "comply": lambda on: comply(on.open(), QUIET),
     "evaluate": lambda on: evaluate(on.open(), QUIET),
     "promote": lambda on: promote(on.open(), "production", QUIET),

@@ -336,7 +336,8 @@ class World:
         for name, (slots, weights, fence, watched, there) in held.items():
             target = self.targets[name]
             target.slots, target.weights, target.fence = dict(slots), dict(weights), fence
-            target.watched, target.there, target.ill, target.seen = watched, there, set(), now
+            target.watched, target.there, target.seen = watched, there, now
+            target.ill, target.broken = set(), set()
         if isinstance(self.clock, VirtualClock):
             self.clock.now = now
         self.scissors.set()

@@ -287,7 +287,7 @@ def test_a_pause_by_hand_holds_the_weights_whoever_ships_next(
     approve(shipped.open(), "production", tmp_path / "me.key", trusted=True)
     pause(shipped.open(), "production")
 
-    with pytest.raises(Waiting, match="paused it by hand.*greenlight resume"):
+    with pytest.raises(Waiting, match=r"paused it by hand.*greenlight resume"):
         ship(shipped.open(**APPROVAL), QUIET)
     assert shipped.targets["production"].weights == {"blue": 50, "green": 50}
     resume(shipped.open(), "production")
