@@ -23,8 +23,10 @@ from typing import Any
 import pytest
 
 from pipelines import past
+from pipelines.dataset import Case
 from pipelines.destroy import destroy
 from pipelines.engine import Engine
+from pipelines.gates import Answer
 from pipelines.provisioning import fingerprint
 from pipelines.rollback import rollback
 from pipelines.ship import comply, evaluate, promote, ship
@@ -43,6 +45,7 @@ from tests import tiny
 from tests.pipelines.memory import (
     OTHER,
     QUIET,
+    TRUTHS,
     Cut,
     Saved,
     Scissors,
@@ -123,11 +126,13 @@ class Processes:
 class Stage:
     """A world in which a first release is live, put back to there before each story."""
 
-    def __init__(self, folder: Path, model: StandIn, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.clock, self.scissors, self.change = VirtualClock(), Scissors(), CHANGE
         store, blobs = CutStore(scissors=self.scissors), CutStore({}, "blobs", self.scissors)
         app = tiny.write(folder / "app")
-        self.world = World(app, model, self.scissors, self.clock, store=store, blobs=blobs)
+        self.world = World(
+            app, StandIn("http://memory"), self.scissors, self.clock, store=store, blobs=blobs
+        )
         self.processes, self.key = Processes(patch), folder / "approver.key"
         self._opened: dict[str, Workspace] = {}
         self._read: dict[bytes, Entry] = {}
@@ -165,7 +170,6 @@ class Stage:
         self.world.restore(world)
         there = set(self.world.store.objects.values())
         self._read = {data: one for data, one in self._read.items() if data in there}
-        self.world.model.asked.clear()
         for target in self.world.targets.values():
             target.asked.clear()
             target.writes.clear()
@@ -306,9 +310,9 @@ class Stage:
         trust(keys, public, Role.APPROVER)
 
     def _stand_in(self, patch: pytest.MonkeyPatch) -> None:
-        """An engine without processes, a wait for the watcher's lease that takes no time, no disk
-        to wait for, and no second look at what was read and believed before: a story reads its
-        ledger thirty times.
+        """An engine without processes, slots that answer without a network, a wait for the
+        watcher's lease that takes no time, no disk to wait for, and no second look at what was read
+        and believed before: a story reads its ledger thirty times.
         """
         program = fingerprint(self.open_first())
 
@@ -319,6 +323,10 @@ class Stage:
 
         patch.setattr("release.ledger.chain.decode", decode_once)
         patch.setattr("os.fsync", lambda _: None)
+        for module in ("pipelines.apply", "pipelines.evaluate"):
+            patch.setattr(f"{module}.open_session", lambda *_: contextlib.nullcontext())
+            patch.setattr(f"{module}.ask", _answer)
+            patch.setattr(f"{module}.ask_once", _answer)
         patch.setattr("pipelines.provisioning.fingerprint", lambda _: program)
         patch.setattr("pipelines.comply.locate", functools.cache(locate))
         patch.setattr(Engine, "up", lambda engine, changes, note: self._up(engine))
@@ -350,6 +358,11 @@ class Stage:
         state = self.open_first().state
         checkpoint = state.pulumi / "backend/.pulumi/stacks/greenlight/local.json"
         return state.work / "provisioned.json", checkpoint
+
+
+async def _answer(_session: object, _slot: object, case: Case, _inputs: object) -> Answer:
+    """The truth, at once."""
+    return Answer(case.id, TRUTHS[case.query], 0.01, 3)
 
 
 def _pass_time(seconds: float) -> Callable[[Stage], object]:

@@ -20,8 +20,7 @@ import pytest
 
 from pipelines import past
 from tests.pipelines.killing import ASKING, CHANGE, VERBS, WORDS, Stage
-from tests.pipelines.memory import knowing, releases, serving
-from tests.pipelines.standin import StandIn
+from tests.pipelines.memory import releases
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200), pytest.mark.usefixtures("own_cache")]
 
@@ -29,20 +28,12 @@ SEEDS = int(os.environ.get("GREENLIGHT_SEEDS", "100"))
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[StandIn]:
-    """What answers checks, in a thread of its own."""
-    with serving() as server:
-        server.reply = knowing
-        yield server
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, model: StandIn) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Where all stories begin."""
     folder = tmp_path_factory.mktemp("chaos")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        yield Stage(folder, model, patch)
+        yield Stage(folder, patch)
 
 
 BEFORE: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
