@@ -28,6 +28,8 @@ TICK = 0.25  # seconds between looks within a window
 LONGEST = 3.0  # times the interval, after which a window is judged with what it has
 LOOK_FIRST = 0.25  # share of the interval after which it is known whether users are there
 
+PAUSED_BY = "whoever paused it by hand"
+
 Phase = Literal["baseline", "step", "soak"]
 
 
@@ -93,20 +95,6 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def hold_while_paused(run: Run, environment: str) -> None:
-    """Somebody paused it by hand, and weights are about to move: window after window until it is
-    resumed. A return is no rollout any more, and is not paused.
-    """
-    history = past.rollout(run.ledger.refresh(), environment)
-    if history is None or not history.paused:
-        return
-    weight = run.target(environment).facts().weights.get(history.slot, 0)
-    observe_step(run, Analyse(
-        environment=environment, slot=history.slot, release=history.release, blue=history.blue,
-        weight=weight, seconds=0.0, index=history.done, reason="paused by hand",
-    ))  # fmt: skip
-
-
 def _is_open(windows: list[Window]) -> bool:
     """Whether the last window said neither yes nor no: nothing goes on from there."""
     return not windows or windows[-1].outcome == "inconclusive"
@@ -145,15 +133,32 @@ def _is_paused(run: Run, environment: str) -> bool:
     return bool(history and history.paused)
 
 
+def require_not_paused(run: Run, environment: str, weights: Mapping[str, int]) -> None:
+    """Waiting when ``weights`` would give green more while somebody has paused the rollout by hand.
+
+    Less is never held up.
+    """
+    history = past.rollout(run.ledger.refresh(), environment)
+    if history is None or not history.paused or history.live_since is not None:
+        return
+    now = run.target(environment).facts().weights
+    if weights.get(history.slot, 0) > now.get(history.slot, 0):
+        ends = f"{_resume(run, environment)}, then the same command again"
+        raise waiting(run, environment, PAUSED_BY, ends, "resume")
+
+
 def _tell_of_a_pause(run: Run, environment: str) -> None:
     """Somebody paused it by hand: from now on it says so wherever a rollout is shown."""
     history = past.rollout(run.ledger.entries, environment)
     if history is None or not history.paused or history.waiting:
         return
-    ends = f"`greenlight resume {run.workspace.sources.app} --env {environment}`"
-    run.append(past.WAITING, _wait(run, history, "whoever paused it by hand", ends, "pause"),
-               environment)  # fmt: skip
+    ends = _resume(run, environment)
+    run.append(past.WAITING, _wait(run, history, PAUSED_BY, ends, "pause"), environment)
     run.reporter.note(f"paused by hand; what ends it: {ends}")
+
+
+def _resume(run: Run, environment: str) -> str:
+    return f"`greenlight resume {run.workspace.sources.app} --env {environment}`"
 
 
 def _wait(

@@ -29,7 +29,7 @@ def default_key() -> Path:
 
 
 def pause(workspace: Workspace, environment: str, reason: str = "") -> str:
-    """Hold the weights as they are from the next window on; windows go on being judged."""
+    """Hold the weights: green gets no more before it is resumed. Windows go on being judged."""
     ledger, rollout = _under_way(workspace, environment)
     if rollout.live_since is not None:
         raise BadInput(_nothing("a rollout whose weights still move", "one that soaks"))

@@ -256,30 +256,6 @@ def test_what_somebody_holds_is_waited_for_by_name(shipped: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_change_cut_before_or_after_any_act_ends_as_an_undisturbed_one(
-    world: World, counted: Scissors
-) -> None:
-    """Each act twice over: killed there, and shipped again by the same command."""
-    ship(world.open(), QUIET)
-    begin = world.save()
-    counted.set()
-    ship(world.open(**OTHER), QUIET)
-    acts, goal = counted.acts, releases(world)
-
-    for number, after in itertools.product(range(len(acts)), (False, True)):
-        world.restore(begin)
-        counted.set(number, after)
-        with pytest.raises(Cut):
-            ship(world.open(**OTHER), QUIET)
-        counted.set()
-        ship(world.open(**OTHER), QUIET)
-
-        assert releases(world) == goal, (acts[number], after)
-        assert all(sum(weights.values()) == 100 for _, weights in world.state().values())
-        assert ship(world.open(**OTHER), QUIET).plan.steps == ()
-
-
-@pytest.mark.slow
 def test_a_return_cut_before_or_after_any_act_ends_as_an_undisturbed_one(
     world: World, counted: Scissors, model: StandIn
 ) -> None:

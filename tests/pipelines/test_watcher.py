@@ -345,24 +345,6 @@ def test_a_paused_rollout_whose_command_was_killed_waits_for_whoever_ships_it_on
     assert len(releases(shipped)["production"]) == 1
 
 
-def test_a_pause_by_hand_holds_where_the_spec_has_no_pause(shipped: World) -> None:
-    """No weight moves until it is resumed, though no timed pause is left."""
-    clock, production = shipped.clock, shipped.targets["production"]
-    assert isinstance(clock, VirtualClock)
-    start, seen = clock.now, []
-    clock.later = [
-        (start + 5, lambda: pause(shipped.open(), "production")),
-        (start + 300, lambda: seen.append(dict(production.weights))),
-        (start + 301, lambda: resume(shipped.open(), "production")),
-    ]
-
-    steps = [{"setWeight": 50}, {"setWeight": 100}]
-    ship(shipped.open(**OTHER, rollout={"steps": steps, "analysis": {"interval": 5}}), QUIET)
-
-    assert seen == [{"blue": 100}]
-    assert production.weights == {"green": 100}
-
-
 def test_a_pause_may_last_longer_than_the_deadline(shipped: World) -> None:
     """Whoever paused it is not late: resumed, it goes on."""
     clock = shipped.clock
@@ -460,3 +442,32 @@ def test_a_word_needs_a_rollout_that_waits_for_it(shipped: World, tmp_path: Path
         approve(shipped.open(), "production", tmp_path / "key")
 
     assert len(kinds(shipped)) == before
+
+
+def test_a_pause_by_hand_holds_the_weights_whoever_ships_next(
+    shipped: World, tmp_path: Path
+) -> None:
+    """Also where no window is to come: exit 4 with what would end it; a return is never held up."""
+    with pytest.raises(Waiting):
+        ship(shipped.open(**APPROVAL), QUIET)
+    approve(shipped.open(), "production", tmp_path / "me.key", trusted=True)
+    pause(shipped.open(), "production")
+
+    with pytest.raises(Waiting, match=r"paused it by hand.*greenlight resume"):
+        ship(shipped.open(**APPROVAL), QUIET)
+    assert shipped.targets["production"].weights == {"blue": 50, "green": 50}
+    resume(shipped.open(), "production")
+    ship(shipped.open(**APPROVAL), QUIET)
+
+    assert len(releases(shipped)["production"]) == 1
+
+
+def test_a_rollout_that_is_recorded_is_watched_whenever_its_ship_was_killed(
+    shipped: World, counted: Scissors
+) -> None:
+    """The ship that goes on with it does not begin it again, and would not look for a watcher."""
+    cut_at(shipped, counted, past.ROLLOUT_BEGUN, **SOAKS)
+
+    ship(shipped.open(**SOAKS), QUIET)
+
+    assert shipped.targets["production"].watched
