@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from policies.arm.convert import to_arm
 
 from pipelines.engine import executable
 from pipelines.stack_settings import read_settings
+from policies.arm.convert import to_arm
 from policies.arm.resource import ArmResource, Source
 from release.errors import BAD_INPUT, BadInput, GreenlightError, Problem
 
@@ -94,10 +94,16 @@ def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: "to-be-known-at-up" if isinstance(value, dict) and "secure" in value else value
         for key, value in settings["config"].items()
     }
-    azure = config.get("greenlight:azure") or {}
-    for connection in azure.get("connections") or ():
-        config.setdefault(f"greenlight:{connection.get('secret')}", "to-be-known-at-up")
+    for name in _secrets(config.get("greenlight:azure")):
+        config.setdefault(f"greenlight:{name}", "to-be-known-at-up")
     return {"config": config}
+
+
+def _secrets(azure: Any) -> list[str]:
+    """The secrets that connections name; what is no such list is for the program to refuse."""
+    connections = azure.get("connections") if isinstance(azure, dict) else None
+    found = connections if isinstance(connections, list) else []
+    return [str(one["secret"]) for one in found if isinstance(one, dict) and "secret" in one]
 
 
 @dataclass(frozen=True)

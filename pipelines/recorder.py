@@ -19,6 +19,9 @@ from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from policies.arm.convert import to_arm
+from release.errors import BadInput
+
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "00000000-0000-0000-0000-000000000001"
 CLIENT = {
@@ -35,22 +38,18 @@ def synthetic_guid(text: str) -> str:
     return f"00000000-0000-4000-8000-{digest[:12]}"
 
 
-def identity(token: str, inputs: Mapping[str, Any], name: str) -> str:
-    """The id of a resource: Azure's own form, as far as ``inputs`` name its parts."""
-    _, module, kind = token.split(":")
-    group = inputs.get("resourceGroupName")
-    scope = f"/subscriptions/{SUBSCRIPTION}" + (f"/resourceGroups/{group}" if group else "")
-    if kind == "ResourceGroup":
-        return f"{scope}/resourceGroups/{inputs.get('resourceGroupName', name)}"
-    return f"{inputs.get('scope') or scope}/providers/{module}/{kind}/{_name(inputs, kind, name)}"
-
-
-def _name(inputs: Mapping[str, Any], kind: str, name: str) -> str:
-    """What Azure will call it: azure-native names that input after the resource."""
-    own = kind[0].lower() + kind[1:] + "Name"
-    given = [inputs[key] for key in (own, "resourceName", "name") if inputs.get(key)]
-    rest = [value for key, value in inputs.items() if key.endswith("Name") and value]
-    return str((given or rest[-1:] or [name])[0])
+def made_id(token: str, inputs: Mapping[str, Any], name: str) -> str:
+    """The id that Azure would give it; of a type that the table does not know, any."""
+    try:
+        arm = to_arm(token, inputs)
+    except BadInput:  # the plan is refused for it, by name, once it is read
+        return f"/subscriptions/{SUBSCRIPTION}/providers/{token}/{name}"
+    level = f"/subscriptions/{SUBSCRIPTION}" + (f"/resourceGroups/{arm.group}" if arm.group else "")
+    if arm.type == "Microsoft.Resources/resourceGroups":
+        return f"{level}/resourceGroups/{arm.name}"
+    provider, *kinds = arm.type.split("/")
+    parts = zip(kinds, arm.name.split("/"), strict=False)
+    return "/".join([arm.scope or level, "providers", provider, *(f"{k}/{n}" for k, n in parts)])
 
 
 @dataclass
@@ -106,7 +105,7 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
         """Nothing is created; the id is what Azure's would be."""
         token, name = request.urn.split("::")[2].split("$")[-1], request.urn.split("::")[3]
         inputs = MessageToDict(request.properties)
-        made = identity(token, inputs, name)
+        made = made_id(token, inputs, name)
         found = struct_pb2.Struct()
         found.CopyFrom(request.properties)
         known = {"name": made.rsplit("/", 1)[-1], **self._made_up(token, made)}
