@@ -80,7 +80,7 @@ def _row(
     keys = _keys(ask, size)
     family = facts.quotas.get(keys[0])
     there = running.get(keys[0]) or 0
-    verdicts = [_judged(key, facts, asked, running) for key in keys]
+    verdicts = [_judged(key, _spoken(key, size), facts, asked, running) for key in keys]
     memory, disk = _fits(ask, size, request)
     return CapacityRow(
         ask=ask,
@@ -136,13 +136,13 @@ def _least(ask: Ask) -> Ask:
 
 def _judged(
     key: Key,
+    name: str,
     facts: AzureFacts,
     asked: Mapping[Key, int | None],
     running: Mapping[Key, int | None],
 ) -> tuple[Verdict, str]:
     """Whether all that counts against one quota fits into it, and why not."""
     quota, wanted = facts.quotas.get(key), asked[key]
-    name = _spoken(key)
     if quota is None and key[0] in facts.whole and key[2] != TOTAL:
         return "fail", f"Azure has no such thing as {name} ({facts.origin})"
     if quota is None:
@@ -159,11 +159,12 @@ def _against(quota: Quota, more: int, name: str) -> tuple[Verdict, str]:
     return "fail", f"{more} more cores of {name}, of which {left} of {quota.limit} are left"
 
 
-def _spoken(key: Key) -> str:
+def _spoken(key: Key, size: Size) -> str:
     region, service, family = key
     whose = "virtual machines" if service == "compute" else "Azure ML"
-    what = {TOTAL: "all families", SPOT: "spot nodes", "": "a family without a name"}
-    return f"the quota of {whose} for {what.get(family, family)} in {region}"
+    shared = {TOTAL: "all families together", SPOT: "spot nodes"}
+    named = size.family or f"the family of {size.name}, whose name is not known,"
+    return f"the quota of {whose} for {shared.get(family, named)} in {region}"
 
 
 def _fits(ask: Ask, size: Size, request: Request) -> tuple[Fit | None, Fit | None]:

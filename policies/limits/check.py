@@ -68,7 +68,7 @@ def _quota(row: CapacityRow, facts: AzureFacts) -> Iterator[Finding]:
     yield about(
         row.ask.resource,
         "GL-QUOTA-001" if row.quota == "fail" else "GL-QUOTA-002",
-        f"quota for {asked} cores of {row.ask.size} in {row.ask.region}, {_counted(row)}",
+        f"quota for {asked} cores of {row.ask.size} in {row.ask.region} {_counted(row)}",
         "; ".join(row.why),
         _remedy(row, family, facts),
         guideline=document("endpoints")["source"]["url"],
@@ -76,9 +76,9 @@ def _quota(row: CapacityRow, facts: AzureFacts) -> Iterator[Finding]:
 
 
 def _counted(row: CapacityRow) -> str:
-    count = "?" if row.ask.count is None else row.ask.count
-    slots = f" in {row.ask.slots} slots at once" if row.ask.slots > 1 else ""
-    return f"{count} x{slots}"
+    count = "an unknown number of" if row.ask.count is None else str(row.ask.count)
+    slots = f", {row.ask.slots} slots at once" if row.ask.slots > 1 else ""
+    return f"for {count} instances{slots}"
 
 
 def _remedy(row: CapacityRow, family: str, facts: AzureFacts) -> str:
