@@ -60,7 +60,7 @@ def memory_fit(model: Model, size: Size, mig: str = "") -> Fit:
     if not size.gpus:
         return Fit(needed, size.memory_gib)
     whole = size.gpu_memory_gib
-    if whole is None or (mig and mig not in MIG_MEMORY):
+    if whole is None or (mig and not (size.gpu and size.gpu.mig and mig in MIG_MEMORY)):
         return Fit(needed, None)
     each = whole / float(size.gpus)
     if mig:
