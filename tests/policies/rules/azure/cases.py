@@ -16,9 +16,8 @@ from release.documents import read_document
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BOUNDS = Bounds(environment="production", regions=("swedencentral",))
-RULES: Mapping[str, Rule | PlanRule] = {
-    rule.id: rule for rule in (*rules(BOUNDS), *plan_rules(BOUNDS))
-}
+ALL: tuple[Rule | PlanRule, ...] = (*rules(BOUNDS), *plan_rules(BOUNDS))
+RULES: Mapping[str, Rule | PlanRule] = {rule.id: rule for rule in ALL}
 _OF_A_CASE = ("on", "type", "found", "name", "names", "after", "scope", "environment")
 
 

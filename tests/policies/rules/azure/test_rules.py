@@ -137,7 +137,7 @@ def _put(value: Any, path: tuple[str | int, ...], other: Any) -> Any:
     """``value`` with ``other`` at ``path``."""
     if not path:
         return other
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = _put(copy[path[0]], path[1:], other)
     return copy
 
