@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from policies.arm.resource import ArmResource
-from policies.rules.azure import plan_rules, rules
+from policies.rules import azure
 from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import Finding
 from policies.rules.rule import PlanRule, Rule
@@ -17,9 +17,9 @@ from policies.rules.rule import PlanRule, Rule
 
 def judge(plan: Sequence[ArmResource], bounds: Bounds) -> tuple[Finding, ...]:
     """What every rule has against ``plan``, resource by resource, then the plan as a whole."""
-    per_resource = rules(bounds)
+    per_resource = azure.rules(bounds)
     found = [finding for one in plan for finding in judge_resource(one, per_resource)]
-    return (*found, *judge_whole(plan, plan_rules(bounds)))
+    return (*found, *judge_whole(plan, azure.plan_rules(bounds)))
 
 
 def judge_resource(resource: ArmResource, asked: Iterable[Rule]) -> tuple[Finding, ...]:
@@ -50,10 +50,11 @@ def crashed(rule: Rule | PlanRule, resource: ArmResource | None, error: Exceptio
     """The finding that a rule fell over; the error's own text could hold a secret and is left out.
 
     It refuses, whatever the rule's severity, because nothing is known of what it would have said.
+    Its id is one that no suppression can name.
     """
     source = resource.source if resource else None
     return Finding(
-        rule=rule.id,
+        rule=f"{rule.id}-FELL",
         file=source.file if source else "",
         expected=f"the rule to answer ({rule.title})",
         found=f"{type(error).__name__} in the rule",

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from policies.rules.azure import plan_rules, rules
 from policies.rules.azure.bounds import Bounds, bounds_of, read_bounds
 from policies.rules.findings import Finding
 from policies.rules.rule import PlanRule, Rule
+from policies.suppressions import FILE, Suppression, read_suppressions
 from release.errors import BadInput, Problem
 
 if TYPE_CHECKING:
@@ -47,11 +49,12 @@ def serve() -> None:
     read_inputs_openly(sdk)
     try:
         bounds = bounds_from(os.environ)
+        entries = read_suppressions(FILE, _today())
     except BadInput as error:
         raise SystemExit(str(error)) from None
     sdk.PolicyPack(
         name=NAME,
-        policies=policies(bounds),
+        policies=policies(bounds, entries=entries),
         enforcement_level=sdk.EnforcementLevel.MANDATORY,
     )
 
@@ -74,9 +77,19 @@ def _structured(value: Any) -> Any:
     return json.loads(value) if structured else value
 
 
-def policies(bounds: Bounds, convert: Convert | None = None) -> list[sdk.Policy]:
-    """Every rule as a policy, and three that say what could not be judged."""
-    plan = Plan(convert or _to_arm)
+def _today() -> date:
+    """The day by the clock of whoever runs the preview, as a suppression counts it."""
+    return datetime.now().astimezone().date()
+
+
+def policies(
+    bounds: Bounds, convert: Convert | None = None, entries: Sequence[Suppression] = ()
+) -> list[sdk.Policy]:
+    """Every rule as a policy, and three that say what could not be judged.
+
+    Findings that one of ``entries`` covers are let pass, unless its day was before today.
+    """
+    plan = Plan(convert or _to_arm, [one for one in entries if one.until >= _today()])
     return [
         plan.conversion(),
         *(plan.policy(rule) for rule in rules(bounds)),
@@ -95,8 +108,9 @@ def _to_arm(*args: Any, **options: Any) -> ArmResource:
 class Plan:
     """What the engine has shown of a plan so far, by URN."""
 
-    def __init__(self, convert: Convert) -> None:
+    def __init__(self, convert: Convert, entries: Sequence[Suppression] = ()) -> None:
         self._convert = convert
+        self._entries = entries
         self._seen: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._fallen: list[Finding] = []
 
@@ -115,7 +129,8 @@ class Plan:
         """``rule`` as a policy over each resource."""
 
         def validate(args: Any, report: Any) -> None:
-            if args.urn in self._seen and isinstance(one := self._arm(args.urn), ArmResource):
+            one = self._arm(args.urn) if args.urn in self._seen else None
+            if isinstance(one, ArmResource):
                 self._report(rule, judge_resource(one, (rule,)), report)
 
         return _on_resource(rule.id, rule.title, validate, rule)
@@ -154,7 +169,8 @@ class Plan:
 
     def _report(self, rule: Rule | PlanRule, findings: tuple[Finding, ...], report: Any) -> None:
         for finding in findings:
-            report(told(finding), finding.resource or None)
+            if not any(entry.covers(finding) for entry in self._entries):
+                report(told(finding), finding.resource or None)
         self._fallen += [one for one in findings if one.severity != rule.severity]
 
     def _arm(self, urn: str, depends_on: tuple[str, ...] = ()) -> ArmResource | str:
