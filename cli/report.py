@@ -20,6 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _refuse_what_is_no_report(file: Path) -> None:
+    """A page may take the place of a page, and of nothing else."""
+    from release.errors import BadInput, Problem
+
+    if file.exists() and (file.is_dir() or file.suffix not in (".html", ".htm")):
+        found = "a folder" if file.is_dir() else "a file that is no page"
+        remedy = "Name one that is not there yet, or ends in .html."
+        raise BadInput(Problem("a file to write the page to", found, remedy, file=str(file)))
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; nothing when nothing has happened. Refused when the chain does not hold."""
     from pipelines.report import write_report
@@ -31,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if entries:
         name = f"report-{arguments.env}.html" if arguments.env else "report.html"
         file = arguments.out or opened.state.work / name
+        _refuse_what_is_no_report(file)
         write_report(entries, named, file, time.time())
     if arguments.json:
         show({"file": str(file) if file else None})

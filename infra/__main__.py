@@ -6,7 +6,7 @@ import sys
 
 import pulumi
 
-from infra.settings import parse_settings
+from infra.settings import STACKS, parse_local, parse_target, read_azure
 from release.errors import GreenlightError
 
 OUTPUTS_VERSION = 1
@@ -22,13 +22,28 @@ def main() -> None:
 
 
 def _provision(config: pulumi.Config) -> None:
-    settings = parse_settings(
-        config.require("target"), config.require("app"), config.get("with") or ""
-    )
+    pulumi.export("version", OUTPUTS_VERSION)
+    if parse_target(config.require("target")) == "local":
+        _provision_local(config)
+    else:
+        _provision_azure(config)
+
+
+def _provision_local(config: pulumi.Config) -> None:
     from infra.local.stack import provision
 
-    pulumi.export("version", OUTPUTS_VERSION)
+    settings = parse_local(config.require("app"), config.get("with") or "")
     pulumi.export("environments", provision(settings))
+
+
+def _provision_azure(config: pulumi.Config) -> None:
+    from infra.azure.stack import provision
+
+    file = STACKS / f"Pulumi.{pulumi.get_stack()}.yaml"
+    settings = read_azure(config.require_object("azure"), file)
+    secrets = {one.secret: config.require_secret(one.secret) for one in settings.connections}
+    for name, value in provision(settings, secrets).items():
+        pulumi.export(name, value)
 
 
 if __name__ == "__main__":

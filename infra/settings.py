@@ -2,41 +2,50 @@
 
 | setting | meaning | default |
 |---|---|---|
-| greenlight:target | what the stack provisions: local | none: an unknown target is refused |
-| greenlight:app | the application's folder, absolute or from the checkout | none |
-| greenlight:with | files laid over llm.yaml, one a line | none |
+| greenlight:target | what the stack provisions: local, azure | none: an unknown target is refused |
+| greenlight:app | local: the application's folder, absolute or from the checkout | none |
+| greenlight:with | local: files laid over llm.yaml, one a line | none |
+| greenlight:azure | azure: the platform, see docs/azure-settings.md | none |
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from release.documents import Document, read_document
 from release.errors import BadInput, Problem
 
+if TYPE_CHECKING:
+    from infra.azure.settings import AzureSettings
+
 ROOT = Path(__file__).resolve().parent.parent
+STACKS = ROOT / "infra/stacks"
+TARGETS = ("local", "azure")
+AZURE = ("config", "greenlight:azure")
 
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What a stack is told. Paths are absolute."""
+    """What a local stack is told. Paths are absolute."""
 
-    target: str
     app: Path
     changes: tuple[Path, ...]
 
 
-def parse_settings(target: str, app: str, changes: str, root: Path = ROOT) -> StackSettings:
-    """The settings from their texts. BadInput for an unknown target or a missing folder."""
-    if target != "local":
-        raise BadInput(
-            Problem(
-                path="greenlight:target",
-                expected="local",
-                found=repr(target),
-                remedy="This version provisions local environments only.",
-            )
-        )
+def parse_target(target: str) -> str:
+    """The target, or BadInput for one that is not known."""
+    if target in TARGETS:
+        return target
+    remedy = "Other targets are not provisioned by this version."
+    raise BadInput(Problem(" or ".join(TARGETS), repr(target), remedy, path="greenlight:target"))
+
+
+def parse_local(app: str, changes: str, root: Path = ROOT) -> StackSettings:
+    """A local stack's settings from their texts. BadInput for a missing folder."""
     folder = (root / app).resolve()
     if not folder.is_dir():
         raise BadInput(
@@ -48,4 +57,30 @@ def parse_settings(target: str, app: str, changes: str, root: Path = ROOT) -> St
             )
         )
     lines = tuple((root / line).resolve() for line in changes.splitlines() if line)
-    return StackSettings(target, folder, lines)
+    return StackSettings(folder, lines)
+
+
+def read_azure(value: Mapping[str, Any], file: Path) -> AzureSettings:
+    """An Azure stack's settings as the engine gives them; ``file`` is where they were written.
+
+    BadInput with file, line and path for everything that is wrong with them.
+    """
+    from pydantic import ValidationError
+
+    from infra.azure.settings import AzureSettings
+    from release.complaints import complaints
+
+    try:
+        return AzureSettings.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise BadInput(*complaints(_written(value, file), AzureSettings, error)) from None
+
+
+def _written(value: Mapping[str, Any], file: Path) -> Document:
+    """``value`` with the lines of ``file``, as far as it stands there."""
+    try:
+        places = read_document(file).places
+    except (BadInput, OSError):
+        places = {}
+    inner = {path[len(AZURE) :]: at for path, at in places.items() if path[: len(AZURE)] == AZURE}
+    return Document(dict(value), inner or {(): (str(file), 1)})

@@ -37,6 +37,7 @@ class Side:
     abandoned: int = 0
     copies: int = 0
     different: int = 0
+    declined: int = 0
 
     def value(self, metric: str) -> float | None:
         """The metric, shares between 0 and 1. None: not measured, which is never zero."""
@@ -52,6 +53,7 @@ _SHARES = {
     "truncated": "truncated",
     "refusals": "refused",
     "abandoned": "abandoned",
+    "declined": "declined",
 }
 
 
@@ -122,6 +124,7 @@ def side(before: Measured, after: Measured) -> Side | None:
         inter_token_p95_seconds=quantile(0.95, before.inter_token, after.inter_token),
         copies=copied.requests - copies.requests,
         different=copied.different - copies.different,
+        declined=after.declined - before.declined,
     )
 
 

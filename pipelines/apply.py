@@ -19,7 +19,7 @@ from pipelines.dataset import Case
 from pipelines.evaluate import UnmeasuredError, spread
 from pipelines.evaluation import evaluate_slot
 from pipelines.gather import incumbent_of, valid_evidence
-from pipelines.observe import observe_baseline, observe_step, waiting
+from pipelines.observe import observe_baseline, observe_step, require_not_paused, waiting
 from pipelines.plan import Plan
 from pipelines.provisioning import provision
 from pipelines.run import BreachError, GateRefusedError, Run
@@ -161,8 +161,9 @@ def _begin_rollout(run: Run, step: BeginRollout) -> dict[str, Any]:
     settings = run.workspace.spec.rollout.model_dump(mode="json", by_alias=True, exclude_none=True)
     data = {"release": step.release, "from": step.before, "slot": step.slot, "blue": step.blue,
             "settings": settings}  # fmt: skip
-    run.append(past.ROLLOUT_BEGUN, data, step.environment)
+    # The watcher first: one that finds no rollout goes again, a rollout does not look for one.
     run.target(step.environment).watch(True, _fence(run, step.environment))
+    run.append(past.ROLLOUT_BEGUN, data, step.environment)
     return {}
 
 
@@ -174,6 +175,7 @@ def _end_rollout(run: Run, step: EndRollout) -> dict[str, Any]:
 
 
 def _expose(run: Run, step: Expose) -> dict[str, Any]:
+    require_not_paused(run, step.environment, step.weights)
     _wait_until_ready(run, step)
     return {"weights": _set_weights(run, step.environment, step.weights)}
 

@@ -87,7 +87,7 @@ class Engine:
         extra = ["--config-file", str(self.settings)] if takes_settings else []
         with self._prepared(None) as lock, _leaving_interrupts_to_the_child():
             return subprocess.run(
-                [_executable(), *arguments, *extra],
+                [executable(), *arguments, *extra],
                 cwd=self.root,
                 env=self._environment(),
                 pass_fds=[lock.fileno()],
@@ -120,7 +120,7 @@ class Engine:
 
     def _environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_CONFIG_")}
-        here = [str(Path(_executable()).parent), str(Path(sys.executable).parent)]
+        here = [str(Path(executable()).parent), str(Path(sys.executable).parent)]
         return environment | {
             "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
             "PULUMI_BACKEND_URL": self._backend.as_uri(),
@@ -213,7 +213,7 @@ class Engine:
     def _call(self, arguments: Sequence[str], lock: IO[str]) -> str:
         """A short engine command; its output. GreenlightError with its last words."""
         done = subprocess.run(
-            [_executable(), *arguments],
+            [executable(), *arguments],
             cwd=self.root,
             env=self._environment(),
             pass_fds=[lock.fileno()],
@@ -236,7 +236,7 @@ class Engine:
         with (
             log.open("ab") as output,
             subprocess.Popen(
-                [_executable(), verb, *flags, *stack],
+                [executable(), verb, *flags, *stack],
                 cwd=self.root,
                 env=self._environment(),
                 pass_fds=[lock.fileno()],
@@ -264,7 +264,7 @@ class Engine:
         return environments
 
 
-def _executable() -> str:
+def executable() -> str:
     """The Pulumi CLI that the launcher found, or the one on PATH."""
     found = os.environ.get("GREENLIGHT_PULUMI") or shutil.which("pulumi")
     if not found:

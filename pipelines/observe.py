@@ -28,6 +28,8 @@ TICK = 0.25  # seconds between looks within a window
 LONGEST = 3.0  # times the interval, after which a window is judged with what it has
 LOOK_FIRST = 0.25  # share of the interval after which it is known whether users are there
 
+PAUSED_BY = "whoever paused it by hand"
+
 Phase = Literal["baseline", "step", "soak"]
 
 
@@ -88,7 +90,7 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
         _act_on(run, step, window, found, analysis)
         if _is_paused(run, name):  # whoever paused it is not late
             deadline = now() + patience
-        elif now() > deadline:
+        elif now() > deadline and _is_open(windows):
             raise BreachError(name, step.release, "the progress deadline has passed")
     return tuple(windows)
 
@@ -131,15 +133,32 @@ def _is_paused(run: Run, environment: str) -> bool:
     return bool(history and history.paused)
 
 
+def require_not_paused(run: Run, environment: str, weights: Mapping[str, int]) -> None:
+    """Waiting when ``weights`` would give green more while somebody has paused the rollout by hand.
+
+    Less is never held up.
+    """
+    history = past.rollout(run.ledger.refresh(), environment)
+    if history is None or not history.paused or history.live_since is not None:
+        return
+    now = run.target(environment).facts().weights
+    if weights.get(history.slot, 0) > now.get(history.slot, 0):
+        ends = f"{_resume(run, environment)}, then the same command again"
+        raise waiting(run, environment, PAUSED_BY, ends, "resume")
+
+
 def _tell_of_a_pause(run: Run, environment: str) -> None:
     """Somebody paused it by hand: from now on it says so wherever a rollout is shown."""
     history = past.rollout(run.ledger.entries, environment)
     if history is None or not history.paused or history.waiting:
         return
-    ends = f"`greenlight resume {run.workspace.sources.app} --env {environment}`"
-    run.append(past.WAITING, _wait(run, history, "whoever paused it by hand", ends, "pause"),
-               environment)  # fmt: skip
+    ends = _resume(run, environment)
+    run.append(past.WAITING, _wait(run, history, PAUSED_BY, ends, "pause"), environment)
     run.reporter.note(f"paused by hand; what ends it: {ends}")
+
+
+def _resume(run: Run, environment: str) -> str:
+    return f"`greenlight resume {run.workspace.sources.app} --env {environment}`"
 
 
 def _wait(

@@ -97,7 +97,6 @@ class RolloutHistory:
     live_since: float | None = None
     paused: bool = False
     waiting: Mapping[str, Any] | None = None
-    windows: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def stands_by(self) -> float:
@@ -142,8 +141,6 @@ def _rollout_after(found: RolloutHistory | None, entry: Entry) -> RolloutHistory
             return replace(found, done=data["index"])
         case "window" if data["phase"] == "baseline":
             return replace(found, baseline=data["blue"])
-        case "window":
-            return replace(found, windows=(*found.windows, data))
         case "paused":
             return replace(found, paused=True)
         case "resumed":
@@ -158,12 +155,23 @@ def _rollout_after(found: RolloutHistory | None, entry: Entry) -> RolloutHistory
     return found
 
 
+def soak_windows(entries: Sequence[Entry], environment: str) -> tuple[Mapping[str, Any], ...]:
+    """What watchers have seen of the rollout under way in ``environment``, in order."""
+    found: list[Mapping[str, Any]] = []
+    for entry in entries:
+        if entry.environment == environment and entry.kind == ROLLOUT_BEGUN:
+            found = []
+        elif entry.environment == environment and entry.kind == WINDOW:
+            found += [entry.data] if entry.data["phase"] == "soak" else []
+    return tuple(found)
+
+
 def waiting_after(waited: Mapping[str, Any] | None, word: Entry) -> Mapping[str, Any] | None:
     """What is waited for after a person's word: whoever shipped has ended, and has to come again.
 
-    None where the command was only paused, and goes on by itself.
+    None where the command is at work, only paused, and goes on by itself.
     """
-    if waited is None or waited["until"] == "pause":
+    if waited is None or word.data.get("at_work"):
         return None
     ends = "the command that shipped it, run again"
     return {**waited, "for": "somebody to ship it on", "since": word.time, "ends": ends,

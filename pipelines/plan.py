@@ -306,6 +306,10 @@ def _roll_out(
     begun = there.rollout if there.rollout and there.rollout.release == facts.candidate else None
     candidate, before = facts.candidate, there.slots[blue].release
     name, done = there.name, begun.done if begun else -1
+    if begun is None and there.weights.get(green):
+        yield Expose(
+            environment=name, weights={blue: ALL}, reason="it begins again, with blue alone"
+        )
     if begun is None:
         reason = f"over {label(facts.application, before)}, step by step"
         yield BeginRollout(environment=name, slot=green, release=candidate, blue=blue,
@@ -313,7 +317,11 @@ def _roll_out(
     if begun is None or not begun.measured:
         yield Baseline(environment=name, slot=blue, release=before, reason="before anything moves")
     weight = _reached(rollout, done)
-    if weight and there.weights.get(green, 0) not in (weight, _next_weight(rollout, done)):
+    if (
+        begun
+        and weight
+        and there.weights.get(green, 0) not in (weight, _next_weight(rollout, done))
+    ):
         yield Expose(environment=name, weights=_split(blue, green, weight), reason=_step_to(weight))
     for index, step in [*enumerate(rollout.steps)][done + 1 :]:
         weight = step.set_weight or weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,9 @@ from pipelines.targets.base import Target
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
 from release.evidence import Binding, Kind, Statement, attest
-from release.lease import HeldLease, held
-from release.ledger import Ledger
-from release.ledger.leases import Lease, LeaseHeld
+from release.lease import HeldLease, held, is_gone
+from release.ledger import Entry, Ledger
+from release.ledger.leases import Lease, LeaseHeld, LeaseState, Status, current_lease
 
 WATCH = "watch"
 """The verb under which a watcher holds a lease: to bring back or to stand down, no longer."""
@@ -121,6 +121,14 @@ class Run:
         for name in self.workspace.environments:
             releases.update(past.live_history(self.ledger.entries, name).before[:1])
         return frozenset(self.workspace.release(one).weights.sha256 for one in releases)
+
+
+def holder(entries: Sequence[Entry], now: float, environment: str) -> LeaseState | None:
+    """The lease of ``environment`` that somebody alive holds at ``now``; None when nobody does."""
+    state = current_lease(entries, now, environment)
+    if state is None or state.status is not Status.HELD or is_gone(state.lease.holder):
+        return None
+    return state
 
 
 @contextlib.contextmanager

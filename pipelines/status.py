@@ -10,13 +10,12 @@ from typing import Any
 from pipelines import past
 from pipelines.gather import environment_facts
 from pipelines.reached import progress
+from pipelines.run import holder
 from pipelines.story import Rollout, tell
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError
-from release.lease import is_gone
 from release.ledger import Entry
-from release.ledger.leases import Status, current_lease
 from release.timestamps import rfc3339
 
 
@@ -112,8 +111,8 @@ def _counts(workspace: Workspace, name: str, slot: str) -> dict[str, Any] | None
 
 
 def _lease(entries: tuple[Entry, ...], environment: str) -> dict[str, Any] | None:
-    state = current_lease(entries, time.time(), environment)
-    if state is None or state.status is not Status.HELD or is_gone(state.lease.holder):
+    state = holder(entries, time.time(), environment)
+    if state is None:
         return None
     return {
         "holder": str(state.lease.holder),

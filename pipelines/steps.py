@@ -132,7 +132,7 @@ class BeginRollout(SlotStep):
 
     kind: ClassVar[str] = "begin-rollout"
     changes: ClassVar[str] = "the ledger; a watcher stands by"
-    again: ClassVar[str] = "once begun it is gone on with, unless the spec's steps changed"
+    again: ClassVar[str] = "once begun it is gone on with, unless its section changed"
     undone: ClassVar[str] = "end-rollout; a return ends it as well"
     blue: str
     before: str

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import past, story
-from pipelines.analysis import Side, Window, tally
+from pipelines.analysis import Side, Tally, Window
 from pipelines.apply import apply
 from pipelines.clock import SYSTEM
 from pipelines.gather import gather_for_return
@@ -36,6 +36,8 @@ from release.ledger import Entry
 from release.ledger.leases import Status, current_lease
 
 LOOK_SECONDS = 1.0
+LONGEST_PAUSE = 60.0  # seconds between turns that fail
+NOTHING = Tally()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Situation:
     held: bool
     silent_for: float
     live_for: float = 0.0
-    windows: tuple[Window, ...] = ()
+    seen: Tally = NOTHING
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ def decide(now: Situation) -> Decision:
     if rollout is None:
         return Decision("wait" if now.held else "leave", "no rollout is under way")
     limit = rollout.settings.analysis
-    if now.windows and tally(now.windows).verdict(limit) == "return" and not now.held:
-        return Decision("return", "; ".join(now.windows[-1].reasons), hold=True)
-    if rollout.live_since is not None:
+    soaks = rollout.live_since is not None
+    if now.seen.verdict(limit) == "return" and (soaks or not now.held):
+        return Decision("return", "; ".join(now.reasons), hold=True)
+    if soaks:
         return _after_the_switch(rollout, now)
     if rollout.waiting is not None and not now.held:
         return Decision("look", "somebody is waited for")
@@ -83,9 +87,8 @@ def decide(now: Situation) -> Decision:
 
 
 def _after_the_switch(rollout: past.RolloutHistory, now: Situation) -> Decision:
-    if now.held:
-        return Decision("wait", "somebody is at work")
-    if now.live_for >= rollout.stands_by:
+    """Whoever holds the lease now ships the next one: what users have meanwhile is looked at."""
+    if now.live_for >= rollout.stands_by and not now.held:
         return Decision("stand down", "soak and scale-down delay are over")
     if now.live_for < rollout.settings.soak:
         return Decision("look", "the release soaks")
@@ -120,11 +123,6 @@ class Times:
         self.silence, self.soak = Stopwatch(clock), Stopwatch(clock)
 
 
-def _seen_by_a_watcher(rollout: past.RolloutHistory) -> tuple[Window, ...]:
-    """From the ledger: a watcher that begins anew knows what the one before it has seen."""
-    return tuple(story.window(one) for one in rollout.windows if one["phase"] == "soak")
-
-
 class Watcher:
     """One environment's watcher."""
 
@@ -137,6 +135,7 @@ class Watcher:
         self._clock = workspace.clock
         self._times = times or Times(self._clock.monotonic)
         self._too_little: tuple[Look, Reading] | None = None
+        self._release, self._seen, self._reasons = "", NOTHING, tuple[str, ...]()
 
     def turn(self) -> bool:
         """Look once and do what has to be done; False when there is nothing left to watch."""
@@ -167,8 +166,14 @@ class Watcher:
         )
         returning = bool(past.live_history(entries, name).returning)
         live = self._live_for(rollout, now) if rollout else 0.0
-        windows = _seen_by_a_watcher(rollout) if rollout else ()
-        return Situation(rollout, returning, held, silent, live, windows)
+        if rollout is not None and rollout.release != self._release:
+            self._release, self._seen = rollout.release, NOTHING
+            for one in past.soak_windows(entries, name):  # what a watcher before this one saw
+                self._add(story.window(one))
+        return Situation(rollout, returning, held, silent, live, self._seen, self._reasons)
+
+    def _add(self, window: Window) -> None:
+        self._seen, self._reasons = self._seen.add(window), window.reasons
 
     def _live_for(self, rollout: past.RolloutHistory, now: float) -> float:
         """The wall clock says it once, when it is first seen; a clock that went back says 0."""
@@ -197,11 +202,16 @@ class Watcher:
             self._record(rollout, window)
 
     def _record(self, rollout: past.RolloutHistory, window: Window) -> None:
+        now = past.rollout(self._ledger.refresh(), self._environment)
+        if now is None or now.begun != rollout.begun:
+            return  # somebody began another one meanwhile, of which this says nothing
+        self._add(window)
         data = {"release": rollout.release, "from": rollout.before, "slot": rollout.slot}
         self._ledger.append(past.WINDOW, self._environment, {**data, **window.as_json()})
 
     def _bring_back(self, decision: Decision) -> None:
-        with self._run() as run:
+        """Whoever is at work has to give way: they hang, or ship the next one over a sick one."""
+        with self._run(takeover=True) as run:
             facts = gather_for_return(run.workspace, run.ledger.refresh(), self._environment)
             there = facts.environment(self._environment)
             if there.rollout is None and not there.returning:
@@ -225,8 +235,8 @@ class Watcher:
                 run.target(self._environment).watch(False, run.lease(self._environment).fence)
         return False
 
-    def _run(self) -> AbstractContextManager[Run]:
-        return open_run(self._workspace, WATCH, (self._environment,), self._reporter)
+    def _run(self, takeover: bool = False) -> AbstractContextManager[Run]:
+        return open_run(self._workspace, WATCH, (self._environment,), self._reporter, takeover)
 
 
 class Log:
@@ -251,18 +261,20 @@ def main() -> int:
     parser.add_argument("environment")
     options = parser.parse_args()
     log, said, stop, times = Log(), "", threading.Event(), Times(SYSTEM.monotonic)
+    pause = LOOK_SECONDS
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a turn that was begun is finished
     while not stop.is_set():
         try:
             watcher = Watcher(open_running(options.app), options.environment, log, times)
             while not stop.is_set() and watcher.turn():
-                said = ""
+                said, pause = "", LOOK_SECONDS
                 stop.wait(LOOK_SECONDS)
             return DONE
         except (GreenlightError, OSError) as error:
             if str(error) != said:  # once, however long it lasts
                 log.note(said := str(error))
-            stop.wait(LOOK_SECONDS)
+            stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)  # each turn that fails is in the ledger
     return DONE
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines import past
-from pipelines.run import VALID_FOR
+from pipelines.run import VALID_FOR, holder
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import BadInput, GreenlightError, Problem, Refused
@@ -29,7 +29,7 @@ def default_key() -> Path:
 
 
 def pause(workspace: Workspace, environment: str, reason: str = "") -> str:
-    """Hold the weights as they are from the next window on; windows go on being judged."""
+    """Hold the weights: green gets no more before it is resumed. Windows go on being judged."""
     ledger, rollout = _under_way(workspace, environment)
     if rollout.live_since is not None:
         raise BadInput(_nothing("a rollout whose weights still move", "one that soaks"))
@@ -47,9 +47,10 @@ def resume(workspace: Workspace, environment: str) -> str:
         raise Refused(f"{environment} waits for an approval: `greenlight approve`")
     if not rollout.paused and not waits:
         return f"{environment} is not paused"
-    data = {"release": rollout.release, "index": waits.get("index", -1)}
+    at_work = holder(ledger.entries, workspace.clock.time(), environment) is not None
+    data = {"release": rollout.release, "index": waits.get("index", -1), "at_work": at_work}
     ledger.append(past.RESUMED, environment, data)
-    return _goes_on(environment, bool(waits) and waits.get("until") != "pause")
+    return _goes_on(environment, not at_work)
 
 
 def approve(

@@ -256,7 +256,7 @@ class Step(Section):
         return self
 
 
-PerRequest = Literal["errors", "truncated", "refusals", "abandoned"]
+PerRequest = Literal["errors", "truncated", "refusals", "abandoned", "declined"]
 Seconds = Literal[
     "latency_p50_seconds",
     "latency_p95_seconds",
@@ -273,8 +273,9 @@ class Limit(Section):
     """How bad green may be in one window, by itself and beside blue."""
 
     metric: Literal[PerRequest, Seconds] = Field(
-        description="errors, truncated, refusals, abandoned (the caller gave up first): shares of "
-        "requests, 0 to 1; others: seconds"
+        description="errors, truncated, refusals, abandoned (the caller gave up first), declined "
+        "(a 3xx or 4xx, such as of a context that became too small): shares of requests, 0 to 1; "
+        "others: seconds"
     )
     max: float | None = Field(None, ge=0, description="green alone")
     max_change: float | None = Field(
@@ -325,6 +326,7 @@ class Analysis(Section):
         (
             Limit(metric="errors", max=0.05, max_rise=0.02),
             Limit(metric="truncated", max=0.05, max_rise=0.02),
+            Limit(metric="declined", max_rise=0.1),
             Limit(metric="latency_p95_seconds", max_change=2.0),
         ),
         min_length=1,

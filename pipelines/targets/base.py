@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pipelines.facts import SlotFacts
 from release.bundle import Release
-from release.errors import GreenlightError
+from release.errors import GreenlightError, Waiting
 from release.ledger import Witness
 
 
@@ -17,7 +17,7 @@ class DeployFailedError(GreenlightError):
     """A release did not get ready in its slot; the text says why."""
 
 
-class StaleFenceError(GreenlightError):
+class StaleFenceError(Waiting):
     """Somebody with a higher fence has taken over; this writer changes nothing any more."""
 
 
@@ -77,7 +77,8 @@ class Copies:
 class Measured:
     """Counts of one slot that only grow, since ``since`` (epoch seconds). Another ``since`` means
     that they began anew: the difference of two such values is no measurement. ``abandoned`` are
-    those whose caller gave up first. ``copies`` are counted apart: nobody got their answers.
+    those whose caller gave up first, ``declined`` those that got a 3xx or 4xx. ``copies`` are
+    counted apart: nobody got their answers.
     """
 
     since: float
@@ -89,6 +90,7 @@ class Measured:
     refused: int = 0
     synthetic: int = 0
     in_flight: int = 0
+    declined: int = 0
     latency: Histogram = Histogram()
     first_token: Histogram = Histogram()
     inter_token: Histogram = Histogram()

@@ -101,7 +101,11 @@ class LocalTarget:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         if scale != 1:
             raise GreenlightError(f"a local slot has one copy, {scale} were asked for")
-        self._declare({**self._slots_if_known(), slot: self._slot_spec(slot, release)}, fence)
+        slots = self._slots_if_known()
+        if slot in slots and self._state(slot, release)[0] == "ready":
+            self._declare(slots, fence)  # it runs: a way back needs no file that has gone since
+            return
+        self._declare({**slots, slot: self._slot_spec(slot, release)}, fence)
         deadline = time.monotonic() + self.ready_within
         while True:
             state, reason = self._state(slot, release)
@@ -137,6 +141,7 @@ class LocalTarget:
             truncated=counts["truncated"],
             cut=counts["cut"],
             abandoned=counts["abandoned"],
+            declined=counts["declined"],
             refused=counts["refused"],
             synthetic=counts["synthetic"],
             in_flight=counts["in_flight"],

@@ -27,7 +27,8 @@ class ArmResource:
 
     ``body`` is the JSON beside type, name and version: location, tags, sku, properties, ...
     ``token`` and ``urn`` are Pulumi's, ``depends_on`` are URNs. ``scope`` is the id that an
-    extension resource hangs on, such as a diagnostic setting.
+    extension resource hangs on, such as a diagnostic setting. ``group`` is the resource group it
+    lies in; empty for what lies above, and for what only its scope places.
     """
 
     type: str
@@ -39,6 +40,7 @@ class ArmResource:
     source: Source | None = None
     depends_on: tuple[str, ...] = ()
     scope: str = ""
+    group: str = ""
 
     def at(self, path: str, default: Any = None) -> Any:
         """The value at a dotted path of the body, such as ``properties.networkAcls.bypass``."""

@@ -48,6 +48,15 @@ def test_with_json_the_path_is_one_document(
     assert not (told / ".greenlight/work").exists()
 
 
+@pytest.mark.parametrize("name", ["llm.yaml", "."])
+def test_it_takes_the_place_of_nothing_but_a_page(told: Path, name: str) -> None:
+    """A slip of the keyboard must not cost somebody their llm.yaml."""
+    before = (told / "llm.yaml").read_bytes()
+
+    assert main(["report", str(told), "--out", str(told / name)]) == 2
+    assert (told / "llm.yaml").read_bytes() == before
+
+
 def test_one_environment_has_a_page_of_its_own(
     told: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

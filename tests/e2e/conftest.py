@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,15 @@ SPEC: dict[str, Any] = {
     },
     "rollout": {
         "steps": [{"setWeight": 50}, {"pause": {"duration": 3}}, {"setWeight": 100}],
-        "analysis": {"interval": 2, "min_requests": 4},
+        "analysis": {
+            "interval": 2,
+            "min_requests": 2,
+            "limits": [  # how quick a model is says nothing on a busy machine
+                {"metric": "errors", "max": 0.05, "max_rise": 0.02},
+                {"metric": "truncated", "max": 0.05, "max_rise": 0.02},
+                {"metric": "latency_p95_seconds", "max_change": 100.0},
+            ],
+        },
         "soakSeconds": 0,
         "scaleDownDelaySeconds": 0,
         "drainSeconds": 5,
@@ -129,7 +138,7 @@ class Application:
             start_new_session=True,
         )
 
-    def run(self, *words: str, app: bool = True, timeout: float = 240.0) -> Done:
+    def run(self, *words: str, app: bool = True, timeout: float = 480.0) -> Done:
         """Run a command on this application to its end."""
         with self.start(*words, app=app) as process:
             out, err = process.communicate(timeout=timeout)
@@ -204,11 +213,25 @@ def make_application(engine: str, cache: Path, folder: Path) -> Application:
     return Application(folder, environment)
 
 
-@pytest.fixture(scope="module")
-def application(engine: str, cache: Path) -> Iterator[Application]:
-    """An application for the tests of one file, removed with all that it started."""
+@contextmanager
+def an_application(engine: str, cache: Path) -> Iterator[Application]:
+    """The small application in a folder of its own, removed with all that it started."""
     folder = Path(tempfile.mkdtemp(prefix="gl-"))
     made = make_application(engine, cache, folder / "box")
     yield made
     made.remove()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def application(engine: str, cache: Path) -> Iterator[Application]:
+    """An application for the tests of one file, of which nothing runs yet."""
+    with an_application(engine, cache) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def live(application: Application) -> None:
+    """The file's application is live in both environments."""
+    done = application.run("ship")
+    assert done.code == 0, done.err

@@ -7,8 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,10 @@ import pytest
 
 from tests.e2e.conftest import Application, make_application
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def application(engine: str, cache: Path) -> Iterator[Application]:
-    """An application that is live in both environments."""
-    folder = Path(tempfile.mkdtemp(prefix="gl-"))
-    made = make_application(engine, cache, folder / "box")
-    done = made.run("ship")
-    assert done.code == 0, done.err
-    yield made
-    made.remove()
-    shutil.rmtree(folder)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("live"),
+]
 
 
 def production(application: Application) -> dict[str, Any]:
@@ -107,12 +96,12 @@ def test_a_green_that_stops_answering_brings_all_traffic_back_to_blue_S07(
 ) -> None:
     """Exit 5: green is frozen at its first step; blue has everything again, and green is held."""
     before = production(application)
-    evaluation = {"evaluation": {"timeout_seconds": 12.0, "concurrency": 4}}
+    evaluation = {"evaluation": {"timeout_seconds": 20.0, "concurrency": 4}}
     change = application.change("frozen", {"parameters": {"max_tokens": 7}, **evaluation})
 
     with application.start("ship", "--with", str(change)) as process:
         freeze_green(application, process, before["slots"])
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
 
     again = application.run("ship", "--with", str(change))
     assert process.returncode == 5, err
@@ -127,7 +116,7 @@ def test_a_return_that_was_killed_is_finished_by_whoever_comes_next(
 ) -> None:
     """By it or by the watcher, whoever is quicker; blue has everything, green is held."""
     before = production(application)
-    evaluation = {"evaluation": {"timeout_seconds": 12.0, "concurrency": 4}}
+    evaluation = {"evaluation": {"timeout_seconds": 20.0, "concurrency": 4}}
     change = application.change("killed", {"parameters": {"max_tokens": 4}, **evaluation})
     with application.start("ship", "--with", str(change)) as process:
         freeze_green(application, process, before["slots"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import itertools
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Application, make_application, within
+from tests.e2e.conftest import Application, an_application, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -27,11 +28,8 @@ STEP = "• "
 @pytest.fixture
 def application(engine: str, cache: Path) -> Iterator[Application]:
     """An application of this test's own."""
-    folder = Path(tempfile.mkdtemp(prefix="gl-"))
-    made = make_application(engine, cache, folder / "box")
-    yield made
-    made.remove()
-    shutil.rmtree(folder)
+    with an_application(engine, cache) as made:
+        yield made
 
 
 def kill_at_the_next_new_step(application: Application, seen: set[str], *words: str) -> int | None:
@@ -192,27 +190,58 @@ def test_a_slot_that_cannot_start_says_why_S06(application: Application) -> None
     assert not application.processes("serving.engine")
 
 
-def test_a_change_killed_twenty_times_at_random_ends_as_an_undisturbed_one(
-    application: Application,
-) -> None:
-    """No matter when; a rollout that the watcher brought back meanwhile starts again."""
-    assert application.run("ship").code == 0
-    words = ("ship", "--with", str(application.change("longer", {"parameters": {"max_tokens": 9}})))
-    chance = random.Random(20)
+def kill_at_random(application: Application, chance: random.Random, *words: str) -> int | None:
+    """SIGKILL at some line that the command prints, or a while later; the exit code if it ended."""
+    lines, later = chance.randint(1, 6), chance.expovariate(1.5)
+    with application.start(*words) as process:
+        assert process.stderr is not None
+        printed = list(itertools.islice(process.stderr, lines))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(later if len(printed) == lines else 60)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    return None if process.returncode == -signal.SIGKILL else process.returncode
 
-    for _ in range(20):
-        with application.start(*words) as process:
-            try:
-                process.wait(chance.uniform(0.2, 4.0))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-            process.communicate()
-    done = application.run(*words)
-    end = state(application)
+
+def ending(application: Application) -> str:
+    """What is there when all is done, whatever the release that is live is called."""
+    found = state(application)
+    (live,) = {one["live"] for one in found.values()}
+    kinds = ("gateway", "supervisor", "engine", "application")
+    processes = {kind: len(application.processes(f"serving.{kind}")) for kind in kinds}
+    watchers = len(application.processes("pipelines.watcher"))
+    return json.dumps([found, processes, watchers]).replace(live, "the live one")
+
+
+SEED = os.environ.get("GREENLIGHT_SEED") or str(random.SystemRandom().randrange(1_000_000))
+
+
+@pytest.mark.parametrize("seed", [SEED], ids="GREENLIGHT_SEED={}".format)
+def test_a_ship_killed_twenty_times_at_random_ends_as_an_undisturbed_one_S22(
+    application: Application, seed: str
+) -> None:
+    """Whatever it was doing. When one got to its end, the kills go on with the next change.
+
+    Every run takes other moments; the test's name says how to have the same again.
+    """
+    chance, kills, tokens = random.Random(seed), 0, 5
+
+    def change() -> tuple[str, ...]:
+        parameters = {"parameters": {"max_tokens": tokens}}
+        return "ship", "--with", str(application.change(f"tokens-{tokens}", parameters))
+
+    assert application.run("ship").code == 0
+    assert application.run(*change()).code == 0
+    assert within(20, lambda: not application.processes("pipelines.watcher"))
+    undisturbed, tokens = ending(application), tokens + 1
+
+    while kills < 20:
+        code = kill_at_random(application, chance, *change())
+        assert code in (None, 0)
+        kills, tokens = kills + (code is None), tokens + (code == 0)
+    done = application.run(*change())
 
     assert done.code == 0, done.err
-    (release,) = {one["live"] for one in end.values()}
-    assert all(one["slots"] == [(release, "ready", 100)] for one in end.values())
-    assert len(application.processes("serving.application")) == 2
+    assert within(20, lambda: ending(application) == undisturbed), ending(application)
     assert application.run("verify").code == 0
-    assert "nothing to do" in application.run(*words).out
+    assert "nothing to do" in application.run(*change()).out

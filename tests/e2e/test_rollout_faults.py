@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import Application, make_application, within
+from tests.e2e.conftest import Application, within
 from tests.e2e.test_faults import production, wait_for
 from tests.e2e.test_rollout import change, kinds
 from tests.targets import asking
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("live"),
+]
 
 
 def mount(folder: Path) -> bool:
@@ -33,18 +34,13 @@ def mount(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def application(engine: str, cache: Path) -> Iterator[Application]:
-    """Live in both environments; its state is on a small file system, where that can be."""
-    folder = Path(tempfile.mkdtemp(prefix="gl-"))
-    made = make_application(engine, cache, folder / "box")
-    mounted = mount(made.state)
-    done = made.run("ship")
-    assert done.code == 0, done.err
-    yield made
-    made.remove()
+def application(application: Application) -> Iterator[Application]:
+    """Its state is on a small file system, where that can be."""
+    mounted = mount(application.state)
+    yield application
     if mounted:
-        subprocess.run(["umount", "-l", str(made.state)], check=True)
-    shutil.rmtree(folder)
+        application.remove()
+        subprocess.run(["umount", "-l", str(application.state)], check=True)
 
 
 def ask(application: Application) -> str:
@@ -59,7 +55,8 @@ class Killer(threading.Thread):
 
     def __init__(self, application: Application, slot: str) -> None:
         super().__init__(daemon=True)
-        self.application, self.slot, self.over = application, slot, threading.Event()
+        self.application, self.slot = application, slot
+        self.struck, self.over = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Until it is over."""
@@ -67,6 +64,7 @@ class Killer(threading.Thread):
             for one in self.application.processes("serving.application", f"production {self.slot}"):
                 with contextlib.suppress(psutil.Error):
                     one.kill()
+                    self.struck.set()
 
 
 def test_a_blue_that_dies_during_the_rollout_is_not_returned_to_S07(
@@ -79,9 +77,9 @@ def test_a_blue_that_dies_during_the_rollout_is_not_returned_to_S07(
         wait_for(process, "• analyse production/")
         killer = Killer(application, blue)
         killer.start()
-        time.sleep(1.0)  # until it has struck
+        assert killer.struck.wait(60)
         answers = {ask(application) for _ in range(3)}
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
         last = ask(application)
         killer.over.set()
         killer.join()
@@ -104,7 +102,7 @@ def test_a_gateway_that_is_killed_during_the_rollout_keeps_address_and_weights_S
             one.kill()
         answered = ask(application)
         after = application.status()["environments"]["production"]
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
 
     weights = [{k: v["weight"] for k, v in one["slots"].items()} for one in (before, after)]
     assert answered
@@ -136,7 +134,7 @@ def test_a_full_disk_moves_no_traffic_and_ends_well_when_there_is_room(
         wait_for(process, "• analyse production/")
         before = production(application)["slots"]
         filler = fill(application.state)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
         during = production(application)["slots"]
     filler.unlink()
 
@@ -144,6 +142,6 @@ def test_a_full_disk_moves_no_traffic_and_ends_well_when_there_is_room(
     assert process.returncode == 1, err
     assert "No space left" in err or "room" in err
     assert "Traceback" not in err
-    assert within(60, lambda: application.run("ship", *words).code == 0)
+    assert within(240, lambda: application.run("ship", *words).code == 0)
     assert sorted(production(application)["slots"].values()) == [100]
     assert application.run("verify").code == 0

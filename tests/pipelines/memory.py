@@ -57,26 +57,32 @@ class Cut(BaseException):
 
 @dataclass
 class Scissors:
-    """Cuts the run at its act number ``at``, counted from 0, before it happens or right after."""
+    """Cuts the run at its act number ``at``, counted from 0, before it happens or right after.
+
+    Who was cut does nothing any more: not even what a ``finally`` would have written.
+    """
 
     at: int = -1
     after: bool = False
     acts: list[str] = field(default_factory=list)
+    cut: bool = False
 
     @contextlib.contextmanager
     def act(self, name: str) -> Iterator[None]:
         """One act that changes something."""
         here = len(self.acts) == self.at
-        self.acts.append(name)
-        if here and not self.after:
+        self.cut = self.cut or (here and not self.after)
+        if self.cut:
             raise Cut
+        self.acts.append(name)
         yield
         if here:
+            self.cut = True
             raise Cut
 
     def set(self, at: int = -1, after: bool = False) -> None:
         """Count from here."""
-        self.at, self.after, self.acts = at, after, []
+        self.at, self.after, self.acts, self.cut = at, after, [], False
 
 
 @dataclass
@@ -163,6 +169,9 @@ class MemoryTarget:
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Ready at once, or never."""
         with self._write(f"deploy {slot}", fence):
+            there = self.slots.get(slot)
+            other = there is not None and there.release != release.digest
+            self._refuse_unless(not (other and self.weights.get(slot)), f"{slot} has traffic")
             broken, key = release.digest in self.broken, release.engine_key
             if release.engine.isolation == "dedicated":
                 key = f"{slot}-{key}"
@@ -237,8 +246,8 @@ class MemoryTarget:
             yield
 
 
-Held = dict[str, tuple[dict[str, SlotFacts], dict[str, int], int]]
-Saved = tuple[dict[str, bytes], Mark | None, Held, float]
+Held = dict[str, tuple[dict[str, SlotFacts], dict[str, int], int, bool, bool]]
+Saved = tuple[dict[str, bytes], dict[str, bytes], Mark | None, Held, float]
 
 
 @dataclass(frozen=True)
@@ -262,11 +271,10 @@ class MemoryWorkspace(Workspace):
         return Ledger(self.records(), pipeline(), self.clock.time)
 
 
-def kept_in_memory(store: MemoryStore, witness: MemoryWitness) -> Records:
+def kept_in_memory(store: MemoryStore, blobs: MemoryStore, witness: MemoryWitness) -> Records:
     """A record without a disk."""
     trusted = TrustedKeys((TrustedKey(pipeline().public, frozenset({Role.PIPELINE})),), "memory")
-    blobs = Blobs(MemoryStore(label="blobs"))
-    return Records("tiny-bot", store, blobs, trusted, (witness,))
+    return Records("tiny-bot", store, Blobs(blobs), trusted, (witness,))
 
 
 @dataclass
@@ -280,11 +288,12 @@ class World:
     targets: dict[str, MemoryTarget] = field(default_factory=dict)
     on_disk: bool = False
     store: MemoryStore = field(default_factory=MemoryStore)
+    blobs: MemoryStore = field(default_factory=lambda: MemoryStore(label="blobs"))
     head: MemoryWitness = field(default_factory=MemoryWitness)
     kept: Records | None = None
 
     def __post_init__(self) -> None:
-        self.kept = None if self.on_disk else kept_in_memory(self.store, self.head)
+        self.kept = None if self.on_disk else kept_in_memory(self.store, self.blobs, self.head)
         rollout, spec = f"rollout: {json.dumps(ROLLOUT)}\n", self.app / "llm.yaml"
         if rollout not in spec.read_text():
             tiny.edit(spec, "environments:", f"{rollout}environments:")
@@ -314,17 +323,23 @@ class World:
 
     def save(self) -> Saved:
         """Everything that lasts, of a record in memory."""
-        held = {n: (dict(t.slots), dict(t.weights), t.fence) for n, t in self.targets.items()}
-        return dict(self.store.objects), self.head.mark, held, self.clock.time()
+        held = {
+            name: (dict(one.slots), dict(one.weights), one.fence, one.watched, one.there)
+            for name, one in self.targets.items()
+        }
+        kept = dict(self.store.objects), dict(self.blobs.objects)
+        return *kept, self.head.mark, held, self.clock.time()
 
     def restore(self, saved: Saved) -> None:
         """As it was then."""
-        objects, mark, held, now = saved
-        self.store.objects, self.head.mark = dict(objects), mark
-        for name, (slots, weights, fence) in held.items():
+        objects, blobs, mark, held, now = saved
+        self.store.objects, self.blobs.objects = dict(objects), dict(blobs)
+        self.head.mark = mark
+        for name, (slots, weights, fence, watched, there) in held.items():
             target = self.targets[name]
             target.slots, target.weights, target.fence = dict(slots), dict(weights), fence
-            target.watched, target.ill, target.seen = False, set(), now
+            target.watched, target.there, target.seen = watched, there, now
+            target.ill, target.broken = set(), set()
         if isinstance(self.clock, VirtualClock):
             self.clock.now = now
         self.scissors.set()

@@ -178,6 +178,22 @@ def test_a_blue_that_is_away_when_weights_move_is_no_way_back_S07(shipped: World
     assert production.weights == {"green": 100}
 
 
+def test_a_rollout_that_begins_again_measures_blue_alone(shipped: World, counted: Scissors) -> None:
+    """Its section was changed half-way: blue has everything before the baseline is taken."""
+    counted.set()
+    production = shipped.targets["production"]
+    at_half = {**OTHER, "rollout": {"steps": [*STEPS[2:3], {"pause": {}}, *STEPS[3:]]}}
+    with pytest.raises(Waiting):
+        ship(shipped.open(**at_half), QUIET)
+    assert production.weights == {"blue": 50, "green": 50}
+    production.writes.clear()
+
+    ship(shipped.open(**OTHER, rollout={"steps": STEPS[2:]}), QUIET)
+
+    exposed = [one for one in production.writes if one.startswith("expose")]
+    assert exposed[0] == "expose {'blue': 100}"
+
+
 def test_a_mirror_beside_weights_that_cannot_be_read_is_not_set(shipped: World) -> None:
     """Weights that are not known are not no weights: nobody's traffic is taken away."""
     production = shipped.targets["production"]
@@ -237,30 +253,6 @@ def test_what_somebody_holds_is_waited_for_by_name(shipped: World) -> None:
         pytest.raises(Waiting, match="rollback"),
     ):
         ship(shipped.open(**OTHER), QUIET)
-
-
-@pytest.mark.slow
-def test_a_change_cut_before_or_after_any_act_ends_as_an_undisturbed_one(
-    world: World, counted: Scissors
-) -> None:
-    """Each act twice over: killed there, and shipped again by the same command."""
-    ship(world.open(), QUIET)
-    begin = world.save()
-    counted.set()
-    ship(world.open(**OTHER), QUIET)
-    acts, goal = counted.acts, releases(world)
-
-    for number, after in itertools.product(range(len(acts)), (False, True)):
-        world.restore(begin)
-        counted.set(number, after)
-        with pytest.raises(Cut):
-            ship(world.open(**OTHER), QUIET)
-        counted.set()
-        ship(world.open(**OTHER), QUIET)
-
-        assert releases(world) == goal, (acts[number], after)
-        assert all(sum(weights.values()) == 100 for _, weights in world.state().values())
-        assert ship(world.open(**OTHER), QUIET).plan.steps == ()
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_a_wait_lasts_until_something_ends_it(entry: Act, until: float | None) -
 
 
 WORDS: dict[str, Act] = {
-    "resumed": act(50, "resumed", index=-1),
+    "resumed": act(50, "resumed", index=-1, at_work=False),
     "approved": act(50, "approved", by="ops", comment="", index=1),
 }
 
@@ -174,7 +174,7 @@ def test_a_pause_by_hand_is_over_when_it_is_resumed() -> None:
     wait = act(
         50, "waiting", **{"for": "lunch", "since": START + 50, "ends": "r", "until": "pause"}
     )
-    found = last(first(), half_way(), wait, act(60, "resumed", index=-1))
+    found = last(first(), half_way(), wait, act(60, "resumed", index=-1, at_work=True))
 
     assert [since(found, one.until) for one in found.waits] == [60]
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipelines import past
-from pipelines.analysis import Finding, Window
+from pipelines.analysis import Finding, Tally, Window
+from pipelines.run import open_run
 from pipelines.ship import ship
 from pipelines.status import status
 from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
@@ -37,6 +38,9 @@ BAD = Window("soak", 100, 0.0, 10.0, False, None, None,
              (Finding("errors", "fail", "errors of green is 1"),))  # fmt: skip
 
 
+SICK: dict[str, Any] = {"seen": Tally().add(BAD), "reasons": BAD.reasons}
+
+
 def seen(rollout: past.RolloutHistory | None = ROLLOUT, **changes: Any) -> Situation:
     """A rollout at work, somebody holding its lease, but for ``changes``."""
     base = Situation(rollout, returning=False, held=True, silent_for=0.0, live_for=10.0)
@@ -50,10 +54,27 @@ CASES: list[tuple[str, Situation, str, bool]] = [
     ("nobody renewed the lease", seen(held=False, silent_for=31.0), "return", False),
     ("it hangs, and its lease ran out", seen(silent_for=31.0), "return", False),
     ("it waits for a person", seen(WAITS, held=False, silent_for=9999.0), "look", False),
-    ("green got worse while it waits", seen(WAITS, held=False, windows=(BAD,)), "return", True),
+    (
+        "green got worse while it waits",
+        seen(WAITS, held=False, **SICK),
+        "return",
+        True,
+    ),
     ("it soaks", seen(LIVE, held=False), "look", False),
-    ("green got worse while it soaks", seen(LIVE, held=False, windows=(BAD,)), "return", True),
-    ("worse, but somebody is at work", seen(LIVE, windows=(BAD,)), "wait", False),
+    (
+        "green got worse while it soaks",
+        seen(LIVE, held=False, **SICK),
+        "return",
+        True,
+    ),
+    ("worse, and somebody ships the next one", seen(LIVE, **SICK), "return", True),
+    ("it soaks, and somebody ships the next one", seen(LIVE), "look", False),
+    (
+        "its time is over, and somebody ships the next one",
+        seen(LIVE, live_for=100.0),
+        "wait",
+        False,
+    ),
     ("the soak is over", seen(LIVE, held=False, live_for=100.0), "stand down", False),
     ("a return is at work", seen(None, returning=True), "wait", False),
     ("a return was killed", seen(None, returning=True, held=False), "finish", False),
@@ -130,6 +151,19 @@ def cut_at(world: World, scissors: Scissors, act: str, **change: Any) -> None:
     scissors.set()
 
 
+def cut_at_a_pause(world: World, scissors: Scissors) -> None:
+    """A ship of the change that is killed once it has said that it is paused."""
+
+    def die() -> None:
+        scissors.set(len(scissors.acts) - 1)
+
+    assert isinstance(world.clock, VirtualClock)
+    world.clock.later.append((world.clock.now + 60, die))
+    with pytest.raises(Cut):
+        ship(world.open(**OTHER), QUIET)
+    scissors.set()
+
+
 def test_a_rollout_that_nobody_goes_on_with_is_brought_back_unjudged_S08(
     shipped: World, counted: Scissors
 ) -> None:
@@ -190,6 +224,20 @@ def test_another_release_may_be_shipped_while_one_soaks(shipped: World) -> None:
     ship(shipped.open(**third), QUIET)
 
     assert releases(shipped)["production"] == {shipped.open(**third).built.release.digest}
+
+
+def test_a_release_that_soaks_is_watched_while_the_next_one_is_staged(shipped: World) -> None:
+    """Whoever ships the next one over a sick one has to give way: exit 4, and blue is back."""
+    before, production = shipped.state()["production"], shipped.targets["production"]
+    ship(shipped.open(**SOAKS), QUIET)
+    production.ill = {shipped.open(**SOAKS).built.release.digest}
+    third = shipped.open(parameters={"max_tokens": 9})
+
+    with open_run(third, "ship", third.environments, QUIET) as run:
+        watch(shipped, 30)
+        assert shipped.state()["production"] == before
+        with pytest.raises(Waiting):
+            run.append(past.INTENT, {"step": "deploy"}, "production")
 
 
 def test_a_return_that_was_killed_is_finished_by_the_watcher(
@@ -276,6 +324,25 @@ def test_a_ship_that_went_on_and_was_killed_is_brought_back_S08(
     watch(shipped, 60)
 
     assert shipped.state()["production"] == before
+
+
+def test_a_paused_rollout_whose_command_was_killed_waits_for_whoever_ships_it_on(
+    shipped: World, counted: Scissors
+) -> None:
+    """Resumed, it says so, and the watcher brings nothing back."""
+    clock = shipped.clock
+    assert isinstance(clock, VirtualClock)
+    clock.later = [(clock.now + 15, lambda: pause(shipped.open(), "production"))]
+    cut_at_a_pause(shipped, counted)
+    half = shipped.targets["production"].weights
+
+    said = resume(shipped.open(), "production")
+    watch(shipped, 600)
+
+    assert "run `greenlight ship` again" in said
+    assert shipped.targets["production"].weights == half
+    ship(shipped.open(**OTHER), QUIET)
+    assert len(releases(shipped)["production"]) == 1
 
 
 def test_a_pause_may_last_longer_than_the_deadline(shipped: World) -> None:
@@ -375,3 +442,32 @@ def test_a_word_needs_a_rollout_that_waits_for_it(shipped: World, tmp_path: Path
         approve(shipped.open(), "production", tmp_path / "key")
 
     assert len(kinds(shipped)) == before
+
+
+def test_a_pause_by_hand_holds_the_weights_whoever_ships_next(
+    shipped: World, tmp_path: Path
+) -> None:
+    """Also where no window is to come: exit 4 with what would end it; a return is never held up."""
+    with pytest.raises(Waiting):
+        ship(shipped.open(**APPROVAL), QUIET)
+    approve(shipped.open(), "production", tmp_path / "me.key", trusted=True)
+    pause(shipped.open(), "production")
+
+    with pytest.raises(Waiting, match=r"paused it by hand.*greenlight resume"):
+        ship(shipped.open(**APPROVAL), QUIET)
+    assert shipped.targets["production"].weights == {"blue": 50, "green": 50}
+    resume(shipped.open(), "production")
+    ship(shipped.open(**APPROVAL), QUIET)
+
+    assert len(releases(shipped)["production"]) == 1
+
+
+def test_a_rollout_that_is_recorded_is_watched_whenever_its_ship_was_killed(
+    shipped: World, counted: Scissors
+) -> None:
+    """The ship that goes on with it does not begin it again, and would not look for a watcher."""
+    cut_at(shipped, counted, past.ROLLOUT_BEGUN, **SOAKS)
+
+    ship(shipped.open(**SOAKS), QUIET)
+
+    assert shipped.targets["production"].watched

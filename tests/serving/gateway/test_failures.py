@@ -6,24 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.gateway.world import CHAT, story, world
+from serving.gateway.limits import Limits
+from tests.serving.gateway.world import CHAT, IMPATIENT, LIMITS, story, world
 
 
 @pytest.mark.parametrize(
-    ("do", "status", "code"),
+    ("do", "limits", "status", "code"),
     [
-        ("vanish", 502, "slot_broke_off"),
-        ("garble", 502, "slot_broke_off"),
-        ("break", 502, "slot_broke_off"),
-        ("hold", 504, "slot_silent"),
+        ("vanish", LIMITS, 502, "slot_broke_off"),
+        ("garble", LIMITS, 502, "slot_broke_off"),
+        ("break", LIMITS, 502, "slot_broke_off"),
+        ("hold", IMPATIENT, 504, "slot_silent"),
     ],
+    ids=["vanish", "garble", "break", "hold"],
 )
 @story
 async def test_a_slot_that_breaks_off_is_an_error_and_is_not_asked_again(
-    folder: Path, do: str, status: int, code: str
+    folder: Path, do: str, limits: Limits, status: int, code: str
 ) -> None:
     """It may have begun to work: a chain with side effects must not run twice."""
-    async with world(folder, weights={"blue": 50, "green": 50}) as w:
+    async with world(folder, weights={"blue": 50, "green": 50}, limits=limits) as w:
         answer = await w.ask(do)
         counts = await w.counts("blue")
 

@@ -14,9 +14,8 @@ import pytest
 from release.errors import BadInput
 from serving.gateway.routes import Routes
 from serving.gateway.watched import parse
-from tests.serving.gateway.world import KEYS, LIMITS, story, world
+from tests.serving.gateway.world import IMPATIENT, KEYS, LIMITS, story, world
 
-PATIENT = replace(LIMITS, silence_seconds=20)
 TO_GREEN = {"slot": "green", "percent": 50}
 
 
@@ -163,7 +162,7 @@ async def test_who_names_a_slot_is_not_copied(folder: Path) -> None:
 async def test_a_mirror_that_fails_is_counted_and_the_caller_never_knows(
     folder: Path, green_does: str, expected: dict[str, int]
 ) -> None:
-    async with world(folder) as w:
+    async with world(folder, limits=IMPATIENT if green_does == "hold" else LIMITS) as w:
         await w.mirror("green")
         w.apps["green"].lines["say"] = green_does
         answer = await w.say("Eight.")
@@ -220,7 +219,7 @@ async def test_answers_too_long_to_be_kept_are_not_compared(folder: Path) -> Non
 @story
 async def test_a_caller_does_not_wait_for_a_copy(folder: Path) -> None:
     """The answer is there while the mirrored slot still holds its own."""
-    async with world(folder, limits=PATIENT) as w:
+    async with world(folder) as w:
         await w.mirror("green")
         w.apps["green"].lines["say"] = "hold"
         answer = await w.say("Eight.")
@@ -235,7 +234,7 @@ async def test_a_caller_does_not_wait_for_a_copy(folder: Path) -> None:
 @story
 async def test_a_copy_does_not_wait_for_its_caller(folder: Path) -> None:
     """It leaves its slot at once, and is compared when the caller has the last word."""
-    async with world(folder, limits=PATIENT) as w:
+    async with world(folder) as w:
         await w.mirror("green")
         w.apps["green"].gate.set()
         asking = asyncio.create_task(w.ask("hold"))
@@ -250,7 +249,7 @@ async def test_a_copy_does_not_wait_for_its_caller(folder: Path) -> None:
 
 @story
 async def test_copies_beyond_the_bound_are_dropped_and_counted(folder: Path) -> None:
-    async with world(folder, limits=replace(PATIENT, mirror_copies=2)) as w:
+    async with world(folder, limits=replace(LIMITS, mirror_copies=2)) as w:
         await w.mirror("green")
         w.apps["green"].lines["say"] = "hold"
         answers = [await w.say("Eight.") for _ in range(5)]
@@ -281,11 +280,11 @@ async def test_a_mirror_that_went_away_gets_no_copies_and_they_are_counted(
 @story
 async def test_s03_a_drain_waits_for_copies_and_cuts_them_at_its_deadline(folder: Path) -> None:
     """Nobody loses an answer by that, so what was cut is not told as one."""
-    async with world(folder, limits=PATIENT) as w:
+    async with world(folder) as w:
         await w.mirror("green")
         w.apps["green"].lines["say"] = "hold"
         await w.say("Eight.")
-        draining = asyncio.create_task(w.drain("green", 0.2))
+        draining = asyncio.create_task(w.drain("green", 1.0))
         await asyncio.sleep(0.05)
         meanwhile = await w.say("Nine.")
         waited = not draining.done()
@@ -312,11 +311,11 @@ async def test_a_request_that_has_to_try_two_slots_is_copied_once(folder: Path) 
 
 @story
 async def test_the_end_of_the_gateway_does_not_wait_for_copies(folder: Path) -> None:
-    async with world(folder, limits=replace(PATIENT, grace_seconds=60)) as w:
+    async with world(folder, limits=replace(LIMITS, grace_seconds=60)) as w:
         await w.mirror("green")
         w.apps["green"].lines["say"] = "hold"
         await w.say("Eight.")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await w.gateway.stop()
 
         assert w.gateway._slots.in_flight() == 0

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.gateway.world import CHAT, DONE, Answer, World, release_in, story, world
+from tests.serving.gateway.world import (
+    CHAT,
+    DONE,
+    IMPATIENT,
+    Answer,
+    World,
+    release_in,
+    story,
+    world,
+)
 
 BOTH = {"blue": 50, "green": 50}
 
@@ -45,7 +54,7 @@ async def test_s02_a_slot_that_is_not_ready_is_not_visited_and_the_other_takes_o
 @story
 async def test_s02_a_slot_without_weight_never_stands_in(folder: Path) -> None:
     """S02: an unverified green must not get people only because blue is away."""
-    async with world(folder, weights={"blue": 100, "green": 0}) as w:
+    async with world(folder, weights={"blue": 100, "green": 0}, limits=IMPATIENT) as w:
         w.say_ready(blue=False)
         answer = await w.ask()
 
@@ -68,7 +77,7 @@ async def test_a_request_waits_for_its_slot_to_come_back(folder: Path, pin: dict
 
 @story
 async def test_a_pinned_request_does_not_go_elsewhere(folder: Path) -> None:
-    async with world(folder, weights={"blue": 100}) as w:
+    async with world(folder, weights={"blue": 100}, limits=IMPATIENT) as w:
         w.say_ready(green=False)
         answer = await w.ask(role="tester", x_greenlight_slot="green")
 
@@ -111,7 +120,7 @@ async def test_a_slot_that_refuses_connections_is_tried_again_until_it_is_back(
 async def test_a_slot_that_stays_away_gets_503_after_a_bounded_wait(
     folder: Path, gone: str
 ) -> None:
-    async with world(folder) as w:
+    async with world(folder, limits=IMPATIENT) as w:
         await w.apps["blue"].stop()
         if gone == "no socket":
             w.apps["blue"].path.unlink()
@@ -134,7 +143,7 @@ async def test_without_weights_the_answer_is_503_at_once(folder: Path) -> None:
 async def test_an_endpoints_file_that_cannot_be_read_makes_nobody_ready(
     folder: Path, content: str | None
 ) -> None:
-    async with world(folder) as w:
+    async with world(folder, limits=IMPATIENT) as w:
         path = folder / "endpoints.json"
         path.unlink() if content is None else path.write_text(content)
         answer = await w.ask()
@@ -198,7 +207,7 @@ async def test_s01_switching_back_and_forth_under_load_loses_nothing(folder: Pat
         for slot in itertools.islice(itertools.cycle(["green", "blue"]), 30):
             assert (await w.route(**{slot: 100})).status == 200
             other = "blue" if slot == "green" else "green"
-            assert (await w.drain(other, 5)).json == {"in_flight": 0, "cut": 0}
+            assert (await w.drain(other, 60)).json == {"in_flight": 0, "cut": 0}
         switching = False
         answers = [answer for one in await callers for answer in one]
         counts = [await w.counts(slot) for slot in ("blue", "green")]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving.gateway.world import DONE, LIMITS, World, story, world
 
-PATIENT = replace(LIMITS, silence_seconds=20)
+PATIENT = replace(LIMITS, grace_seconds=20)
 
 
 async def stopping(w: World) -> asyncio.Task[None]:

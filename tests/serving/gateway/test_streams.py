@@ -8,7 +8,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.serving.gateway.world import CHAT, DONE, EVENT, KEYS, World, chunk, story, world
+from tests.serving.gateway.world import (
+    CHAT,
+    DONE,
+    EVENT,
+    IMPATIENT,
+    KEYS,
+    World,
+    chunk,
+    story,
+    world,
+)
 
 USER = {"Authorization": f"Bearer {KEYS['user']}"}
 
@@ -85,7 +95,7 @@ async def test_a_stream_that_ends_before_its_first_byte_is_an_error_not_an_empty
 
 @story
 async def test_a_stream_that_falls_silent_is_truncated(folder: Path) -> None:
-    async with world(folder) as w:
+    async with world(folder, limits=IMPATIENT) as w:
         with pytest.raises(aiohttp.ClientPayloadError):
             await w.ask("hold-stream")
 

@@ -9,7 +9,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -25,7 +25,11 @@ APPLICATION = "support-bot"
 KEYS = {"user": "key-of-a-user", "tester": "key-of-a-tester", "operator": "key-of-an-operator"}
 CHAT = "/v1/chat/completions"
 EVENT, DONE = b'data: {"choices": []}\n\n', b"data: [DONE]\n\n"
-LIMITS = Limits(body_bytes=10_000, patience_seconds=0.4, silence_seconds=0.4, grace_seconds=2.0)
+LIMITS = Limits(body_bytes=10_000, patience_seconds=20, silence_seconds=20, grace_seconds=2)
+"""For all that is answered in the end, however busy the machine is."""
+
+IMPATIENT = replace(LIMITS, patience_seconds=0.4, silence_seconds=0.4)
+"""For tests of what follows when patience is at its end."""
 
 
 def story(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -333,7 +337,7 @@ async def untouched_world(
     folder: Path, slots: tuple[str, ...] = ("blue", "green"), limits: Limits = LIMITS
 ) -> AsyncIterator[World]:
     """As ``world``, with the routes that are in the folder already."""
-    async with AsyncExitStack() as stack, asyncio.timeout(30):
+    async with AsyncExitStack() as stack, asyncio.timeout(120):
         environment = World(folder, limits)
         await environment.open(stack, slots)
         yield environment

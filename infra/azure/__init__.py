@@ -1,0 +1,1 @@
+"""Azure: what a platform team provisions for its applications, one file a concern."""

@@ -1,0 +1,303 @@
+"""The settings of an Azure stack: ``greenlight:azure`` in ``Pulumi.<stack>.yaml``.
+
+Whoever owns the platform writes them; an application can only tighten what they say. Each setting
+carries its unit, its default and, where it is not plain, the reason for it: docs/azure-settings.md
+is made of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=24)]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]?$")]
+Size = Annotated[str, StringConstraints(pattern=r"^Standard_[A-Za-z0-9_]+$")]
+Cidr = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{1,62}$")]
+Days = Annotated[int, Field(ge=7, le=730)]
+
+
+class Setting(BaseModel):
+    """What every group of settings has in common: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_by_name=True,
+        alias_generator=AliasGenerator(alias=to_camel),
+    )  # fmt: skip
+
+
+class Network(Setting):
+    """Where everything is reached from."""
+
+    private: bool = Field(
+        True,
+        description="private endpoints and DNS for all of it, and no public access; one switch, "
+        "because one service left open is the way in",
+    )
+    address_space: Cidr = Field("10.40.0.0/16", description="of the virtual network")
+
+
+class Workspace(Setting):
+    """The Azure ML workspace."""
+
+    kind: Literal["default", "hub", "project"] = Field(
+        "default", description="a hub shares storage, keys and network with its projects"
+    )
+    hub: str = Field("", description="of a project: the hub's resource id")
+    isolation: Literal["disabled", "internet", "approved"] = Field(
+        "approved",
+        description="what its managed network lets out: approved destinations only, all of the "
+        "internet, or no managed network",
+    )
+    outbound: tuple[str, ...] = Field(
+        (), description="hosts that may be reached besides Azure's own, such as pypi.org"
+    )
+    registry: Name | None = Field(
+        None, description="an Azure ML registry that shares models between environments"
+    )
+
+
+class GpuPool(Setting):
+    """A pool of GPU nodes in the cluster."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,11}$")] = Field(
+        description="at most 12 characters: AKS's limit for Linux pools"
+    )
+    size: Size = Field(description="of its machines; another one needs another pool")
+    min_count: int = Field(0, ge=0, le=1000, description="nodes; from zero, because idle GPUs cost")
+    max_count: int = Field(ge=1, le=1000, description="nodes; both slots have to fit")
+    spot: bool = Field(False, description="machines that Azure may take back at any time")
+    zones: tuple[Literal["1", "2", "3"], ...] = Field((), description="availability zones")
+    mig_profile: Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] | None = Field(
+        None, description="cuts each GPU into instances"
+    )
+    driver: Literal["install", "none"] = Field(
+        "install", description="none where NVIDIA's GPU operator brings its own"
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="on each node")
+    taints: tuple[str, ...] = Field(
+        (), description="besides sku=gpu:NoSchedule, which keeps other pods away and always is"
+    )
+    os_disk_gib: int = Field(256, ge=64, le=4095, description="GiB; images and weights have to fit")
+
+
+class SystemPool(Setting):
+    """The pool that the cluster's own services run in."""
+
+    size: Size = Field("Standard_D4s_v5", description="of its machines")
+    min_count: int = Field(3, ge=1, le=100, description="nodes; one a zone")
+    max_count: int = Field(6, ge=1, le=100, description="nodes")
+    zones: tuple[Literal["1", "2", "3"], ...] = Field(
+        ("1", "2", "3"), description="availability zones"
+    )
+
+
+class Flux(Setting):
+    """What the cluster's Flux follows."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^(https|ssh)://\S+$")] = Field(
+        description="of the Git repository"
+    )
+    branch: str = Field("main", description="that is followed")
+    path: str = Field("./", description="in the repository, of the rendered manifests")
+    interval_seconds: int = Field(300, ge=30, le=3600, description="seconds between looks")
+
+
+class Cluster(Setting):
+    """The AKS cluster."""
+
+    kubernetes_version: Annotated[str, StringConstraints(pattern=r"^1\.\d{2}$")] = Field(
+        "1.34", description="minor version; patches come by themselves"
+    )
+    private: bool = Field(True, description="its API server has no public address")
+    admin_groups: tuple[str, ...] = Field(
+        min_length=1, description="object ids of the Entra groups that administer it"
+    )
+    tier: Literal["Free", "Standard", "Premium"] = Field(
+        "Standard", description="Standard has an uptime agreement"
+    )
+    system: SystemPool = Field(SystemPool(), description="the system pool")
+    gpu_pools: tuple[GpuPool, ...] = Field((), max_length=20, description="pools of GPU nodes")
+    flux: Flux | None = Field(None, description="GitOps from a repository")
+
+    @model_validator(mode="after")
+    def _pools_have_names_of_their_own(self) -> Cluster:
+        names = [pool.name for pool in self.gpu_pools]
+        if len(set(names)) != len(names) or "system" in names:
+            raise ValueError("pools with names of their own, none of them system")
+        return self
+
+
+class ModelDeployment(Setting):
+    """A deployment of a model that Azure OpenAI serves."""
+
+    name: Name = Field(description="of the deployment: what callers ask for")
+    model: str = Field(description="such as gpt-4o")
+    version: str = Field(description="exact: an upgrade is a release, never a surprise")
+    sku: Literal["Standard", "GlobalStandard", "DataZoneStandard", "ProvisionedManaged"] = Field(
+        "Standard", description="where requests are served; Standard stays in the region"
+    )
+    capacity: int = Field(ge=1, le=10_000, description="thousand tokens a minute, or units")
+
+
+class OpenAI(Setting):
+    """The Azure OpenAI account."""
+
+    deployments: tuple[ModelDeployment, ...] = Field(
+        min_length=1, max_length=30, description="made one after the other: two at once fail (409)"
+    )
+    filter_threshold: Literal["Low", "Medium", "High"] = Field(
+        "Medium", description="severity from which content is blocked, in and out"
+    )
+
+
+class Connection(Setting):
+    """A provider outside Azure that applications may call."""
+
+    name: Name = Field(description="of the connection")
+    url: Annotated[str, StringConstraints(pattern=r"^https://\S+$")] = Field(
+        description="of its API"
+    )
+    secret: SecretName = Field(
+        description="name of the stack's secret setting (`pulumi config set --secret "
+        "greenlight:NAME`) that holds its key; it goes to Key Vault"
+    )
+
+
+class Events(Setting):
+    """Event Hubs."""
+
+    hubs: tuple[Name, ...] = Field(min_length=1, description="names of the hubs")
+    partitions: int = Field(4, ge=1, le=32, description="of each hub; cannot be changed later")
+    retention_hours: int = Field(24, ge=1, le=168, description="hours that events are kept")
+    throughput_units: int = Field(1, ge=1, le=40, description="1 MB/s in and 2 MB/s out each")
+
+
+class Alerts(Setting):
+    """Who is told, and from what on."""
+
+    emails: tuple[Annotated[str, StringConstraints(pattern=r"^\S+@\S+$")], ...] = Field(
+        min_length=1, description="who is told"
+    )
+    error_rate: float = Field(
+        0.05, gt=0, le=1, description="share of requests, from which on somebody is told"
+    )
+    latency_p95_ms: int = Field(
+        10_000, ge=1, description="milliseconds of the 95th percentile of a request"
+    )
+    gpu_utilization: float = Field(
+        0.95, gt=0, le=1, description="share, from which on a GPU has no room"
+    )
+    capacity: float = Field(
+        0.8, gt=0, le=1, description="share of a deployment's or pool's largest size"
+    )
+
+
+class Budget(Setting):
+    """What the stack may cost in a month."""
+
+    amount: float = Field(gt=0, description="in the subscription's currency, a month")
+    thresholds: tuple[float, ...] = Field(
+        (0.5, 0.9, 1.0), min_length=1, description="shares at which somebody is told"
+    )
+    start: Annotated[str, StringConstraints(pattern=r"^20\d\d-\d\d-01$")] = Field(
+        description="first day of a month; Azure wants one and never changes it"
+    )
+
+
+class Endpoint(Setting):
+    """The endpoint of an application: its shell. Deployments and traffic are the pipeline's."""
+
+    kind: Literal["managed", "kubernetes", "batch", "serverless"] = Field(
+        "managed", description="managed and kubernetes are online endpoints"
+    )
+    instance_type: Size | None = Field(
+        None, description="of a managed endpoint's machines, for the check of quota"
+    )
+    instances: int = Field(
+        1, ge=1, le=50, description="of each slot; both slots and a fifth more have to fit"
+    )
+    model: str = Field("", description="of a serverless endpoint: azureml://registries/...")
+    pool: str = Field("", description="of a kubernetes endpoint: the GPU pool")
+
+
+class Application(Setting):
+    """An application that runs in this stack."""
+
+    name: Name = Field(description="as in its llm.yaml")
+    owner: str = Field("", description="tag; empty: the platform's")
+    endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
+    namespace: Name | None = Field(None, description="in the cluster; without one, its name")
+    model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
+
+
+class AzureSettings(Setting):
+    """A platform stack: one environment of one or more applications."""
+
+    environment: Literal["dev", "test", "staging", "production"] = Field(
+        description="tag, and part of every name"
+    )
+    workload: Word = Field(description="part of every name; at most 12 characters")
+    location: Region = Field(description="Azure's name of the region, such as swedencentral")
+    allowed_locations: tuple[Region, ...] = Field(
+        min_length=1, description="regions that data may be in; location has to be one"
+    )
+    instance: Annotated[str, StringConstraints(pattern=r"^\d{3}$")] = Field(
+        "001", description="tells stacks of the same workload and environment apart"
+    )
+    owner: str = Field(min_length=1, description="tag: the team that answers for it")
+    cost_centre: str = Field(min_length=1, description="tag: who pays")
+    data_classification: Literal["public", "internal", "confidential", "restricted"] = Field(
+        "confidential", description="tag: how the data in it is to be handled"
+    )
+    log_retention_days: Days = Field(90, description="days that logs are kept")
+    network: Network = Field(Network(), description="where everything is reached from")
+    workspace: Workspace | None = Field(Workspace(), description="Azure ML; null: none")
+    cluster: Cluster | None = Field(None, description="AKS; without it, none")
+    openai: OpenAI | None = Field(None, description="Azure OpenAI; without it, none")
+    connections: tuple[Connection, ...] = Field((), description="providers outside Azure")
+    events: Events | None = Field(None, description="Event Hubs; without it, none")
+    alerts: Alerts = Field(description="who is told, and from what on")
+    budget: Budget = Field(description="what it may cost")
+    applications: tuple[Application, ...] = Field((), description="what runs in this stack")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> AzureSettings:
+        if self.location not in self.allowed_locations:
+            raise ValueError(f"a location among allowedLocations, found {self.location}")
+        names = [one.name for one in self.applications]
+        if len(set(names)) != len(names):
+            raise ValueError("applications with names of their own")
+        for one in self.applications:
+            _require(self, one)
+        return self
+
+
+def _require(settings: AzureSettings, application: Application) -> None:
+    """What an application's endpoint needs of the stack."""
+    endpoint = application.endpoint
+    if endpoint is None:
+        return
+    if settings.workspace is None:
+        raise ValueError(f"a workspace, which the endpoint of {application.name} needs")
+    if endpoint.kind == "kubernetes":
+        pools = [pool.name for pool in settings.cluster.gpu_pools] if settings.cluster else []
+        if endpoint.pool not in pools:
+            raise ValueError(
+                f"a GPU pool of the cluster for {application.name}, found {endpoint.pool!r}"
+            )
+    if endpoint.kind == "serverless" and not endpoint.model:
+        raise ValueError(f"a model for the serverless endpoint of {application.name}")
+    if endpoint.kind == "managed" and endpoint.instance_type is None:
+        raise ValueError(f"an instanceType for the endpoint of {application.name}")

@@ -1,0 +1,179 @@
+"""What a stack would be: the real program, planned by the real engine, and nothing called.
+
+The plan is the engine's own JSON. The engine's state, home and settings are in a folder that goes
+away, so a plan changes nothing and needs neither credentials nor the stack's passphrase.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.engine import executable
+from pipelines.stack_settings import read_settings
+from policies.arm.convert import to_arm
+from policies.arm.resource import ArmResource, Source
+from release.errors import BAD_INPUT, BadInput, GreenlightError, Problem
+
+PROVIDER = "azure-native"
+STACKS = "infra/stacks"
+_EXIT = re.compile(r"exited with non-zero exit code: (\d+)")
+_POSITION = re.compile(r"^project:///(?P<file>.+)#(?P<line>\d+)")
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """A stack's plan. ``engine`` is the engine's own JSON, with every secret as ``[secret]``."""
+
+    stack: str
+    resources: tuple[ArmResource, ...]
+    engine: Mapping[str, Any]
+
+
+def stack_file(root: Path, stack: str) -> Path:
+    """The stack's settings in the checkout; BadInput for a stack that is not there."""
+    file = root / STACKS / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        there = sorted(p.name.split(".")[1] for p in (root / STACKS).glob("Pulumi.*.yaml"))
+        remedy = f"Name one of them, or write {STACKS}/Pulumi.{stack}.yaml."
+        raise BadInput(Problem(f"one of {', '.join(there)}", repr(stack), remedy, path="--stack"))
+    return file
+
+
+def plan_stack(root: Path, stack: str) -> StackPlan:
+    """Plan ``stack`` of the program in ``root``.
+
+    BadInput for settings that the program refuses, and for a resource type without a row in the
+    table; GreenlightError with the engine's last words for whatever else ends it.
+    """
+    from pipelines.recorder import Recorder, recording
+
+    file = stack_file(root, stack)
+    with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(Recorder()) as port:
+        settings = Path(folder) / file.name
+        settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
+        engine = _Preview(root, stack, Path(folder), settings, port)
+        found = engine.run()
+    return StackPlan(stack, tuple(resources_of(found)), found)
+
+
+def resources_of(engine: Mapping[str, Any]) -> list[ArmResource]:
+    """The Azure resources in the engine's plan, in its order."""
+    states = [step["newState"] for step in engine["steps"] if step.get("newState")]
+    return [_resource(one) for one in states if one["type"].startswith(f"{PROVIDER}:")]
+
+
+def _resource(state: Mapping[str, Any]) -> ArmResource:
+    return to_arm(
+        state["type"],
+        state.get("inputs", {}),
+        urn=state["urn"],
+        source=_source(state.get("sourcePosition", "")),
+        depends_on=tuple(state.get("dependencies", ())),
+    )
+
+
+def _source(position: str) -> Source | None:
+    found = _POSITION.match(position)
+    return Source(found["file"], int(found["line"])) if found else None
+
+
+def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a plan needs them: a secret's name is enough, its value is nobody's here."""
+    config = {
+        key: "to-be-known-at-up" if isinstance(value, dict) and "secure" in value else value
+        for key, value in settings["config"].items()
+    }
+    for name in _secrets(config.get("greenlight:azure")):
+        config.setdefault(f"greenlight:{name}", "to-be-known-at-up")
+    return {"config": config}
+
+
+def _secrets(azure: Any) -> list[str]:
+    """The secrets that connections name; what is no such list is for the program to refuse."""
+    connections = azure.get("connections") if isinstance(azure, dict) else None
+    found = connections if isinstance(connections, list) else []
+    return [str(one["secret"]) for one in found if isinstance(one, dict) and "secret" in one]
+
+
+@dataclass(frozen=True)
+class _Preview:
+    root: Path
+    stack: str
+    folder: Path
+    settings: Path
+    port: int
+
+    def run(self) -> Mapping[str, Any]:
+        """The engine's plan."""
+        project = self.folder / "project"
+        project.mkdir()
+        (project / "Pulumi.yaml").write_text("name: greenlight\nruntime: python\n")
+        self._call("stack", "init", self.stack, "-C", str(project), "--non-interactive")
+        said = self._call(
+            "preview", "--json", "--non-interactive", "--stack", self.stack,
+            "--config-file", str(self.settings),
+        )  # fmt: skip
+        found: Mapping[str, Any] = json.loads(said)
+        return found
+
+    def _call(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [executable(), *arguments], cwd=self.root, env=self._environment(),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise _failed(done.stdout, done.stderr)
+        return done.stdout
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "ARM_"))}
+        here = [str(Path(executable()).parent), str(Path(sys.executable).parent)]
+        (self.folder / "backend").mkdir(exist_ok=True)
+        return kept | {
+            "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
+            "PULUMI_BACKEND_URL": (self.folder / "backend").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": "nothing-is-kept",
+            "PULUMI_HOME": str(self.folder / "home"),
+            "PULUMI_DEBUG_PROVIDERS": f"{PROVIDER}:{self.port}",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+
+
+def _failed(out: str, err: str) -> GreenlightError:
+    """What ended the engine: the program's own words, with its own exit code where it had one."""
+    words = _diagnostics(out) or [line for line in err.splitlines() if line.strip()]
+    text = "\n".join(words)
+    code = _EXIT.search(text)
+    said = "\n".join(word for word in words if not _EXIT.search(word)) or text
+    if code and int(code[1]) == BAD_INPUT:
+        return _Refused(said)
+    return GreenlightError(f"the engine could not plan the stack:\n{said}")
+
+
+class _Refused(BadInput):
+    """The program's own refusal of its settings, in its own words."""
+
+    def __init__(self, said: str) -> None:
+        GreenlightError.__init__(self, said)
+        self.problems = ()
+
+
+def _diagnostics(out: str) -> list[str]:
+    try:
+        found = json.loads(out).get("diagnostics", [])
+    except ValueError:
+        return []
+    errors = (one["message"] for one in found if one.get("severity") == "error")
+    return [re.sub(r"<\{%.*?%\}>", "", message).strip() for message in errors]
