@@ -1,0 +1,103 @@
+"""Write docs/policies.md from the rules: ``python docs/policy_table.py``. A test compares them.
+
+Not named after the page: run as a script, it would take the place of the package ``policies``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from policies.rules.azure import CONCERNS
+from policies.rules.azure.bounds import Bounds
+from policies.rules.rule import PlanRule, Rule
+
+FILE = Path(__file__).parent / "policies.md"
+BOUNDS = Bounds(environment="production", regions=("the stack's allowedLocations",))
+EASED = Bounds(environment="staging", regions=BOUNDS.regions, private=False)
+
+HEAD = """# Policies
+
+What Greenlight has against a plan for Azure, before anything is created. Each rule is a pure
+function over a resource, or over the whole plan, in `policies/rules/azure`; three doors ask the
+same values:
+
+| door | how | what it judges |
+|---|---|---|
+| gate | `greenlight preview` | every rule |
+| checkov | `greenlight check`; `policies/checks/azure.py` registers them | rules over a resource |
+| Pulumi | `pulumi preview --policy-pack policies/pack/greenlight-policies` | every rule |
+
+Absent means what Azure takes it for. A value that is not known before the plan runs is a finding,
+and so are a rule that falls over, a type that no rule knows and a policy that does not load.
+
+**refuse** stops a plan, **warn** is shown. *Production* after it: elsewhere the rule warns.
+*Private*: with `network.private: false` the rule warns.
+
+## Settings
+
+The rules' bounds come from the stack's settings file. The pack finds it through
+`GREENLIGHT_STACK_SETTINGS`, for instance
+`GREENLIGHT_STACK_SETTINGS=infra/stacks/Pulumi.production.yaml`; without it, it does not start, and
+the engine stops.
+
+| setting | meaning | default |
+|---|---|---|
+| `greenlight:azure`: `environment` | production is held to more | none |
+| `greenlight:azure`: `allowedLocations` | regions that data may be in | none |
+| `greenlight:azure`: `network.private` | no way in but private endpoints | true |
+| `greenlight:imageRegistries` | hosts that images may come from | mcr.microsoft.com |
+| `greenlight:modelRegistries` | Azure ML registries of catalog models | azureml |
+
+The executable form of the pack is tested with the real engine. The folder form,
+`--policy-pack policies/pack`, is checked for its structure only: it needs a newer language host
+than can be built from package registries. Whoever may pass `--policy-pack-config` may switch a
+policy off: keep that file with the platform team.
+
+## Letting a finding pass
+
+`policies/suppressions.yaml` names the rule, the resource, the reason and the last day, at most a
+year away. On the day after, the finding is back and the entry is refused as well
+(GL-SUPPRESSION-001). An entry that covers nothing is a warning (GL-SUPPRESSION-002). The pack lets
+the same findings pass; that a rule fell over cannot be let pass.
+
+This page is written by `python docs/policy_table.py`; a test keeps it current.
+"""
+
+TABLE = """
+| rule | what holds | expected | what to do | severity | source |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(_section(concern) for concern in CONCERNS)
+
+
+def _section(concern: object) -> str:
+    name = getattr(concern, "__name__", "").rpartition(".")[2].replace("_", " ")
+    story = (getattr(concern, "__doc__", "") or "").strip()
+    now, eased = _rules(concern, BOUNDS), _rules(concern, EASED)
+    rows = [_row(rule, other) for rule, other in zip(now, eased, strict=True)]
+    return f"\n## {name.capitalize()}\n\n{story}\n{TABLE}{''.join(rows)}"
+
+
+def _rules(concern: object, bounds: Bounds) -> list[Rule | PlanRule]:
+    over_one, over_all = getattr(concern, "rules"), getattr(concern, "plan_rules")  # noqa: B009
+    return [*over_one(bounds), *over_all(bounds)]
+
+
+def _row(rule: Rule | PlanRule, eased: Rule | PlanRule) -> str:
+    cells = (rule.title, rule.expected, rule.remedy, _severity(rule, eased))
+    told = " | ".join(cell.replace("|", "\\|") for cell in cells)
+    return f"| {rule.id} | {told} | <{rule.source}> |\n"
+
+
+def _severity(rule: Rule | PlanRule, eased: Rule | PlanRule) -> str:
+    if rule.severity == eased.severity:
+        return rule.severity
+    return "refuse, production" if "AKS" in rule.id else "refuse, private"
+
+
+if __name__ == "__main__":
+    FILE.write_text(page())

@@ -1,0 +1,1 @@
+"""Doors through checkov: what makes a rule a check of its own frameworks."""

@@ -1,0 +1,211 @@
+"""Somebody is told: alerts exist, ask for metrics that exist, and reach a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from policies.arm.resource import UNKNOWN, ArmResource
+from policies.rules.azure import kinds, metrics
+from policies.rules.azure.bounds import Bounds
+from policies.rules.azure.gpu import has_gpu
+from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.values import (
+    is_true,
+    items_at,
+    said,
+    value_at,
+    value_in,
+)
+from policies.rules.findings import shown
+from policies.rules.rule import PlanRule, Rule
+
+LEARN = "https://learn.microsoft.com/azure"
+
+RECEIVERS = (
+    "emailReceivers", "smsReceivers", "webhookReceivers", "azureAppPushReceivers",
+    "voiceReceivers", "logicAppReceivers", "azureFunctionReceivers", "armRoleReceivers",
+    "eventHubReceivers", "itsmReceivers", "automationRunbookReceivers",
+)  # fmt: skip
+
+
+def rules(bounds: Bounds) -> tuple[Rule, ...]:
+    """The rules of this module."""
+    return (*_metrics(), *_reach())
+
+
+def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
+    """The rules of this module over a whole plan."""
+    return (
+        PlanRule(
+            id="GL-AZ-ALR-006",
+            title="Every endpoint has an alert",
+            expected="a metric alert on each managed online endpoint",
+            remedy="Add one for its errors and one for its latency.",
+            source=f"{LEARN}/machine-learning/how-to-monitor-online-endpoints",
+            check=_endpoint_without_alert,
+        ),
+        PlanRule(
+            id="GL-AZ-ALR-007",
+            title="Every cluster with GPUs has an alert on them",
+            expected="a Prometheus alert that reads a GPU metric of the cluster",
+            remedy="Add one, for instance on DCGM_FI_DEV_GPU_UTIL, and one for nodes that offer "
+            'fewer GPUs than they have: kube_node_status_allocatable{resource="nvidia_com_gpu"}.',
+            source=f"{LEARN}/aks/monitor-gpu-metrics",
+            check=_gpu_without_alert,
+        ),
+    )
+
+
+def _metrics() -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-ALR-001",
+            title="Metric alerts ask for metrics that exist",
+            types=(kinds.ALERT,),
+            expected="metrics that Azure Monitor has for that namespace",
+            remedy="Take a name from Azure Monitor's reference, or add it to policies/rules/azure/"
+            "metrics.py with its source.",
+            source=f"{LEARN}/azure-monitor/reference/supported-metrics/metrics-index",
+            check=_unknown_metric,
+        ),
+        Rule(
+            id="GL-AZ-ALR-002",
+            title="Prometheus rules query metrics that exist",
+            types=(kinds.PROMETHEUS,),
+            expected="metrics that vLLM, DCGM exporter or Kubernetes expose today",
+            remedy="Take the name of today, or add it to policies/rules/azure/metrics.py with its "
+            "source.",
+            source="https://docs.vllm.ai/en/latest/usage/metrics/",
+            check=_unknown_query,
+        ),
+    )
+
+
+def _reach() -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-ALR-003",
+            title="Alerts are on",
+            types=(kinds.ALERT, kinds.PROMETHEUS),
+            expected="enabled: true",
+            remedy="Set it, or remove the alert.",
+            source=f"{LEARN}/azure-monitor/alerts/alerts-overview",
+            check=_disabled,
+        ),
+        Rule(
+            id="GL-AZ-ALR-004",
+            title="Alerts tell somebody",
+            types=(kinds.ALERT, kinds.PROMETHEUS),
+            expected="an action group in each alert's actions",
+            remedy="Name the stack's action group.",
+            source=f"{LEARN}/azure-monitor/alerts/action-groups",
+            check=_silent,
+        ),
+        Rule(
+            id="GL-AZ-ALR-005",
+            title="An action group reaches somebody",
+            types=(kinds.ACTIONS,),
+            expected="enabled: true, and at least one receiver",
+            remedy="Name a receiver in the settings, `alerts.emails`.",
+            source=f"{LEARN}/azure-monitor/alerts/action-groups",
+            check=_reaches_nobody,
+        ),
+    )
+
+
+def _unknown_metric(alert: ArmResource) -> str | None:
+    for one in items_at(alert, "properties.criteria.allOf"):
+        name = value_in(one, "metricName", UNKNOWN)
+        space = value_in(one, "metricNamespace") or value_at(alert, "properties.targetResourceType")
+        if space is None:
+            return f"{shown(str(name))} without a metricNamespace"
+        known = next(
+            (m for kind, m in metrics.AZURE.items() if kind.lower() == str(space).lower()), ()
+        )
+        if name not in known:
+            return f"{shown(str(name))} of {shown(str(space))}"
+    return None if items_at(alert, "properties.criteria.allOf") else "no criteria"
+
+
+def _prometheus(group: ArmResource) -> list[Any]:
+    return items_at(group, "properties.rules")
+
+
+def _unknown_query(group: ArmResource) -> str | None:
+    recorded = {value_in(one, "record") for one in _prometheus(group)}
+    for one in _prometheus(group):
+        expression = value_in(one, "expression", UNKNOWN)
+        if expression == UNKNOWN:
+            return "an expression that is not known yet"
+        names = metrics.queried(str(expression))
+        wrong = [n for n in names if n not in metrics.PROMETHEUS and n not in recorded]
+        if wrong or not names:
+            return shown(wrong[0]) if wrong else f"no metric in {shown(str(expression))}"
+    return None if _prometheus(group) else "no rules"
+
+
+def _disabled(resource: ArmResource) -> str | None:
+    default = resource.type == kinds.PROMETHEUS
+    if found := is_true("properties.enabled", default=default)(resource):
+        return found
+    rules = _prometheus(resource) if resource.type == kinds.PROMETHEUS else []
+    off = [one for one in rules if value_in(one, "enabled", True) is not True]
+    return f"{_name(off[0])} that is not on" if off else None
+
+
+def _silent(resource: ArmResource) -> str | None:
+    if resource.type == kinds.ALERT:
+        return None if _filled(value_at(resource, "properties.actions")) else "no actions"
+    alerts = [one for one in _prometheus(resource) if value_in(one, "alert")]
+    silent = [one for one in alerts if not _filled(value_in(one, "actions"))]
+    return f"no actions of {_name(silent[0])}" if silent else None
+
+
+def _filled(value: Any) -> bool:
+    """Whether ``value`` is a list with something in it, and with what it has known."""
+    return isinstance(value, list | tuple) and bool(value) and UNKNOWN not in value
+
+
+def _name(rule: Any) -> str:
+    return shown(str(value_in(rule, "alert", "a rule")))
+
+
+def _reaches_nobody(group: ArmResource) -> str | None:
+    if value_at(group, "properties.enabled", True) is not True:
+        return said("enabled", value_at(group, "properties.enabled"))
+    told = any(_filled(value_at(group, f"properties.{name}")) for name in RECEIVERS)
+    return None if told else "no receiver"
+
+
+def _endpoint_without_alert(plan: Plan) -> Missing:
+    alerts = [(one, scope) for one in of_type(plan, kinds.ALERT) for scope in _scopes(one)]
+    for endpoint in of_type(plan, kinds.ONLINE):
+        managed = not value_at(endpoint, "properties.compute", "")
+        if managed and not any(refers(one, scope, endpoint) for one, scope in alerts):
+            yield endpoint, "no metric alert in the plan that watches it"
+
+
+def _gpu_without_alert(plan: Plan) -> Missing:
+    watching = [one for one in of_type(plan, kinds.PROMETHEUS) if any(_about_gpus(one))]
+    pools = {
+        one.name.partition("/")[0].lower() for one in of_type(plan, kinds.POOL) if has_gpu(one)
+    }
+    for cluster in of_type(plan, kinds.CLUSTER):
+        if cluster.name.lower() in pools and not any(_watches(one, cluster) for one in watching):
+            yield cluster, "no Prometheus alert in the plan that reads its GPUs"
+
+
+def _about_gpus(group: ArmResource) -> Iterator[bool]:
+    for one in _prometheus(group):
+        yield bool(value_in(one, "alert") and metrics.GPU.search(str(value_in(one, "expression"))))
+
+
+def _watches(group: ArmResource, cluster: ArmResource) -> bool:
+    name = value_at(group, "properties.clusterName", "")
+    named = str(name).lower() == cluster.name.lower()
+    return named or any(refers(group, scope, cluster) for scope in _scopes(group))
+
+
+def _scopes(resource: ArmResource) -> list[Any]:
+    return items_at(resource, "properties.scopes")

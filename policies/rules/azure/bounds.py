@@ -1,0 +1,116 @@
+"""What the platform allows: the settings that rules need, apart from the resource itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.rules.findings import Severity
+from release.documents import Document, dotted, read_document
+from release.errors import BadInput, Problem
+
+AZURE = "greenlight:azure"
+IMAGES = "greenlight:imageRegistries"
+MODELS = "greenlight:modelRegistries"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a stack may be.
+
+    ``regions`` are Azure's names of the regions that data may be in. ``images`` are the hosts that
+    container images may come from, ``models`` the Azure ML registries of catalog models.
+    ``private``: everything is reached through private endpoints alone.
+    """
+
+    environment: str
+    regions: tuple[str, ...]
+    private: bool = True
+    images: tuple[str, ...] = ("mcr.microsoft.com",)
+    models: tuple[str, ...] = ("azureml",)
+
+    @property
+    def production(self) -> bool:
+        """Whether customers depend on it."""
+        return self.environment == "production"
+
+    @property
+    def when_private(self) -> Severity:
+        """A way in from outside stops a private stack, and is shown in one that is not."""
+        return "refuse" if self.private else "warn"
+
+    @property
+    def when_production(self) -> Severity:
+        """What keeps a service up stops a production stack, and is shown in the others."""
+        return "refuse" if self.production else "warn"
+
+
+def read_bounds(file: Path) -> Bounds:
+    """The bounds in a stack's settings file. BadInput with file and line when they are not there.
+
+    | setting | meaning | default |
+    |---|---|---|
+    | greenlight:azure: environment | production is held to more | none |
+    | greenlight:azure: allowedLocations | regions that data may be in | none |
+    | greenlight:azure: network.private | no way in but private endpoints | true |
+    | greenlight:imageRegistries | hosts that images may come from | mcr.microsoft.com |
+    | greenlight:modelRegistries | Azure ML registries of catalog models | azureml |
+    """
+    document = read_document(file)
+    return _bounds(document, ("config",))
+
+
+def bounds_of(config: Mapping[str, Any]) -> Bounds:
+    """The bounds in a stack's settings as the engine gives them. BadInput as ``read_bounds``."""
+    return _bounds(Document({"config": dict(config)}), ("config",))
+
+
+def _bounds(document: Document, at: tuple[str, ...]) -> Bounds:
+    azure = (*at, AZURE)
+    return Bounds(
+        environment=_text(document, (*azure, "environment")),
+        regions=_texts(document, (*azure, "allowedLocations"), ()),
+        private=_flag(document, (*azure, "network", "private")),
+        images=_texts(document, (*at, IMAGES), Bounds.images),
+        models=_texts(document, (*at, MODELS), Bounds.models),
+    )
+
+
+def _value(document: Document, path: tuple[str, ...]) -> Any:
+    value: Any = document.value
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _text(document: Document, path: tuple[str, ...]) -> str:
+    value = _value(document, path)
+    if not isinstance(value, str) or not value:
+        raise _wrong(document, path, "a name", value)
+    return value
+
+
+def _texts(document: Document, path: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of names, not an empty one; absent, the default, if that is one."""
+    value = _value(document, path)
+    if value is None and default:
+        return default
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise _wrong(document, path, "a list of names", value)
+    return tuple(value)
+
+
+def _flag(document: Document, path: tuple[str, ...]) -> bool:
+    value = _value(document, path)
+    if value is not None and not isinstance(value, bool):
+        raise _wrong(document, path, "true or false", value)
+    return value is not False
+
+
+def _wrong(document: Document, path: tuple[str, ...], expected: str, found: Any) -> BadInput:
+    file, line = document.place(path)
+    remedy = "Rules cannot judge without it: write it into the stack's settings."
+    said = "nothing" if found is None else repr(found)
+    return BadInput(Problem(expected, said, remedy, file=file, line=line, path=dotted(path)))

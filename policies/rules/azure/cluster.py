@@ -1,0 +1,152 @@
+"""The cluster stays up, stays patched, and keeps its pods apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policies.arm.resource import UNKNOWN
+from policies.rules.azure import kinds
+from policies.rules.azure.bounds import Bounds
+from policies.rules.azure.network import for_pools
+from policies.rules.azure.values import (
+    equals,
+    is_true,
+    said,
+    value_in,
+)
+from policies.rules.rule import PlanRule, Rule
+
+LEARN = "https://learn.microsoft.com/azure"
+
+SYSTEM_NODES = 2
+"""Nodes that the cluster's own services need at least to outlive one of them."""
+
+
+def rules(bounds: Bounds) -> tuple[Rule, ...]:
+    """The rules of this module."""
+    return (*_upkeep(bounds), *_availability(bounds))
+
+
+def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
+    """The rules of this module over a whole plan: none."""
+    return ()
+
+
+def _upkeep(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-AKS-001",
+            title="A network policy keeps pods apart",
+            types=(kinds.CLUSTER,),
+            expected="networkProfile.networkPolicy: cilium, calico or azure",
+            remedy="Set it; without one every pod reaches every other.",
+            source=f"{LEARN}/aks/use-network-policies",
+            check=equals(
+                "properties.networkProfile.networkPolicy",
+                "cilium",
+                "calico",
+                "azure",
+                default="none",
+            ),
+        ),
+        Rule(
+            id="GL-AZ-AKS-002",
+            title="Kubernetes is upgraded by itself",
+            types=(kinds.CLUSTER,),
+            expected="autoUpgradeProfile.upgradeChannel: patch, stable, rapid or node-image",
+            remedy="Set it to patch: minor versions stay in the settings.",
+            source=f"{LEARN}/aks/auto-upgrade-cluster",
+            check=equals(
+                "properties.autoUpgradeProfile.upgradeChannel",
+                "patch",
+                "stable",
+                "rapid",
+                "node-image",
+                default="none",
+            ),
+        ),
+        Rule(
+            id="GL-AZ-AKS-003",
+            title="Nodes are patched by themselves",
+            types=(kinds.CLUSTER,),
+            expected="autoUpgradeProfile.nodeOSUpgradeChannel: NodeImage or SecurityPatch",
+            remedy="Remove it or set it to NodeImage.",
+            source=f"{LEARN}/aks/auto-upgrade-node-os-image",
+            check=equals(
+                "properties.autoUpgradeProfile.nodeOSUpgradeChannel",
+                "NodeImage",
+                "SecurityPatch",
+                default="NodeImage",
+            ),
+        ),
+        Rule(
+            id="GL-AZ-AKS-004",
+            title="Azure Monitor collects the cluster's metrics",
+            types=(kinds.CLUSTER,),
+            expected="azureMonitorProfile.metrics.enabled: true",
+            remedy="Set it: alerts on GPUs and on the model server read from there.",
+            source=f"{LEARN}/azure-monitor/containers/kubernetes-monitoring-enable",
+            check=is_true("properties.azureMonitorProfile.metrics.enabled"),
+        ),
+    )
+
+
+def _availability(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-AKS-005",
+            title="The system pool spans zones",
+            types=(kinds.CLUSTER, kinds.POOL),
+            expected="two or more availabilityZones in a pool of mode System",
+            remedy="Set them when the pool is made; they cannot be changed.",
+            source=f"{LEARN}/aks/availability-zones-overview",
+            check=for_pools(_one_zone),
+            severity=bounds.when_production,
+        ),
+        Rule(
+            id="GL-AZ-AKS-006",
+            title="The system pool outlives a node",
+            types=(kinds.CLUSTER, kinds.POOL),
+            expected=f"a count, or minCount, of {SYSTEM_NODES} or more in a pool of mode System",
+            remedy="Set it: one node that is drained takes DNS with it.",
+            source=f"{LEARN}/aks/use-system-pools",
+            check=for_pools(_few_nodes),
+            severity=bounds.when_production,
+        ),
+        Rule(
+            id="GL-AZ-AKS-007",
+            title="The API server has an uptime agreement",
+            types=(kinds.CLUSTER,),
+            expected="sku.tier: Standard or Premium",
+            remedy="Set it.",
+            source=f"{LEARN}/aks/free-standard-pricing-tiers",
+            check=equals("sku.tier", "Standard", "Premium", default="Free"),
+            severity=bounds.when_production,
+        ),
+        Rule(
+            id="GL-AZ-AKS-008",
+            title="The cluster has no service principal",
+            types=(kinds.CLUSTER,),
+            expected="no servicePrincipalProfile of its own",
+            remedy="Remove it, and give the cluster a user-assigned identity.",
+            source=f"{LEARN}/aks/use-managed-identity",
+            check=equals("properties.servicePrincipalProfile.clientId", "msi", default="msi"),
+        ),
+    )
+
+
+def _system(pool: Any) -> bool:
+    return value_in(pool, "mode", "User") in ("System", UNKNOWN)
+
+
+def _one_zone(pool: Any) -> str | None:
+    zones = value_in(pool, "availabilityZones", [])
+    several = isinstance(zones, list | tuple) and len(set(zones)) > 1
+    return None if several or not _system(pool) else said("availabilityZones", zones)
+
+
+def _few_nodes(pool: Any) -> str | None:
+    name = "minCount" if value_in(pool, "enableAutoScaling", False) is True else "count"
+    count = value_in(pool, name, 1)
+    enough = isinstance(count, int | float) and count >= SYSTEM_NODES
+    return None if enough or not _system(pool) else said(name, count)

@@ -1,0 +1,265 @@
+"""Who can reach it: nothing is open to the internet, and what is private can be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from policies.arm.resource import UNKNOWN, ArmResource
+from policies.rules.azure import kinds
+from policies.rules.azure.bounds import Bounds
+from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.values import (
+    all_of,
+    differs,
+    equals,
+    is_false,
+    is_true,
+    is_unknown,
+    items_at,
+    said,
+    value_at,
+    value_in,
+    where,
+)
+from policies.rules.rule import PlanRule, Rule
+
+LEARN = "https://learn.microsoft.com/azure"
+
+CLOSED = ("Disabled", "SecuredByPerimeter")
+"""Values of publicNetworkAccess that let nobody in from the internet."""
+
+PRIVATE = (
+    kinds.STORAGE, kinds.VAULT, kinds.REGISTRY, kinds.WORKSPACE, kinds.MODELS, kinds.ACCOUNT,
+    kinds.EVENTS,
+)  # fmt: skip
+"""Types that data or models go in and out of, and that take private endpoints."""
+
+ANYWHERE = ("*", "0.0.0.0/0", "::/0", "any", "internet")
+
+
+def rules(bounds: Bounds) -> tuple[Rule, ...]:
+    """The rules of this module."""
+    return (*_services(bounds), *_entries(bounds), *_nodes(bounds))
+
+
+def _services(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-NET-001",
+            title="No access from public networks",
+            types=PRIVATE,
+            expected="publicNetworkAccess: Disabled",
+            remedy="Set it, and reach the resource through its private endpoint.",
+            source=f"{LEARN}/private-link/private-endpoint-overview",
+            check=equals("properties.publicNetworkAccess", *CLOSED, default="Enabled"),
+            severity=bounds.when_private,
+        ),
+        Rule(
+            id="GL-AZ-NET-002",
+            title="No scoring from public networks",
+            types=(kinds.ONLINE,),
+            expected="publicNetworkAccess: Disabled on a managed online endpoint",
+            remedy="Set it: requests then come through the workspace's private endpoint.",
+            source=f"{LEARN}/machine-learning/concept-secure-online-endpoint",
+            check=where(
+                is_managed,
+                equals("properties.publicNetworkAccess", "Disabled", default="Enabled"),
+            ),
+            severity=bounds.when_private,
+        ),
+        Rule(
+            id="GL-AZ-NET-003",
+            title="Dashboards and metrics are not read over public networks",
+            types=(kinds.GRAFANA, kinds.MONITOR),
+            expected="publicNetworkAccess: Disabled",
+            remedy="Set it where operators have a way into the network.",
+            source=f"{LEARN}/managed-grafana/how-to-set-up-private-access",
+            check=equals("properties.publicNetworkAccess", "Disabled", default="Enabled"),
+            severity="warn",
+        ),
+        Rule(
+            id="GL-AZ-NET-004",
+            title="Network rules deny what they do not name",
+            types=(kinds.STORAGE, kinds.VAULT, kinds.ACCOUNT),
+            expected="networkAcls.defaultAction: Deny",
+            remedy="Set it: it still holds when somebody opens the public door for an hour.",
+            source=f"{LEARN}/storage/common/storage-network-security",
+            check=equals("properties.networkAcls.defaultAction", "Deny", default="Allow"),
+            severity=bounds.when_private,
+        ),
+    )
+
+
+def _entries(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-NET-005",
+            title="Blobs are never public",
+            types=(kinds.STORAGE,),
+            expected="allowBlobPublicAccess: false",
+            remedy="Remove it or set it to false.",
+            source=f"{LEARN}/storage/blobs/anonymous-read-access-prevent",
+            check=is_false("properties.allowBlobPublicAccess"),
+        ),
+        Rule(
+            id="GL-AZ-NET-006",
+            title="No inbound rule for the whole internet",
+            types=(kinds.FIREWALL,),
+            expected="inbound rules that allow named sources only",
+            remedy="Name the addresses or the service tag that has to come in.",
+            source=f"{LEARN}/security/fundamentals/network-best-practices",
+            check=_open_to_all,
+        ),
+        Rule(
+            id="GL-AZ-NET-007",
+            title="The cluster's API server is private",
+            types=(kinds.CLUSTER,),
+            expected="apiServerAccessProfile.enablePrivateCluster: true",
+            remedy="Set it; it cannot be changed on a cluster that exists.",
+            source=f"{LEARN}/aks/private-clusters",
+            check=is_true("properties.apiServerAccessProfile.enablePrivateCluster"),
+            severity=bounds.when_private,
+        ),
+        Rule(
+            id="GL-AZ-NET-008",
+            title="No way around the private API server",
+            types=(kinds.CLUSTER,),
+            expected="apiServerAccessProfile.disableRunCommand: true",
+            remedy="Set it: `az aks command invoke` reaches a private cluster from anywhere.",
+            source=f"{LEARN}/aks/access-private-cluster",
+            check=is_true("properties.apiServerAccessProfile.disableRunCommand"),
+            severity=bounds.when_private,
+        ),
+    )
+
+
+def _nodes(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-NET-009",
+            title="Nodes have no public addresses",
+            types=(kinds.CLUSTER, kinds.POOL),
+            expected="enableNodePublicIP: false",
+            remedy="Remove it or set it to false.",
+            source=f"{LEARN}/aks/use-node-public-ips",
+            check=for_pools(_public_node),
+        ),
+        Rule(
+            id="GL-AZ-NET-010",
+            title="Azure ML's machines have no public addresses",
+            types=(kinds.COMPUTE,),
+            expected="enableNodePublicIp: false and remoteLoginPortPublicAccess: Disabled",
+            remedy="Set both on clusters and instances.",
+            source=f"{LEARN}/machine-learning/how-to-secure-training-vnet",
+            check=where(
+                _has_machines,
+                all_of(
+                    is_false("properties.properties.enableNodePublicIp", default=True),
+                    differs("properties.properties.remoteLoginPortPublicAccess", "Enabled"),
+                ),
+            ),
+            severity=bounds.when_private,
+        ),
+    )
+
+
+def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
+    """The rules of this module over a whole plan."""
+    return (
+        PlanRule(
+            id="GL-AZ-NET-011",
+            title="What is private has a private endpoint",
+            expected="a private endpoint for each resource that data goes in and out of",
+            remedy="Add one: with public access off, nothing else reaches it.",
+            source=f"{LEARN}/private-link/private-endpoint-overview",
+            check=_without_endpoint,
+            severity=bounds.when_private,
+        ),
+        PlanRule(
+            id="GL-AZ-NET-012",
+            title="A private endpoint has its name in DNS",
+            expected="a privateDnsZoneGroup for each private endpoint",
+            remedy="Add one: without it the public name still leads to the public address.",
+            source=f"{LEARN}/private-link/private-endpoint-dns",
+            check=_without_dns,
+            severity=bounds.when_private,
+        ),
+    )
+
+
+def is_managed(resource: ArmResource) -> bool:
+    """Whether an online endpoint runs on Azure's machines; a ``compute`` makes it the cluster's."""
+    return value_at(resource, "properties.compute", "") in ("", UNKNOWN)
+
+
+def is_project(resource: ArmResource) -> bool:
+    """Whether a workspace is a project, which has its hub's network, storage and keys."""
+    return str(value_at(resource, "kind", "")).lower() == "project"
+
+
+def for_pools(check: Callable[[Any], str | None]) -> Callable[[ArmResource], str | None]:
+    """``check`` over a pool's properties, or over those of each pool within a cluster."""
+
+    def judge(resource: ArmResource) -> str | None:
+        if resource.type == kinds.POOL:
+            return check(resource.body.get("properties", {}))
+        pools = items_at(resource, "properties.agentPoolProfiles")
+        return next((found for pool in pools if (found := check(pool))), None)
+
+    return judge
+
+
+def _public_node(pool: Any) -> str | None:
+    value = value_in(pool, "enableNodePublicIP", False)
+    return None if value is False else said("enableNodePublicIP", value)
+
+
+def _has_machines(resource: ArmResource) -> bool:
+    kind = value_at(resource, "properties.computeType", UNKNOWN)
+    return kind in ("AmlCompute", "ComputeInstance", UNKNOWN)
+
+
+def _open_to_all(resource: ArmResource) -> str | None:
+    for rule in items_at(resource, "properties.securityRules"):
+        body = value_in(rule, "properties", {})
+        if is_unknown(rule) or is_unknown(body):
+            return "a rule that is not known yet"
+        if _lets_all_in(body):
+            return f"{value_in(rule, 'name', 'a rule')}, which lets everybody in"
+    return None
+
+
+def _lets_all_in(rule: Any) -> bool:
+    outbound = str(value_in(rule, "direction", "")).lower() == "outbound"
+    denies = str(value_in(rule, "access", "")).lower() == "deny"
+    many = value_in(rule, "sourceAddressPrefixes", [])
+    sources = [
+        value_in(rule, "sourceAddressPrefix", ""),
+        *(many if isinstance(many, list) else "*"),
+    ]
+    open_source = any(is_unknown(one) or str(one).lower() in ANYWHERE for one in sources)
+    return open_source and not outbound and not denies
+
+
+def _without_endpoint(plan: Plan) -> Missing:
+    endpoints = [(one, _targets(one)) for one in of_type(plan, kinds.PRIVATE)]
+    for resource in of_type(plan, *PRIVATE):
+        if not is_project(resource) and not any(
+            refers(endpoint, target, resource)
+            for endpoint, targets in endpoints
+            for target in targets
+        ):
+            yield resource, "no private endpoint in the plan that leads to it"
+
+
+def _targets(endpoint: ArmResource) -> list[Any]:
+    links = items_at(endpoint, "properties.privateLinkServiceConnections")
+    return [value_in(one, "properties.privateLinkServiceId", "") for one in links]
+
+
+def _without_dns(plan: Plan) -> Missing:
+    groups = {one.name.rpartition("/")[0].lower() for one in of_type(plan, kinds.DNS_GROUP)}
+    for endpoint in of_type(plan, kinds.PRIVATE):
+        if endpoint.name.lower() not in groups:
+            yield endpoint, "no privateDnsZoneGroup in the plan that belongs to it"

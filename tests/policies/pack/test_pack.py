@@ -1,0 +1,248 @@
+"""The rules as Pulumi policies: what the engine shows is judged, what it hides is not passed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pulumi_policy as sdk
+import pytest
+import yaml
+from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
+
+from policies.arm.resource import UNKNOWN, ArmResource
+from policies.pack import pack
+from policies.pack.inputs import READER, inputs, read_inputs_openly
+from policies.pack.pack import bounds_from, policies
+from policies.rules.azure import kinds
+from policies.rules.azure.bounds import Bounds
+from policies.rules.rule import PlanRule, Rule
+from policies.suppressions import Suppression
+from release.errors import BadInput, Problem
+from tests.policies.rules.azure.cases import BOUNDS, RULES, Case, cases
+
+FOLDER = Path(pack.__file__).parent
+SETTINGS = """\
+config:
+  greenlight:azure:
+    environment: production
+    allowedLocations: [swedencentral]
+"""
+
+
+@dataclass
+class Engine:
+    """Calls policies as Pulumi's engine does: each resource as it is declared, then the stack."""
+
+    policies: Sequence[sdk.Policy]
+    told: list[tuple[str, str, str]] = field(default_factory=list)  # level, policy, urn
+
+    def preview(self, plan: Sequence[ArmResource], unseen: Sequence[ArmResource] = ()) -> None:
+        """A preview of ``plan``; ``unseen`` are in the stack, but not declared in this run."""
+        for one in plan:
+            args = SimpleNamespace(resource_type=one.token, urn=one.urn, props={"arm": one})
+            self._ask(sdk.ResourceValidationPolicy, args)
+        self._ask(sdk.StackValidationPolicy, SimpleNamespace(resources=_stack([*plan, *unseen])))
+
+    def refused(self) -> set[tuple[str, str]]:
+        """Which policy stopped the preview, and at which resource."""
+        return {(name, urn) for level, name, urn in self.told if level == "mandatory"}
+
+    def _ask(self, kind: type[Any], args: Any) -> None:
+        for policy in self.policies:
+            if isinstance(policy, kind):
+                assert policy.enforcement_level is not None
+                level = policy.enforcement_level.value
+
+                def report(_: str, urn: str | None = None, at: sdk.Policy = policy) -> None:
+                    self.told.append((level, at.name, urn or ""))  # noqa: B023 - called at once
+
+                policy.validate(args, report)
+
+
+def _stack(plan: Sequence[ArmResource]) -> list[Any]:
+    shown = [
+        SimpleNamespace(
+            resource_type=r.token, urn=r.urn, props={}, dependencies=[], property_dependencies={}
+        )
+        for r in plan
+    ]
+    by_urn = {one.urn: one for one in shown}
+    for one, given in zip(shown, plan, strict=True):
+        one.dependencies = [by_urn[urn] for urn in given.depends_on if urn in by_urn]
+    return shown
+
+
+def _given(_: str, props: Mapping[str, Any], **options: Any) -> ArmResource:
+    """Stands for the table: the resource rides in its inputs, its dependencies come as they do."""
+    one: ArmResource = props["arm"]
+    return ArmResource(**{**vars(one), "depends_on": options["depends_on"]})
+
+
+def _native(resource: ArmResource) -> ArmResource:
+    return ArmResource(**{**vars(resource), "token": "azure-native:x:Y"})
+
+
+REFUSED = [case for case in cases("refuses") if case.environment == "production"]
+SEVERITY = {name: rule.severity for name, rule in RULES.items()}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_what_a_rule_refuses_stops_the_preview(case: Case) -> None:
+    """At the same resource; what it only warns of is advice."""
+    plan = case.plan or ((case.resource,) if case.resource else ())
+    engine = Engine(policies(BOUNDS, _given))
+
+    engine.preview([_native(one) for one in plan])
+
+    level = "mandatory" if SEVERITY[case.rule] == "refuse" else "advisory"
+    urns = {urn for at, name, urn in engine.told if (at, name) == (level, case.rule)}
+    assert urns >= ({f"urn:{case.names}"} if case.names else {plan[0].urn})
+
+
+def test_each_rule_is_a_policy_of_its_own() -> None:
+    """So that the engine names it; three more say what could not be judged."""
+    names = [policy.name for policy in policies(BOUNDS, _given)]
+
+    assert len(names) == len(set(names))
+    assert set(names) - set(SEVERITY) == {"GL-AZ-ARM-001", "GL-AZ-ARM-002", "GL-AZ-ARM-003"}
+
+
+STORE = ArmResource(kinds.STORAGE, "x", "st", token="azure-native:storage:X", urn="urn:st")
+
+
+def test_s25_a_type_without_a_row_stops_the_preview() -> None:
+    def refuse(*_: Any, **__: Any) -> ArmResource:
+        raise BadInput(Problem("a type with a row", "azure-native:sql:Server"))
+
+    engine = Engine(policies(BOUNDS, refuse))
+    engine.preview([STORE])
+
+    assert engine.refused() == {("GL-AZ-ARM-001", "urn:st")}
+
+
+def test_s25_a_conversion_that_falls_over_stops_the_preview() -> None:
+    def fall(*_: Any, **__: Any) -> ArmResource:
+        raise KeyError("made-up secret")
+
+    engine = Engine(policies(BOUNDS, fall))
+    engine.preview([STORE])
+
+    assert engine.refused() == {("GL-AZ-ARM-001", "urn:st")}
+
+
+def _falls(_: object) -> Any:
+    raise KeyError("made-up secret")
+
+
+@pytest.mark.parametrize("severity", ["refuse", "warn"])
+def test_s25_a_rule_that_falls_over_stops_the_preview(
+    monkeypatch: pytest.MonkeyPatch, severity: Any
+) -> None:
+    """One whose findings are only advice too: nothing is known of what it would have found."""
+    over = Rule("GL-AZ-XXX-001", "t", (kinds.STORAGE,), "e", "r.", "https://x", _falls, severity)
+    whole = PlanRule("GL-AZ-XXX-002", "t", "e", "r.", "https://x", _falls, severity)
+    monkeypatch.setattr(pack, "rules", lambda _: (over,))
+    monkeypatch.setattr(pack, "plan_rules", lambda _: (whole,))
+    engine = Engine(policies(BOUNDS, _given))
+
+    engine.preview([STORE])
+
+    expected = {("GL-AZ-XXX-001", "urn:st"), ("GL-AZ-XXX-002", "")}
+    advised = {("GL-AZ-ARM-003", "urn:st"), ("GL-AZ-ARM-003", "")}
+    assert engine.refused() == (expected if severity == "refuse" else advised)
+
+
+def test_a_plan_that_is_shown_in_part_is_refused() -> None:
+    """With --target an alert could be missing, or only out of sight."""
+    engine = Engine(policies(BOUNDS, _given))
+    engine.preview([], unseen=[STORE])
+
+    assert ("GL-AZ-ARM-002", "urn:st") in engine.refused()
+
+
+def test_a_finding_that_somebody_answers_for_is_let_pass() -> None:
+    """By the same entries as in the gate, until the same day."""
+    entry = Suppression("GL-AZ-NET-001", "*", "Nothing in it yet.", date.max, "s.yaml", 2)
+    over = Suppression("GL-AZ-ENC-001", "*", "Nothing in it yet.", date.min, "s.yaml", 6)
+    engine = Engine(policies(BOUNDS, _given, (entry, over)))
+    engine.preview([STORE])
+
+    assert ("GL-AZ-NET-001", "urn:st") not in engine.refused()
+    assert ("GL-AZ-ENC-001", "urn:st") in engine.refused()
+
+
+def test_what_is_not_azures_is_none_of_its_business() -> None:
+    engine = Engine(policies(BOUNDS, _given))
+    engine.preview([ArmResource("t", "x", "random", token="random:index:RandomId", urn="urn:r")])
+
+    assert engine.told == []
+
+
+def test_secrets_and_unknown_values_are_told_as_such() -> None:
+    """The SDK's own reading gives the secret away, and makes an advisory of what is not known."""
+    secret = {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": "made-up"}
+    sent = {"a": secret, "b": [{"c": secret}, UNKNOWN_STRING_VALUE], "n": 3.0, "f": 0.5, "t": True}
+
+    assert inputs(sent) == {
+        "a": "[secret]",
+        "b": [{"c": "[secret]"}, UNKNOWN],
+        "n": 3,
+        "f": 0.5,
+        "t": True,
+    }
+
+
+def test_an_sdk_that_reads_otherwise_is_refused() -> None:
+    """Rather than one that shows secrets again after an update."""
+    with pytest.raises(RuntimeError, match="secrets would be shown"):
+        read_inputs_openly(SimpleNamespace(policy=SimpleNamespace()))  # type: ignore[arg-type]
+
+    assert callable(getattr(sdk.policy, READER))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    file = tmp_path / "Pulumi.production.yaml"
+    file.write_text(SETTINGS)
+    return file
+
+
+def test_bounds_come_from_the_file_that_is_named(settings: Path) -> None:
+    bounds = bounds_from({"GREENLIGHT_STACK_SETTINGS": str(settings), "PULUMI_CONFIG": "{}"})
+
+    assert bounds == Bounds("production", ("swedencentral",))
+
+
+def test_or_from_the_engine() -> None:
+    """Which hands structured settings over as JSON within JSON."""
+    config = (
+        '{"greenlight:azure": "{\\"environment\\": \\"x\\", \\"allowedLocations\\": [\\"a\\"]}"}'
+    )
+
+    assert bounds_from({"PULUMI_CONFIG": config}) == Bounds("x", ("a",))
+
+
+def test_without_bounds_the_pack_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says which setting is missing; a pack that does not start stops the preview."""
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(pack, "read_inputs_openly", lambda _: None)
+
+    with pytest.raises(SystemExit, match="GREENLIGHT_STACK_SETTINGS"):
+        pack.serve()
+
+
+def test_the_folder_is_a_policy_pack() -> None:
+    """Its structure only: the folder form needs a newer language host than can be built here."""
+    declared = yaml.safe_load((FOLDER / "PulumiPolicy.yaml").read_text())
+
+    assert declared["runtime"] == "python"
+    assert (FOLDER / declared["main"]).is_file()
+    assert stat.S_IXUSR & (FOLDER / "greenlight-policies").stat().st_mode
