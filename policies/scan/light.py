@@ -31,8 +31,8 @@ VERIFIED = "3.3.30"
 """The version whose findings were compared with and without; any other is imported whole."""
 
 LEFT_OUT = frozenset(
-    ("aiohttp", "boto3", "botocore", "detect_secrets", "docker", "hcl2", "lark", "networkx")
-    + ("prettytable", "pydantic", "requests", "tabulate", "tqdm", "wcwidth")
+    {"aiohttp", "boto3", "botocore", "detect_secrets", "docker", "hcl2", "lark", "networkx"}
+    | {"prettytable", "pydantic", "requests", "tabulate", "tqdm", "wcwidth"}
 )
 """For HCL, vendor services, images, secrets, tables and progress bars; graphs are rustworkx's."""
 
