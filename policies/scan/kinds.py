@@ -105,6 +105,8 @@ def _manifest(file: str, text: str) -> Scannable | None:
 def _names(file: str, node: yaml.MappingNode) -> Iterator[str]:
     """The name of an object as checkov writes it, of each object where it is a List."""
     kind, line = _says(node, "kind"), node.start_mark.line + 1
+    if not kind or not _says(node, "apiVersion"):
+        raise _bad(file, line, "text as kind and apiVersion", "something else", _RENDER)
     items = _keys(node).get("items")
     if kind == "List" and isinstance(items, yaml.SequenceNode):
         for item in items.value:

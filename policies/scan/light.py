@@ -18,6 +18,7 @@ import gc
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -91,10 +92,14 @@ class _BareLoader(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
+    def __init__(self) -> None:
+        # A library that somebody has loaded already may load more of itself at any time.
+        self.left_out = LEFT_OUT - sys.modules.keys()
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] in LEFT_OUT:
+        if fullname.partition(".")[0] in self.left_out:
             return ModuleSpec(fullname, _StandInLoader(), is_package=True)
         if fullname != BARE:
             return None
@@ -105,24 +110,28 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-def run_with_checkov(work: Callable[[], T]) -> T:
-    """What ``work`` returns, which may import the ``RUNNERS``; with all of checkov where that is
-    needed. Before ``work`` runs they are imported; its variables in the environment do not count.
+def run_with_checkov(work: Callable[[], T], also: Sequence[str] = ()) -> T:
+    """What ``work`` returns, which may use the ``RUNNERS``; with all of checkov where it needs that.
+
+    ``also`` are packages that ``work`` imports and that are built on checkov: with another
+    checkov they are imported anew. Variables in the environment do not reach checkov.
     """
     with _own_settings():
-        if version("checkov") == VERIFIED or "checkov.terraform" in sys.modules:
+        if version("checkov") == VERIFIED:
             try:
                 _import_lightly()
                 return work()
             except LeftOutError:
-                forget()
+                forget(also)
         _import_runners()
         return work()
 
 
-def forget() -> None:
-    """Drop checkov from this process; the next import is its first."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "checkov"]:
+def forget(also: Sequence[str] = ()) -> None:
+    """Drop checkov and what is built on it from this process; the next import is its first."""
+    roots = ("checkov", *also)
+    dotted = tuple(f"{root}." for root in roots)
+    for name in [name for name in sys.modules if name in roots or name.startswith(dotted)]:
         del sys.modules[name]
 
 
@@ -130,8 +139,10 @@ def _import_runners() -> None:
     collecting = gc.isenabled()
     gc.disable()  # thousands of functions and classes, and none of them garbage
     try:
-        for name in RUNNERS:
-            importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of checkov's own code, as its command does
+            for name in RUNNERS:
+                importlib.import_module(name)
     finally:
         if collecting:
             gc.enable()

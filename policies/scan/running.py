@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def scan(files: Sequence[Scannable], checks: Sequence[str] = ()) -> tuple[Findin
     """
     if not files:
         return ()
-    found = run_with_checkov(lambda: _scan(files, checks))
+    found = run_with_checkov(lambda: _scan(files, checks), also=checks)
     return tuple(sorted(found, key=lambda one: (one.file, one.line or 0, one.rule, one.resource)))
 
 
@@ -194,13 +195,11 @@ def _unread(one: Scannable, expected: str, found: str) -> Problem:
 
 
 def load_checks(package: str) -> None:
-    """Import each module of ``package``, each of which must register a check.
+    """Import each module of ``package``, each of which must register a check, but for ``_names``.
 
     GreenlightError where checkov's own loader would skip it: a folder without ``__init__.py``, a
     module that crashes, a module without a check.
     """
-    from checkov.common.checks.base_check_registry import BaseCheckRegistry
-
     folder = importlib.import_module(package)
     if folder.__file__ is None:
         raise GreenlightError(
@@ -208,10 +207,18 @@ def load_checks(package: str) -> None:
         )
     for module in pkgutil.iter_modules(folder.__path__):
         name = f"{package}.{module.name}"
-        before = len(BaseCheckRegistry.get_all_registered_checks())
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            raise GreenlightError(f"{name}: a module of checks fails: {_told(error)}") from error
-        if len(BaseCheckRegistry.get_all_registered_checks()) == before:
-            raise GreenlightError(f"{name}: expected it to register a check, and it registers none")
+        if name not in sys.modules and not module.name.startswith("_"):
+            _load_check(name)
+
+
+def _load_check(name: str) -> None:
+    from checkov.common.checks.base_check_registry import BaseCheckRegistry
+
+    before = len(BaseCheckRegistry.get_all_registered_checks())
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        raise GreenlightError(f"{name}: a module of checks fails: {_told(error)}") from error
+    if len(BaseCheckRegistry.get_all_registered_checks()) == before:
+        del sys.modules[name]  # or it would count as loaded the next time
+        raise GreenlightError(f"{name}: expected it to register a check, and it registers none")
