@@ -1,0 +1,98 @@
+"""``greenlight check`` beside the ``checkov`` command, over the same files.
+
+``python -m bench.check [PATH…]``, by default the tests' fixtures. Both run in turn, in one run, so
+that a machine which slows down slows both. *Cold*: nothing is remembered; *warm*: nothing has
+changed. CPU is user and system time of the command and all that it started. checkov is told not
+to ask its vendor; without that it also waits for the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.check import _collect, no_plans
+from policies.scan.kinds import classify
+from tests.policies.scan import command
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUNDS = 5
+
+Took = tuple[float, float]
+"""Seconds on the clock, seconds of CPU."""
+
+
+def timed(arguments: list[str], cache: Path) -> tuple[Took, str]:
+    """One run, and what it printed."""
+    environment = command.environment() | {"XDG_CACHE_HOME": str(cache)}
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return (wall, cpu), done.stdout
+
+
+def found(printed: str) -> set[tuple[str, str]]:
+    """Check and resource of each finding, from either's JSON."""
+    document = json.loads(printed)
+    if isinstance(document, dict) and "findings" in document:
+        return {(one["rule"], one["resource"]) for one in document["findings"]}
+    reports = document if isinstance(document, list) else [document]
+    results = [report["results"] for report in reports]
+    kinds = ("failed_checks", "skipped_checks")
+    return {(x["check_id"], x["resource"]) for one in results for kind in kinds for x in one[kind]}
+
+
+def main(paths: list[str]) -> None:
+    """Measure, and refuse to print figures of findings that differ."""
+    files = [
+        file.path
+        for file in _collect([Path(path) for path in paths], no_plans)
+        if classify(str(file.path), file.data)
+    ]
+    launcher = [str(ROOT / "greenlight"), "check", "--json", *map(str, files)]
+    took: dict[str, list[Took]] = {"checkov": [], "cold": [], "warm": []}
+    with tempfile.TemporaryDirectory() as folder:
+        # Which Pulumi there is was found out before: that is not what is measured.
+        for number in range(ROUNDS + 1):  # the first fills the disk's cache
+            cache = Path(folder, str(number))
+            runs = {
+                "checkov": timed(command.arguments(files), cache),
+                "cold": timed(launcher, cache),
+                "warm": timed(launcher, cache),
+            }
+            if len({frozenset(found(printed)) for _, printed in runs.values()}) != 1:
+                sys.exit("the findings differ")
+            for name, (one, _) in runs.items():
+                took[name] += [one] if number else []
+    _print(took, len(files))
+
+
+def _print(took: dict[str, list[Took]], files: int) -> None:
+    """Medians, and the ratio of each round's pair."""
+    print(f"{files} files, {ROUNDS} rounds on {os.cpu_count()} cores, median (lowest to highest)")
+    for name, runs in took.items():
+        walls, cpus = zip(*runs, strict=True)
+        pairs = zip(runs, took["checkov"], strict=True)
+        ratios = [one[1] / other[1] for one, other in pairs]
+        print(
+            f"{name:8} wall {_spread(walls)} s, CPU {_spread(cpus)} s, "
+            f"CPU / checkov's {_spread(ratios)}"
+        )
+
+
+def _spread(values: list[float] | tuple[float, ...]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["tests/policies/scan/fixtures"])

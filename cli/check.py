@@ -1,0 +1,78 @@
+"""``greenlight check PATH…``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.common import add_json, show
+from release.errors import DONE, REFUSED
+
+if TYPE_CHECKING:
+    from pipelines.check import Checked
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """PATH…, --sarif, --json."""
+    parser.add_argument(
+        "paths", metavar="PATH", type=Path, nargs="+",
+        help="a folder to walk or a file: deployment templates, manifests, workflows",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sarif", metavar="FILE", type=Path, help="write the findings as SARIF 2.1.0 as well"
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what was found. Refused where one finding refuses."""
+    from pipelines.check import check
+    from policies.rules.findings import refusals
+
+    checked = check(arguments.paths)
+    code = REFUSED if refusals(checked.findings) else DONE
+    if arguments.sarif:
+        _write_sarif(arguments.sarif, checked)
+    if arguments.json:
+        show(_document(checked, code))
+    else:
+        print(_text(checked))
+    return code
+
+
+def _write_sarif(file: Path, checked: Checked) -> None:
+    from importlib.metadata import version
+
+    from policies.sarif import as_sarif
+
+    document = as_sarif(checked.findings, checked.suppressed, version("greenlight"))
+    file.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _document(checked: Checked, code: int) -> dict[str, Any]:
+    suppressed = [
+        {**asdict(finding), "suppressed": reason} for finding, reason in checked.suppressed
+    ]
+    return {
+        "exit_code": code,
+        "files": checked.files,
+        "cached": checked.cached,
+        "findings": [asdict(finding) for finding in checked.findings],
+        "suppressed": suppressed,
+    }
+
+
+def _text(checked: Checked) -> str:
+    """Each finding on a line, then a sum."""
+    from policies.rules.findings import refusals
+
+    refused = len(refusals(checked.findings))
+    files = ", ".join(f"{number} {kind}" for kind, number in checked.files.items())
+    total = (
+        f"{refused} refused, {len(checked.findings) - refused} to look at, "
+        f"{len(checked.suppressed)} suppressed; files: {files}"
+    )
+    return "\n".join([*map(str, checked.findings), total])

@@ -1,0 +1,202 @@
+"""Policies over what a repository holds: templates, manifests and workflows.
+
+Files are found here, judged by ``policies.scan`` and remembered by their content: what checkov
+said about the same bytes, by the same rules, at the same version, is said again without checkov.
+Suppressions and today's date are never part of that memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import policies
+from pipelines.cache import cache_folder
+from policies.rules.findings import Finding
+from release.errors import BadInput, Problem
+from release.files import read_json, write_json
+from release.integrity import canonical, sha256
+
+FORMAT = 1
+"""Of what is remembered; raise it when the shape changes."""
+
+KEPT = 64
+"""Results remembered, the last ones; each has a few kilobytes."""
+
+CHECKS: tuple[str, ...] = ()
+"""Packages that register checks of our own with checkov (``policies.scan.running.scan``)."""
+
+SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+PASSED_BY = frozenset({"node_modules", "__pycache__"})
+"""Folders that are not walked, besides hidden ones; ``.github`` is."""
+
+Suppressed = tuple[Finding, str]
+"""A finding that does not count, and the reason."""
+
+Suppress = Callable[[tuple[Finding, ...]], tuple[tuple[Finding, ...], tuple[Suppressed, ...]]]
+"""Parts findings into those that count and those that are suppressed."""
+
+Plans = Callable[[Path], Iterable[Path]]
+"""Deployment templates of what a Pulumi program in a folder would create; none where none is."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found. ``files`` counts those judged, by kind; ``cached`` where nothing had changed
+    since they were judged.
+    """
+
+    findings: tuple[Finding, ...]
+    suppressed: tuple[Suppressed, ...]
+    files: dict[str, int]
+    cached: bool
+
+
+@dataclass(frozen=True)
+class _File:
+    """``named``: somebody asked for this very file, so that it has to be of a known kind."""
+
+    path: Path
+    named: bool
+    data: bytes
+
+
+def keep_all(
+    findings: tuple[Finding, ...],
+) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
+    """Without suppressions every finding counts."""
+    return findings, ()
+
+
+def no_plans(folder: Path) -> Iterable[Path]:
+    """Without an engine a program is not planned."""
+    return ()
+
+
+def check(
+    paths: Sequence[Path], *, suppress: Suppress = keep_all, plans: Plans = no_plans
+) -> Checked:
+    """What the policies have against all that ``paths`` hold.
+
+    BadInput for a path that is not there, a file named that no scanner takes, a file that is not
+    what it says, and for paths that hold nothing to judge.
+    """
+    files = tuple(_collect(paths, plans))
+    memory = cache_folder() / "checks" / f"{_key(files)}.json"
+    known = _recall(memory)
+    found = known or _judge(files)
+    if known is None:
+        _remember(memory, found)
+    counting, suppressed = suppress(found[0])
+    return Checked(counting, suppressed, found[1], known is not None)
+
+
+def _collect(paths: Sequence[Path], plans: Plans) -> Iterator[_File]:
+    """Each file once, in the order of the paths and of names."""
+    seen: set[str] = set()
+    for path, named in _candidates(paths, plans):
+        place = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() leaves `..` in it
+        if place not in seen:
+            seen.add(place)
+            yield _File(path, named, path.read_bytes())
+
+
+def _candidates(paths: Sequence[Path], plans: Plans) -> Iterator[tuple[Path, bool]]:
+    for path in paths:
+        if path.is_dir():
+            yield from ((file, False) for file in _walk(path))
+            yield from ((file, True) for file in plans(path))
+        elif path.is_file():
+            yield path, True
+        else:
+            raise BadInput(Problem("a file or a folder", "none there", file=str(path)))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one not in PASSED_BY and _is_shown(one))
+        yield from (Path(root, name) for name in sorted(names) if Path(name).suffix in SUFFIXES)
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") or name == ".github"
+
+
+def _judge(files: Sequence[_File]) -> tuple[tuple[Finding, ...], dict[str, int]]:
+    from policies.scan.kinds import Scannable, classify
+    from policies.scan.running import scan
+
+    taken: list[Scannable] = []
+    for file in files:
+        scannable = classify(str(file.path), file.data)
+        if scannable is not None:
+            taken.append(scannable)
+        elif file.named:
+            raise BadInput(Problem(*_NO_SCANNER, file=str(file.path)))
+    if not taken:
+        raise BadInput(Problem(*_NOTHING))
+    kinds = sorted(one.kind for one in taken)
+    return scan(taken, CHECKS), {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+
+_NO_SCANNER = (
+    "a deployment template (JSON), Kubernetes manifests (YAML or JSON) or a workflow in "
+    ".github/workflows",
+    "a file that no policy is about",
+    "Leave it out of the paths to check.",
+)
+_NOTHING = (
+    "paths that hold deployment templates, Kubernetes manifests or workflows",
+    "none in them",
+    "Name the folders that do.",
+)
+
+
+def _key(files: Sequence[_File]) -> str:
+    """A digest of all that a result depends on."""
+    parts = [
+        [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
+        for file in files
+    ]
+    versions = [FORMAT, version("checkov"), _rules_digest(), *CHECKS]
+    return sha256(canonical([versions, str(Path.cwd()), parts])).removeprefix("sha256:")
+
+
+def _rules_digest() -> str:
+    """Of the rules' own source and tables: who edits one sees what it says."""
+    folder = Path(policies.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".py", ".yaml", ".json") and file.is_file():
+            digest.update(f"{file.relative_to(folder)}\0{sha256(file.read_bytes())}\0".encode())
+    return digest.hexdigest()
+
+
+def _recall(memory: Path) -> tuple[tuple[Finding, ...], dict[str, int]] | None:
+    try:
+        known: Any = read_json(memory)
+        os.utime(memory)  # what was used last goes last
+        return tuple(Finding(**one) for one in known["findings"]), dict(known["files"])
+    except (FileNotFoundError, BadInput, KeyError, TypeError):
+        return None  # a memory that is lost is made anew
+
+
+def _remember(memory: Path, found: tuple[tuple[Finding, ...], dict[str, int]]) -> None:
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    findings, files = found
+    write_json(memory, {"findings": [asdict(one) for one in findings], "files": files})
+    others = sorted(memory.parent.glob("*.json"), key=_last_used)
+    for old in others[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # another run has just removed it
+        return 0

@@ -1,0 +1,151 @@
+"""What a file is, and what in it has to be judged.
+
+checkov passes over a file that it cannot parse and an object that it cannot name. So this is
+decided here first: a file that is not what it says is bad input, and what the file holds is
+written down, for comparison with what checkov then says that it saw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import yaml
+
+from release.errors import BadInput, Problem
+
+Kind = Literal["arm", "kubernetes", "github_actions"]
+
+SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+MAX_BYTES = 20 << 20
+"""Azure takes templates up to 4 MB, Kubernetes objects up to 1.5 MB: the rest is a mistake."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KUSTOMIZE = "kustomize.config.k8s.io/"  # a build file of kustomize's, no object of a cluster
+
+
+@dataclass(frozen=True)
+class Scannable:
+    """A file for one of checkov's runners. ``holds``: its resources as checkov calls them."""
+
+    file: str
+    kind: Kind
+    holds: tuple[str, ...] = ()
+
+
+def classify(file: str, data: bytes) -> Scannable | None:
+    """What ``file`` with ``data`` is; None where no scanner takes it. BadInput where it is broken.
+
+    A workflow is known by its folder, a template and a manifest by what they say they are.
+    """
+    suffix = PurePosixPath(file).suffix
+    if suffix not in SUFFIXES:
+        return None
+    text = _text(file, data)
+    if suffix == ".json":
+        return _json(file, text)
+    if is_workflow(file):
+        next(_nodes(file, text), None)
+        return Scannable(file, "github_actions")
+    return _manifest(file, text)
+
+
+def is_workflow(file: str) -> bool:
+    """By its folder, as GitHub itself knows them."""
+    path = Path(file).resolve()
+    return path.parent.parts[-2:] == (".github", "workflows") and path.suffix in (".yml", ".yaml")
+
+
+def _text(file: str, data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise _bad(file, None, f"at most {MAX_BYTES} bytes", f"{len(data)}", "Split it.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad(file, None, "UTF-8", f"{error.reason} at byte {error.start}", _FIX) from None
+
+
+def _json(file: str, text: str) -> Scannable | None:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise _bad(file, line, "JSON", str(error), _FIX) from None
+    if not isinstance(document, dict):
+        return None
+    if "$schema" in document and "contentVersion" in document:
+        return _template(file, document)
+    return _manifest(file, text) if {"apiVersion", "kind"} <= document.keys() else None
+
+
+def _template(file: str, document: dict[str, Any]) -> Scannable | None:
+    if "resources" not in document:
+        return None  # a file of parameters
+    resources = document["resources"]
+    if not isinstance(resources, list):
+        raise _bad(file, None, "`resources` as a list", type(resources).__name__, _NAMED)
+    for resource in resources:
+        if not isinstance(resource, dict) or not {"type", "name"} <= resource.keys():
+            raise _bad(file, None, "resources with type and name", "one without", _FIX)
+    return Scannable(file, "arm", tuple(str(resource["type"]) for resource in resources))
+
+
+def _manifest(file: str, text: str) -> Scannable | None:
+    objects = [node for node in _nodes(file, text) if {"apiVersion", "kind"} <= _keys(node).keys()]
+    objects = [node for node in objects if not _says(node, "apiVersion").startswith(_KUSTOMIZE)]
+    if not objects:
+        return None
+    held = (name for node in objects for name in _names(file, node))
+    return Scannable(file, "kubernetes", tuple(held))
+
+
+def _names(file: str, node: yaml.MappingNode) -> Iterator[str]:
+    """The name of an object as checkov writes it, of each object where it is a List."""
+    kind, line = _says(node, "kind"), node.start_mark.line + 1
+    if not kind or not _says(node, "apiVersion"):
+        raise _bad(file, line, "text as kind and apiVersion", "something else", _RENDER)
+    items = _keys(node).get("items")
+    if kind == "List" and isinstance(items, yaml.SequenceNode):
+        for item in items.value:
+            if isinstance(item, yaml.MappingNode):
+                yield from _names(file, item)
+        return
+    metadata = _keys(node).get("metadata")
+    if not isinstance(metadata, yaml.MappingNode) or not _says(metadata, "name"):
+        raise _bad(file, line, f"metadata.name of the {kind}", "none", _NAME)
+    yield f"{kind}.{_says(metadata, 'namespace') or 'default'}.{_says(metadata, 'name')}"
+
+
+def _nodes(file: str, text: str) -> Iterator[yaml.MappingNode]:
+    """The mappings that the documents of a file are."""
+    try:
+        for node in yaml.compose_all(text, Loader=_Loader):
+            if isinstance(node, yaml.MappingNode):
+                yield node
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        found = getattr(error, "problem", None) or type(error).__name__
+        raise _bad(file, line, "YAML", found, _RENDER) from None
+
+
+def _keys(node: yaml.MappingNode) -> dict[str, yaml.Node]:
+    return {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+
+
+def _says(node: yaml.MappingNode, key: str) -> str:
+    value = _keys(node).get(key)
+    return value.value if isinstance(value, yaml.ScalarNode) else ""
+
+
+_FIX = "Mend it, or leave it out of the paths to check."
+_NAMED = "checkov reads no symbolic names: `az bicep build` without them, or write a list."
+_NAME = "Without one checkov would pass over the object in silence; name it."
+_RENDER = "Mend it; where it is a template for YAML, render it first, or let its name end in .j2."
+
+
+def _bad(file: str, line: int | None, expected: str, found: str, remedy: str) -> BadInput:
+    return BadInput(Problem(expected, found, remedy, file=file, line=line))

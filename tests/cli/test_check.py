@@ -1,0 +1,82 @@
+"""``greenlight check PATH…``: exit codes, --json, SARIF, and no needless import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from tests.policies.test_sarif import require_valid
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests/policies/scan/fixtures"
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def test_findings_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each on a line, then a sum."""
+    assert main(["check", str(FIXTURES / "bad.arm.json")]) == 3
+
+    *findings, total = capsys.readouterr().out.splitlines()
+    assert len(findings) == 4
+    assert all("bad.arm.json:5: expected" in line for line in findings)
+    assert total == "4 refused, 0 to look at, 0 suppressed; files: 1 arm"
+
+
+def test_no_findings_are_a_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(FIXTURES / "good.arm.json"), str(FIXTURES / "good.k8s.yaml")]) == 0
+    assert capsys.readouterr().out.startswith("0 refused")
+
+
+def test_bad_input_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(ROOT / "README.md"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(FIXTURES / "bad.arm.json"), "--json"]) == 3
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 3
+    assert document["files"] == {"arm": 1}
+    assert document["suppressed"] == []
+    assert {"CKV_AZURE_3", "CKV_AZURE_35"} <= {one["rule"] for one in document["findings"]}
+
+
+def test_sarif_is_written_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "found.sarif"
+
+    assert main(["check", str(FIXTURES / "bad.arm.json"), "--sarif", str(file)]) == 3
+
+    document = json.loads(file.read_text())
+    require_valid(document)
+    assert len(document["runs"][0]["results"]) == 4
+    assert capsys.readouterr().out
+
+
+AGAIN = """
+import sys
+from cli.__main__ import main
+main(["check", sys.argv[1]])
+heavy = {"checkov", "yaml", "pydantic", "networkx"}
+print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_run_loads_neither_checkov_nor_a_parser() -> None:
+    """Which is what makes it quick."""
+    command = [sys.executable, "-c", AGAIN, str(FIXTURES)]
+    first, second = (
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+
+    assert "checkov" in first.stderr
+    assert second.stderr.strip() == ""
+    assert second.stdout == first.stdout

@@ -1,0 +1,208 @@
+"""``check``: which files are judged, what is remembered of them, and what is refused by name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from pipelines import check as module
+from pipelines.check import Checked, check
+from policies.rules.findings import Finding
+from policies.scan import running
+from policies.scan.kinds import Scannable
+from release.errors import BadInput
+
+FIXTURES = Path(__file__).parents[1] / "policies/scan/fixtures"
+FINDING = Finding("CKV_1", "a.yaml", "that", "this", "Mend it.", line=1)
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+class Scans:
+    """Stands in for checkov: one finding, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def __call__(
+        self, files: Iterable[Scannable], checks: Iterable[str] = ()
+    ) -> tuple[Finding, ...]:
+        self.asked.append([file.file for file in files])
+        return (FINDING,)
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
+    """What was scanned, without checkov."""
+    stand_in = Scans()
+    monkeypatch.setattr(running, "scan", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all fixtures in it, where the user stands."""
+    folder = tmp_path / "repository"
+    shutil.copytree(FIXTURES, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_folder_is_walked_for_what_a_scanner_takes(repository: Path, scans: Scans) -> None:
+    """Workflows included; hidden folders, dependencies and other files are passed by."""
+    for place in (".git/a.k8s.yaml", "node_modules/a.k8s.yaml", "a.py"):
+        target = repository / place
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(FIXTURES / "good.k8s.yaml", target)
+    (repository / "values.yaml").write_text("a: 1\n")
+
+    checked = check([Path()])
+
+    assert scans.asked == [
+        [*(f"{name}" for name in ("bad.arm.json", "bad.k8s.yaml", "good.arm.json"))]
+        + ["good.k8s.yaml", "odd.arm.json", "odd.k8s.json", "odd.k8s.yaml"]
+        + [f".github/workflows/{name}" for name in ("bad.yml", "good.yml", "odd.yaml")]
+    ]
+    assert checked.files == {"arm": 3, "github_actions": 3, "kubernetes": 4}
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_file_that_is_named_twice_is_judged_once(scans: Scans) -> None:
+    check([Path("good.k8s.yaml"), Path(), Path("../repository/good.k8s.yaml")])
+
+    assert scans.asked[0].count("good.k8s.yaml") == 1
+
+
+REFUSED = {
+    "nothing there": ("absent.yaml", None, "absent.yaml: expected a file or a folder"),
+    "a named file that no scanner takes": ("values.yaml", "a: 1\n", "no policy is about"),
+    "a named file with another suffix": ("main.py", "pass\n", "no policy is about"),
+    "a file that is not what it says": ("main.json", "{", "main.json:1: expected JSON"),
+    "a folder with nothing to judge": ("empty/README", "", "paths that hold"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused_by_name(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan of nothing is no pass."""
+    name, text, said = REFUSED[case]
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    if text is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    with pytest.raises(BadInput, match=said):
+        check([path.parent if name.startswith("empty") else path])
+
+
+def test_what_has_not_changed_is_not_scanned_again(repository: Path, scans: Scans) -> None:
+    """The same findings, from memory."""
+    first, second = check([Path()]), check([Path()])
+
+    assert len(scans.asked) == 1
+    assert (first.cached, second.cached) == (False, True)
+    assert (first.findings, first.files) == (second.findings, second.files)
+
+
+def _edit(repository: Path, _: pytest.MonkeyPatch) -> None:
+    with (repository / "good.k8s.yaml").open("a") as file:
+        file.write("# a comment\n")
+
+
+def _add(repository: Path, _: pytest.MonkeyPatch) -> None:
+    shutil.copy(repository / "good.k8s.yaml", repository / "another.yaml")
+
+
+def _rename(repository: Path, _: pytest.MonkeyPatch) -> None:
+    (repository / "good.k8s.yaml").rename(repository / "renamed.yaml")
+
+
+def _upgrade(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "version", lambda _: "99.0")
+
+
+def _edit_a_rule(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_rules_digest", lambda: "another")
+
+
+def _add_checks(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECKS", ("tests",))
+
+
+@pytest.mark.parametrize("change", [_edit, _add, _rename, _upgrade, _edit_a_rule, _add_checks])
+def test_it_is_scanned_again_when_anything_that_counts_has_changed(
+    change: object, repository: Path, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content, names, checkov's version, our rules' source, packages of checks."""
+    check([Path()])
+    change(repository, monkeypatch)  # type: ignore[operator]
+
+    assert not check([Path()]).cached
+    assert len(scans.asked) == 2
+
+
+def test_a_rule_that_is_edited_has_another_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tables as well."""
+    for name in ("__init__.py", "table.yaml"):
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(module.policies, "__file__", str(tmp_path / "__init__.py"))
+    before = module._rules_digest()
+    (tmp_path / "table.yaml").write_text("2")
+
+    assert module._rules_digest() != before
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_memory_that_is_damaged_is_made_anew(scans: Scans, own_cache: Path) -> None:
+    check([Path()])
+    (memory,) = (own_cache / "checks").iterdir()
+    memory.write_text('{"findings": [{"rule": "x"}], "files": {}}')
+
+    assert check([Path()]).findings == (FINDING,)
+    assert check([Path()]).cached
+
+
+@pytest.mark.usefixtures("repository", "scans")
+def test_only_so_much_is_remembered(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The results that were used the longest ago go first."""
+    monkeypatch.setattr(module, "KEPT", 2)
+    for name in ("bad.arm.json", "good.arm.json", "bad.k8s.yaml"):
+        check([Path(name)])
+
+    assert len(list((own_cache / "checks").iterdir())) == 2
+    assert check([Path("bad.k8s.yaml")]).cached
+    assert not check([Path("bad.arm.json")]).cached
+
+
+@pytest.mark.usefixtures("repository", "scans")
+def test_a_suppression_counts_at_once_and_only_as_long_as_it_is_there() -> None:
+    """It is not part of what is remembered."""
+
+    def suppress(
+        found: tuple[Finding, ...],
+    ) -> tuple[tuple[Finding, ...], tuple[tuple[Finding, str], ...]]:
+        return (), tuple((finding, "known") for finding in found)
+
+    check([Path()])
+    hidden = check([Path()], suppress=suppress)
+
+    assert hidden == Checked((), ((FINDING, "known"),), hidden.files, cached=True)
+    assert check([Path()]).findings == (FINDING,)
+
+
+def test_the_plan_of_a_program_is_judged_like_a_file(repository: Path, scans: Scans) -> None:
+    """Of a folder that holds one."""
+    plan = repository.parent / "plan.json"
+    shutil.copy(FIXTURES / "bad.arm.json", plan)
+
+    check([repository / ".github"], plans=lambda folder: [plan])
+
+    assert scans.asked[0][-1] == str(plan)

@@ -1,0 +1,86 @@
+"""What a file is. One that is not what it says is bad input, never a file to pass over."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.scan.kinds import MAX_BYTES, Scannable, classify
+from release.errors import BadInput
+
+TEMPLATE = '{"$schema": "x", "contentVersion": "1.0.0.0", "resources": %s}'
+POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: one\n"
+
+KNOWN = {
+    "a template": ("a.json", TEMPLATE % '[{"type": "T/a", "name": "x"}]', "arm", ("T/a",)),
+    "an object": ("a.yaml", POD, "kubernetes", ("Pod.default.one",)),
+    "an object in JSON": (
+        "a.json",
+        '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "b"}}',
+        "kubernetes",
+        ("Pod.b.a",),
+    ),
+    "a list": (
+        "a.yml",
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n",
+        "kubernetes",
+        ("Pod.default.a",),
+    ),
+    "a workflow": ("/r/.github/workflows/a.yml", "on: push\njobs: {}\n", "github_actions", ()),
+}
+
+NO_SCANNERS = {
+    "another suffix": ("a.py", "x"),
+    "other YAML": ("a.yaml", "config:\n  a: 1\n"),
+    "llm.yaml": ("llm.yaml", "apiVersion: greenlight/v1\nname: a\n"),
+    "nothing": ("a.yaml", ""),
+    "other JSON": ("a.json", '{"a": 1}'),
+    "a list": ("a.json", "[1]"),
+    "parameters": ("a.json", '{"$schema": "x", "contentVersion": "1", "parameters": {}}'),
+    "kustomize's build file": (
+        "kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+    ),
+    "YAML with tags of others": ("a.yaml", "a: !Ref b\n"),
+}
+
+BROKEN = {
+    "JSON cut off": ("a.json", b'{"a": 1', "a.json:1: expected JSON"),
+    "YAML with a tab": ("a.yaml", b"a:\n\t- b", "a.yaml:2: expected YAML"),
+    "a template for YAML": (
+        "a.yaml",
+        b"kind: {{ .Values.kind }}\napiVersion: v1\n",
+        "render it first",
+    ),
+    "a workflow cut off": ("/r/.github/workflows/a.yml", b'on: "push', "expected YAML"),
+    "no text": ("a.yaml", b"\xff\xfe\x00", "expected UTF-8"),
+    "an object without a name": ("a.yaml", b"apiVersion: v1\nkind: Pod\n", "metadata.name of the"),
+    "symbolic names": ("a.json", (TEMPLATE % "{}").encode(), "`resources` as a list"),
+    "a resource without a type": ("a.json", (TEMPLATE % "[{}]").encode(), "type and name"),
+    "far too long": ("a.json", b" " * (MAX_BYTES + 1), "at most"),
+    "far too deep": ("a.json", b"[" * 100_000, "expected JSON"),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_a_file_is_known_by_what_it_says(case: str) -> None:
+    """With the resources that a scan of it has to have seen."""
+    file, text, kind, holds = KNOWN[case]
+
+    assert classify(file, text.encode()) == Scannable(file, kind, holds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case", NO_SCANNERS)
+def test_what_no_scanner_takes_is_none(case: str) -> None:
+    file, text = NO_SCANNERS[case]
+
+    assert classify(file, text.encode()) is None
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_not_what_it_says_is_bad_input_by_file_and_line(case: str) -> None:
+    file, data, said = BROKEN[case]
+
+    with pytest.raises(BadInput) as caught:
+        classify(file, data)
+    assert file in str(caught.value)
+    assert said in str(caught.value)
