@@ -36,6 +36,7 @@ COMMANDS = {
     "verify": "recompute ledger, evidence and blobs, and refuse what was changed",
     "destroy": "remove every environment; ledger, evidence and keys stay",
     "pulumi": "run the Pulumi engine by hand, with backend and passphrase set",
+    "preview": "plan a stack without credentials: findings and capacity before it runs",
     "schema": "print the JSON Schema of llm.yaml for editors",
     "doctor": "say what was found, where, and what is missing",
     "test": "lint, type-check and test Greenlight itself",

@@ -1,0 +1,174 @@
+"""``preview``: what a stack would be, what is wrong with it, and whether it would fit.
+
+Everything is judged in Azure's own shape: by our rules, by checkov's, and by the limits that
+Azure would only tell of after minutes. Findings name the Python line that declared a resource.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipelines.azure_facts import azure_facts
+from pipelines.planning import StackPlan, plan_stack, resources_of, stack_file
+from pipelines.stack_settings import read_settings
+from policies import gate
+from policies.arm.convert import template
+from policies.arm.resource import ArmResource
+from policies.limits.capacity import CapacityRow, capacity
+from policies.limits.check import check_limits
+from policies.limits.names import names_to_ask
+from policies.limits.request import Deployment, Model, Request
+from policies.rules.azure.bounds import read_bounds
+from policies.rules.findings import Finding
+from policies.suppressions import FILE, Sorted, read_suppressions, suppress
+from release.errors import BadInput, Problem
+from release.files import read_json
+
+AZURE = "greenlight:azure"
+FLAT = "2019-04-01/deploymentTemplate.json"
+DEVICE_PLUGINS = ("nvidia-device-plugin", "gpu-operator")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A stack's plan, judged. ``origin`` says what the limits rest on."""
+
+    plan: StackPlan
+    judged: Sorted
+    capacity: tuple[CapacityRow, ...]
+    origin: str
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The plan as a deployment template."""
+        return template(self.plan.resources)
+
+
+def preview(
+    root: Path,
+    stack: str,
+    *,
+    state: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    today: date | None = None,
+) -> Preview:
+    """Plan ``stack`` and judge it. ``state``: what ``pulumi stack export`` said of it as it is.
+
+    BadInput for a stack, a setting or a resource type that is not known.
+    """
+    file = stack_file(root, stack)
+    plan = plan_stack(root, stack)
+    azure = read_settings(file)["config"].get(AZURE)
+    if azure is None:  # a stack of this machine: nothing of it is Azure's
+        return Preview(plan, Sorted((), ()), (), "")
+    facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
+    request = _request(azure, _exported(state) if state else ())
+    bounds = read_bounds(file)
+    found = (
+        *gate.judge(plan.resources, bounds),
+        *check_limits(plan.resources, facts, request),
+        *by_checkov(plan.resources),
+    )
+    now = today or date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
+    judged = suppress(_by_place(found), read_suppressions(root / _suppressions(), now), now)
+    rows = capacity(plan.resources, facts, request)
+    return Preview(plan, judged, rows, facts.origin)
+
+
+def _suppressions() -> Path:
+    return Path(FILE.parent.name) / FILE.name
+
+
+def _by_place(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(
+        sorted(findings, key=lambda one: (one.file, one.line or 0, one.rule, one.resource))
+    )
+
+
+def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
+    """What applications will ask for beside the plan, from the stack's settings."""
+    applications = azure.get("applications") or []
+    endpoints = [(one, one.get("endpoint") or {}) for one in applications]
+    managed = [(one, e) for one, e in endpoints if e.get("kind", "managed") == "managed" and e]
+    return Request(
+        region=azure["location"],
+        deployments=tuple(
+            Deployment(one["name"], e.get("instanceType", ""), e.get("instances", 1))
+            for one, e in managed
+        ),
+        models={
+            e.get("pool") or one["name"]: Model(one["modelGib"])
+            for one, e in endpoints
+            if one.get("modelGib")
+        },
+        device_plugin=True,
+        state=state,
+    )
+
+
+def _exported(file: Path) -> tuple[ArmResource, ...]:
+    """The resources in what ``pulumi stack export`` wrote, secrets as the engine hides them."""
+    document = read_json(file)
+    resources = (document.get("deployment") or {}).get("resources")
+    if not isinstance(resources, list):
+        remedy = "Write it with `pulumi stack export --file FILE`."
+        raise BadInput(Problem("an exported stack", "something else", remedy, file=str(file)))
+    steps = [{"newState": {**one, "inputs": _hidden(one.get("inputs", {}))}} for one in resources]
+    return tuple(resources_of({"steps": steps}))
+
+
+def _hidden(value: Any) -> Any:
+    """``value`` with every secret as ``[secret]``: the engine marks them by a key of its own."""
+    if isinstance(value, dict):
+        if "4dabf18193072939515e22adb298388d" in value:
+            return "[secret]"
+        return {key: _hidden(one) for key, one in value.items()}
+    return [_hidden(one) for one in value] if isinstance(value, list) else value
+
+
+def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:
+    """What checkov's own checks for ARM have against ``resources``, at the lines of the program."""
+    from policies.scan.kinds import classify
+    from policies.scan.running import scan
+
+    if not resources:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="gl-") as folder:
+        file = Path(folder) / "plan.json"
+        file.write_text(json.dumps(_flat(resources), indent=1))
+        scannable = classify(str(file), file.read_bytes())
+        found = scan([scannable]) if scannable else ()
+    return tuple(_placed(one, resources) for one in found)
+
+
+def _flat(resources: Sequence[ArmResource]) -> dict[str, Any]:
+    """One level: checkov looks at each resource by itself. A resource is told by its number."""
+    return {
+        "$schema": f"https://schema.management.azure.com/schemas/{FLAT}#",
+        "contentVersion": "1.0.0.0",
+        "resources": [
+            {"type": one.type, "apiVersion": one.api, "name": f"r{number}", **one.body}
+            for number, one in enumerate(resources)
+        ],
+    }
+
+
+def _placed(finding: Finding, resources: Sequence[ArmResource]) -> Finding:
+    """``finding`` about the resource of that number."""
+    number = int(finding.resource.rpartition(".")[2].removeprefix("r"))
+    one = resources[number]
+    source = one.source
+    return replace(
+        finding,
+        resource=one.urn,
+        file=source.file if source else "",
+        line=source.line if source else None,
+        found=finding.found.replace(finding.resource, f"{one.type} {one.name}"),
+    )
