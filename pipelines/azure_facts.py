@@ -8,6 +8,7 @@ all: a call that fails with them is an error, for a limit that was not looked up
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -260,9 +261,10 @@ def _token(environment: Mapping[str, str], named: Sequence[str]) -> Callable[[],
         else identity.DefaultAzureCredential()
     )
     error = importlib.import_module("azure.core.exceptions").ClientAuthenticationError
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)  # it is said here, once
     try:
-        credential.get_token(SCOPE)
-    except error as refused:
+        token = str(credential.get_token(SCOPE).token)
+    except (error, ValueError) as refused:  # ValueError: an id that cannot be one
         if not named:
             return None
         kind = type(refused).__name__  # its text can repeat what it was given
@@ -270,7 +272,7 @@ def _token(environment: Mapping[str, str], named: Sequence[str]) -> Callable[[],
             f"Azure did not let the identity of {named[0]} sign in ({kind}). "
             "Check its tenant, its secret or its federation"
         ) from None
-    return lambda: str(credential.get_token(SCOPE).token)
+    return lambda: token
 
 
 def _table(reason: str) -> AzureFacts:
