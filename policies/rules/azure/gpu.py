@@ -9,7 +9,7 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
 from policies.rules.azure.values import (
     Check,
     differs,
@@ -232,8 +232,7 @@ def _pools(plan: Plan, driver: Callable[[Any], bool]) -> list[ArmResource]:
 
 def _flux(plan: Plan, pool: ArmResource) -> list[ArmResource]:
     """The Flux configurations of the pool's cluster."""
-    name = pool.name.partition("/")[0]
-    clusters = [one for one in of_type(plan, kinds.CLUSTER) if one.name.lower() == name.lower()]
+    clusters = [one for one in of_type(plan, kinds.CLUSTER) if part_of(pool, one)]
     configurations = of_type(plan, kinds.FLUX)
     return [f for f in configurations if any(refers(f, f.scope or UNKNOWN, c) for c in clusters)]
 
