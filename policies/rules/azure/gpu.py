@@ -37,7 +37,7 @@ POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_scheduling(bounds), *_hardware(), *_names())
+    return (*_demand(), *_trust(bounds), *_hardware(), *_names())
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
@@ -64,7 +64,7 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     )
 
 
-def _scheduling(bounds: Bounds) -> tuple[Rule, ...]:
+def _demand() -> tuple[Rule, ...]:
     return (
         _rule(
             "GL-AZ-GPU-001",
@@ -91,6 +91,11 @@ def _scheduling(bounds: Bounds) -> tuple[Rule, ...]:
             equals("properties.minCount", 0),
             warn=True,
         ),
+    )
+
+
+def _trust(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         _rule(
             "GL-AZ-GPU-004",
             "No spot machines in production",
