@@ -15,7 +15,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +100,9 @@ def policies(
 
 def _to_arm(*args: Any, **options: Any) -> ArmResource:
     """Azure's own shape of what azure-native was told; the table is read when it is needed."""
-    convert: Convert = import_module("policies.arm.convert").to_arm
-    return convert(*args, **options)
+    from policies.arm.convert import to_arm
+
+    return to_arm(*args, **options)
 
 
 class Plan:

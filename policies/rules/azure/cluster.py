@@ -24,7 +24,7 @@ SYSTEM_NODES = 2
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_upkeep(bounds), *_availability(bounds))
+    return (*_policy(), *_upgrades(), *_metrics(), *_system_pool(bounds), *_control_plane(bounds))
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
@@ -32,7 +32,7 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     return ()
 
 
-def _upkeep(bounds: Bounds) -> tuple[Rule, ...]:
+def _policy() -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-AKS-001",
@@ -49,6 +49,11 @@ def _upkeep(bounds: Bounds) -> tuple[Rule, ...]:
                 default="none",
             ),
         ),
+    )
+
+
+def _upgrades() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-AKS-002",
             title="Kubernetes is upgraded by itself",
@@ -79,6 +84,11 @@ def _upkeep(bounds: Bounds) -> tuple[Rule, ...]:
                 default="NodeImage",
             ),
         ),
+    )
+
+
+def _metrics() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-AKS-004",
             title="Azure Monitor collects the cluster's metrics",
@@ -91,7 +101,7 @@ def _upkeep(bounds: Bounds) -> tuple[Rule, ...]:
     )
 
 
-def _availability(bounds: Bounds) -> tuple[Rule, ...]:
+def _system_pool(bounds: Bounds) -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-AKS-005",
@@ -113,6 +123,11 @@ def _availability(bounds: Bounds) -> tuple[Rule, ...]:
             check=for_pools(_few_nodes),
             severity=bounds.when_production,
         ),
+    )
+
+
+def _control_plane(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-AKS-007",
             title="The API server has an uptime agreement",

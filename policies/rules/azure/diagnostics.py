@@ -8,9 +8,8 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, id_tail, of_type
+from policies.rules.azure.links import Missing, Plan, of_type, refers
 from policies.rules.azure.values import (
-    is_unknown,
     items_at,
     said,
     value_at,
@@ -101,13 +100,5 @@ def _short_retention(resource: ArmResource) -> str | None:
 def _unlogged(plan: Plan) -> Missing:
     settings = list(of_type(plan, kinds.DIAGNOSTICS))
     for resource in of_type(plan, *LOGGED):
-        if not any(_hangs_on(one, resource) for one in settings):
+        if not any(refers(one, one.scope or UNKNOWN, resource) for one in settings):
             yield resource, "no diagnostic setting in the plan that hangs on it"
-
-
-def _hangs_on(setting: ArmResource, resource: ArmResource) -> bool:
-    """As ``links.refers``, but a scope is the resource's own id and nothing below it."""
-    scope = setting.scope or UNKNOWN
-    if is_unknown(scope):
-        return bool(resource.urn) and resource.urn in setting.depends_on
-    return scope.lower().endswith(id_tail(resource))

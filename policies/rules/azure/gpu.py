@@ -9,7 +9,7 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
 from policies.rules.azure.values import (
     Check,
     differs,
@@ -37,7 +37,7 @@ POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_scheduling(bounds), *_hardware(), *_names())
+    return (*_demand(), *_trust(bounds), *_hardware(), *_names())
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
@@ -64,7 +64,7 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     )
 
 
-def _scheduling(bounds: Bounds) -> tuple[Rule, ...]:
+def _demand() -> tuple[Rule, ...]:
     return (
         _rule(
             "GL-AZ-GPU-001",
@@ -91,6 +91,11 @@ def _scheduling(bounds: Bounds) -> tuple[Rule, ...]:
             equals("properties.minCount", 0),
             warn=True,
         ),
+    )
+
+
+def _trust(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         _rule(
             "GL-AZ-GPU-004",
             "No spot machines in production",
@@ -232,8 +237,7 @@ def _pools(plan: Plan, driver: Callable[[Any], bool]) -> list[ArmResource]:
 
 def _flux(plan: Plan, pool: ArmResource) -> list[ArmResource]:
     """The Flux configurations of the pool's cluster."""
-    name = pool.name.partition("/")[0]
-    clusters = [one for one in of_type(plan, kinds.CLUSTER) if one.name.lower() == name.lower()]
+    clusters = [one for one in of_type(plan, kinds.CLUSTER) if part_of(pool, one)]
     configurations = of_type(plan, kinds.FLUX)
     return [f for f in configurations if any(refers(f, f.scope or UNKNOWN, c) for c in clusters)]
 

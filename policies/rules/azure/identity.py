@@ -35,7 +35,15 @@ EXCHANGE = "api://AzureADTokenExchange"
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_keys(), *_endpoints(), *_cluster(), *_rights())
+    return (
+        *_data_keys(),
+        *_registry_keys(),
+        *_dashboard_keys(),
+        *_callers(),
+        *_services(),
+        *_cluster(),
+        *_rights(),
+    )
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
@@ -43,7 +51,7 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     return ()
 
 
-def _keys() -> tuple[Rule, ...]:
+def _data_keys() -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-IDN-001",
@@ -63,6 +71,11 @@ def _keys() -> tuple[Rule, ...]:
             source=f"{LEARN}/ai-services/disable-local-auth",
             check=is_true("properties.disableLocalAuth"),
         ),
+    )
+
+
+def _registry_keys() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-IDN-003",
             title="The container registry has no admin user",
@@ -81,6 +94,11 @@ def _keys() -> tuple[Rule, ...]:
             source=f"{LEARN}/container-registry/anonymous-pull-access",
             check=is_false("properties.anonymousPullEnabled"),
         ),
+    )
+
+
+def _dashboard_keys() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-IDN-005",
             title="Grafana has no API keys",
@@ -93,7 +111,7 @@ def _keys() -> tuple[Rule, ...]:
     )
 
 
-def _endpoints() -> tuple[Rule, ...]:
+def _callers() -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-IDN-006",
@@ -113,6 +131,11 @@ def _endpoints() -> tuple[Rule, ...]:
             source=f"{LEARN}/machine-learning/how-to-deploy-models-serverless",
             check=equals("properties.authMode", "AAD"),
         ),
+    )
+
+
+def _services() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-IDN-008",
             title="What acts has a managed identity",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from policies.arm.resource import ArmResource
+from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure.values import is_unknown
 
 Plan = Sequence[ArmResource]
@@ -26,19 +26,23 @@ def id_tail(resource: ArmResource) -> str:
 
 
 def refers(source: ArmResource, reference: Any, target: ArmResource) -> bool:
-    """Whether ``reference``, a value of ``source``, is ``target``'s id.
+    """Whether ``reference``, a value of ``source``, is ``target``'s id, or the end of it.
 
     One that is not known yet counts when the engine says that ``source`` depends on ``target``.
     """
-    if is_unknown(reference):
+    if not isinstance(reference, str):
+        return False
+    if is_unknown(reference) or UNKNOWN in (*reference.split("/"), *target.name.split("/")):
         return bool(target.urn) and target.urn in source.depends_on
-    return isinstance(reference, str) and reference.lower().endswith(id_tail(target))
+    return f"/{reference}".lower().endswith(id_tail(target))
 
 
-def parent_of(plan: Plan, resource: ArmResource, kind: str) -> ArmResource | None:
-    """The resource of type ``kind`` that ``resource`` is a part of, where the plan has it."""
-    name = resource.name.rpartition("/")[0].lower()
-    return next((one for one in of_type(plan, kind) if one.name.lower() == name), None)
+def part_of(part: ArmResource, whole: ArmResource) -> bool:
+    """Whether ``part`` carries ``whole``'s name before its own; as ``refers`` where unknown."""
+    parent = part.name.rpartition("/")[0]
+    if UNKNOWN in parent.split("/") or UNKNOWN in whole.name.split("/"):
+        return bool(whole.urn) and whole.urn in part.depends_on
+    return parent.lower() == whole.name.lower()
 
 
 def depends(plan: Plan, resource: ArmResource) -> frozenset[str]:

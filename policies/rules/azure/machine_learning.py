@@ -23,7 +23,7 @@ ISOLATED = ("AllowOnlyApprovedOutbound", "AllowInternetOutbound")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_workspace(bounds), *_endpoints())
+    return (*_managed_network(bounds), *_ways_around(bounds), *_endpoints())
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
@@ -40,7 +40,7 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     )
 
 
-def _workspace(bounds: Bounds) -> tuple[Rule, ...]:
+def _managed_network(bounds: Bounds) -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-AML-001",
@@ -69,6 +69,11 @@ def _workspace(bounds: Bounds) -> tuple[Rule, ...]:
             ),
             severity="warn",
         ),
+    )
+
+
+def _ways_around(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-AML-003",
             title="The workspace's own API is behind its network too",

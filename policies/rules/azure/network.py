@@ -40,10 +40,17 @@ ANYWHERE = ("*", "0.0.0.0/0", "::/0", "any", "internet")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_services(bounds), *_entries(bounds), *_nodes(bounds))
+    return (
+        *_data(bounds),
+        *_operators(),
+        *_network_rules(bounds),
+        *_anonymous(),
+        *_api_server(bounds),
+        *_nodes(bounds),
+    )
 
 
-def _services(bounds: Bounds) -> tuple[Rule, ...]:
+def _data(bounds: Bounds) -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-NET-001",
@@ -68,6 +75,11 @@ def _services(bounds: Bounds) -> tuple[Rule, ...]:
             ),
             severity=bounds.when_private,
         ),
+    )
+
+
+def _operators() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-NET-003",
             title="Dashboards and metrics are not read over public networks",
@@ -78,6 +90,11 @@ def _services(bounds: Bounds) -> tuple[Rule, ...]:
             check=equals("properties.publicNetworkAccess", "Disabled", default="Enabled"),
             severity="warn",
         ),
+    )
+
+
+def _network_rules(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-NET-004",
             title="Network rules deny what they do not name",
@@ -91,7 +108,7 @@ def _services(bounds: Bounds) -> tuple[Rule, ...]:
     )
 
 
-def _entries(bounds: Bounds) -> tuple[Rule, ...]:
+def _anonymous() -> tuple[Rule, ...]:
     return (
         Rule(
             id="GL-AZ-NET-005",
@@ -111,6 +128,11 @@ def _entries(bounds: Bounds) -> tuple[Rule, ...]:
             source=f"{LEARN}/security/fundamentals/network-best-practices",
             check=_open_to_all,
         ),
+    )
+
+
+def _api_server(bounds: Bounds) -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-NET-007",
             title="The cluster's API server is private",

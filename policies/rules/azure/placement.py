@@ -26,6 +26,10 @@ TRAVELLING = ("GlobalStandard", "GlobalProvisionedManaged", "GlobalBatch")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
+    return (*_regions(bounds), *_prompts(), *_events())
+
+
+def _regions(bounds: Bounds) -> tuple[Rule, ...]:
     allowed = ", ".join(bounds.regions)
     return (
         Rule(
@@ -46,6 +50,11 @@ def rules(bounds: Bounds) -> tuple[Rule, ...]:
             source=f"{LEARN}/machine-learning/how-to-manage-registries",
             check=lambda resource: _copied_outside(resource, bounds.regions),
         ),
+    )
+
+
+def _prompts() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-LOC-003",
             title="Prompts stay in the region",
@@ -56,6 +65,11 @@ def rules(bounds: Bounds) -> tuple[Rule, ...]:
             check=differs("sku.name", *TRAVELLING, default="Standard"),
             severity="warn",
         ),
+    )
+
+
+def _events() -> tuple[Rule, ...]:
+    return (
         Rule(
             id="GL-AZ-EVT-001",
             title="Event Hubs can be private",

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.arm.resource import UNKNOWN, ArmResource
+from policies.arm.table import row, tokens
 from policies.rules.azure import kinds, plan_rules, rules
 from policies.rules.azure.bounds import Bounds
 from policies.rules.rule import PlanRule, Rule
@@ -65,6 +66,11 @@ def test_fixtures_are_of_rules_that_exist() -> None:
 def test_there_are_at_least_forty_rules() -> None:
     assert len(RULES) >= 40
     assert len(RULES) == len(rules(BOUNDS)) + len(plan_rules(BOUNDS)), "each id once"
+
+
+def test_s25_the_rules_know_every_type_that_the_table_makes() -> None:
+    """In the table's spelling: a type that is written otherwise would go by every rule."""
+    assert {row(token).arm for token in tokens()} <= set(kinds.KNOWN)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
