@@ -32,3 +32,18 @@ class Context:
     def private(self) -> bool:
         """Whether everything is reached through private endpoints alone."""
         return self.settings.network.private
+
+    @property
+    def public_access(self) -> str:
+        """What Azure's ``publicNetworkAccess`` is set to: the one switch, in Azure's words."""
+        return "Disabled" if self.private else "Enabled"
+
+    @property
+    def default_action(self) -> str:
+        """What network rules do with whom they do not name."""
+        return "Deny" if self.private else "Allow"
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what holds data, or answers, is protected from deletion by an update."""
+        return self.settings.environment == "production"

@@ -54,8 +54,19 @@ class Names:
         return f"{kind}{self.workload}{part}"[:15] + f"{self._environment}{self._own}"
 
     def endpoint(self, application: str) -> str:
-        """Of an endpoint, unique in its region: 3 to 32 characters, single dashes."""
-        return f"{application[:18].rstrip('-')}-{self._environment}-{self._own}"
+        """Of an endpoint, unique in its region: 3 to 32 characters, single dashes.
+
+        A name that is cut has its application in the hash: two that begin alike stay two.
+        """
+        own = self._own if len(application) <= 18 else self._hash(application)
+        return f"{application[:18].rstrip('-')}-{self._environment}-{own}"
+
+    def compute(self, application: str) -> str:
+        """Of the cluster as an application's compute in the workspace: at most 16 characters.
+
+        Azure also refuses one that ends in a dash and digits.
+        """
+        return f"{application[:6].rstrip('-')}-{self._hash(application)}-aks"
 
     @property
     def _environment(self) -> str:
@@ -68,5 +79,8 @@ class Names:
     @property
     def _own(self) -> str:
         """Five letters that are this stack's: subscription, workload, region, instance."""
-        text = "/".join([self.subscription, self.workload, self.location, self.instance])
+        return self._hash()
+
+    def _hash(self, *more: str) -> str:
+        text = "/".join([self.subscription, self.workload, self.location, self.instance, *more])
         return hashlib.sha256(text.encode()).hexdigest()[:5]

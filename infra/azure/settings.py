@@ -7,6 +7,8 @@ is made of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -20,12 +22,23 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=24)]
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", min_length=3, max_length=24)
+]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[0-9]?$")]
 Size = Annotated[str, StringConstraints(pattern=r"^Standard_[A-Za-z0-9_]+$")]
 Cidr = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{1,62}$")]
-Days = Annotated[int, Field(ge=7, le=730)]
+Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?([a-z0-9-]+\.)+[a-z]+$")]
+ServiceTag = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]+(\.[A-Za-z0-9]+)?$")]
+Date = Annotated[str, StringConstraints(pattern=r"^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+ResourceId = Annotated[
+    str, StringConstraints(pattern=r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/\S+)?$")
+]
+CatalogModel = Annotated[
+    str, StringConstraints(pattern=r"^(azureml://registries/[A-Za-z0-9_-]+/models/[\w.-]+)?$")
+]
+Days = Annotated[int, Field(ge=30, le=730)]
 
 
 class Setting(BaseModel):
@@ -45,7 +58,25 @@ class Network(Setting):
         description="private endpoints and DNS for all of it, and no public access; one switch, "
         "because one service left open is the way in",
     )
-    address_space: Cidr = Field("10.40.0.0/16", description="of the virtual network")
+    address_space: Cidr = Field(
+        "10.40.0.0/16", description="of the virtual network: private, /12 to /22; cannot shrink"
+    )
+    monitor_scope: ResourceId = Field(
+        "",
+        description="id of an Azure Monitor private link scope that the network's owner keeps and "
+        "adds this stack's logs to; without one, Azure Monitor stays reachable, by Entra tokens "
+        "alone, because a scope changes what every network that shares its DNS can reach",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_private_network(self) -> Network:
+        try:
+            space = IPv4Network(self.address_space)
+        except ValueError as error:
+            raise ValueError(f"an IPv4 network, {error}") from None
+        if not space.is_private or not 12 <= space.prefixlen <= 22:
+            raise ValueError(f"a private network from /12 to /22, found {space}")
+        return self
 
 
 class Workspace(Setting):
@@ -54,18 +85,38 @@ class Workspace(Setting):
     kind: Literal["default", "hub", "project"] = Field(
         "default", description="a hub shares storage, keys and network with its projects"
     )
-    hub: str = Field("", description="of a project: the hub's resource id")
+    hub: ResourceId = Field("", description="of a project: the hub's resource id")
     isolation: Literal["disabled", "internet", "approved"] = Field(
         "approved",
         description="what its managed network lets out: approved destinations only, all of the "
         "internet, or no managed network",
     )
-    outbound: tuple[str, ...] = Field(
-        (), description="hosts that may be reached besides Azure's own, such as pypi.org"
+    outbound: tuple[Host, ...] = Field(
+        (),
+        description="hosts that may be reached besides Azure's own and those of connections, such "
+        "as pypi.org; ports 80 and 443",
+    )
+    outbound_tags: tuple[ServiceTag, ...] = Field(
+        (), description="Azure services that may be reached on port 443, by service tag"
+    )
+    firewall: Literal["Basic", "Standard"] = Field(
+        "Standard",
+        description="Azure's firewall behind `outbound`; Basic costs less, up to 250 Mb/s",
     )
     registry: Name | None = Field(
-        None, description="an Azure ML registry that shares models between environments"
+        None,
+        description="an Azure ML registry that shares models between environments; one stack "
+        "makes it, the others name it in registryId",
     )
+    registry_id: ResourceId = Field("", description="resource id of a registry made elsewhere")
+
+    @model_validator(mode="after")
+    def _knows_its_hub_and_registry(self) -> Workspace:
+        if (self.kind == "project") != bool(self.hub):
+            raise ValueError("a hub for a project, and for nothing else")
+        if self.registry and self.registry_id:
+            raise ValueError("either registry or registryId")
+        return self
 
 
 class GpuPool(Setting):
@@ -173,6 +224,7 @@ class Connection(Setting):
         description="name of the stack's secret setting (`pulumi config set --secret "
         "greenlight:NAME`) that holds its key; it goes to Key Vault"
     )
+    expires: Date = Field(description="day by which the key has to be renewed; Key Vault warns")
 
 
 class Events(Setting):
@@ -228,7 +280,9 @@ class Endpoint(Setting):
     instances: int = Field(
         1, ge=1, le=50, description="of each slot; both slots and a fifth more have to fit"
     )
-    model: str = Field("", description="of a serverless endpoint: azureml://registries/...")
+    model: CatalogModel = Field(
+        "", description="of a serverless endpoint: azureml://registries/NAME/models/MODEL"
+    )
     pool: str = Field("", description="of a kubernetes endpoint: the GPU pool")
 
 
@@ -279,9 +333,18 @@ class AzureSettings(Setting):
         names = [one.name for one in self.applications]
         if len(set(names)) != len(names):
             raise ValueError("applications with names of their own")
+        if _twice(one.name for one in self.connections) or _twice(
+            one.secret for one in self.connections
+        ):
+            raise ValueError("connections with names and secrets of their own")
         for one in self.applications:
             _require(self, one)
         return self
+
+
+def _twice(values: Iterable[str]) -> bool:
+    every = list(values)
+    return len(set(every)) != len(every)
 
 
 def _require(settings: AzureSettings, application: Application) -> None:
@@ -291,6 +354,11 @@ def _require(settings: AzureSettings, application: Application) -> None:
         return
     if settings.workspace is None:
         raise ValueError(f"a workspace, which the endpoint of {application.name} needs")
+    if settings.workspace.kind == "hub":
+        raise ValueError(
+            f"a default workspace or a project for the endpoint of {application.name}: "
+            "a hub only shares"
+        )
     if endpoint.kind == "kubernetes":
         pools = [pool.name for pool in settings.cluster.gpu_pools] if settings.cluster else []
         if endpoint.pool not in pools:

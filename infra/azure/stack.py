@@ -9,6 +9,8 @@ import pulumi
 from pulumi_azure_native import authorization, resources
 
 from infra.azure.context import Context
+from infra.azure.foundation import foundation, outputs
+from infra.azure.machine_learning import machine_learning
 from infra.azure.names import Names
 from infra.azure.settings import AzureSettings
 from infra.azure.tags import tags
@@ -16,26 +18,47 @@ from infra.azure.tags import tags
 
 def provision(settings: AzureSettings, secrets: Mapping[str, pulumi.Output[str]]) -> dict[str, Any]:
     """Declare everything that ``settings`` ask for; the outputs by name."""
+    context = _context(settings, secrets)
+    base = foundation(context)
+    return {
+        "environment": settings.environment,
+        "resource_group": context.group,
+        **outputs(base),
+        **machine_learning(context, base, _cluster_id(context)),
+    }
+
+
+def _context(settings: AzureSettings, secrets: Mapping[str, pulumi.Output[str]]) -> Context:
     client = authorization.get_client_config()
     names = Names(
         settings.workload, settings.environment, settings.location, settings.instance,
         client.subscription_id,
     )  # fmt: skip
-    group = resources.ResourceGroup(
+    return Context(
+        settings=settings,
+        names=names,
+        tags=tags(settings),
+        group=_group(settings, names).name,
+        tenant=client.tenant_id,
+        subscription=client.subscription_id,
+        secrets=secrets,
+    )
+
+
+def _group(settings: AzureSettings, names: Names) -> resources.ResourceGroup:
+    return resources.ResourceGroup(
         "group",
         resource_group_name=names.of("rg"),
         location=settings.location,
         tags=tags(settings),
         opts=pulumi.ResourceOptions(protect=settings.environment == "production"),
     )
-    context = Context(
-        settings=settings,
-        names=names,
-        tags=tags(settings),
-        group=group.name,
-        tenant=client.tenant_id,
-        subscription=client.subscription_id,
-        secrets=secrets,
-    )
-    del context
-    return {"environment": settings.environment, "resource_group": group.name}
+
+
+def _cluster_id(context: Context) -> pulumi.Output[str] | None:
+    """The cluster's id by its name: what Kubernetes endpoints are attached to."""
+    if context.settings.cluster is None:
+        return None
+    group = f"/subscriptions/{context.subscription}/resourceGroups"
+    cluster = f"providers/Microsoft.ContainerService/managedClusters/{context.names.of('aks')}"
+    return pulumi.Output.concat(group, "/", context.group, "/", cluster)

@@ -1,0 +1,98 @@
+"""User-assigned identities and what each may do: built-in roles, as narrow as the work allows.
+
+Azure's own pages ask for Contributor on what a workspace uses; the roles here are those parts of
+it that the work needs. None of them can hand out rights.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_azure_native import authorization, managedidentity
+
+from infra.azure.context import Context
+
+ROLES = {
+    "AcrPull": "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    "AcrPush": "8311e382-0749-4cb8-b61a-304f252e45ec",
+    "Azure AI Enterprise Network Connection Approver": "b556d68e-0be0-4f35-a333-ad7ee1ce17ea",
+    "Azure Machine Learning Workspace Connection Secrets Reader": (
+        "ea01e6af-a1c1-4350-9563-ad00f8c72ec5"
+    ),
+    "AzureML Data Scientist": "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    "AzureML Metrics Writer (preview)": "635dd51f-9968-44d3-b7fb-6d9a6bd613ae",
+    "AzureML Registry User": "1823dd4f-9b8c-4ab6-ab4e-7397a3684615",
+    "Key Vault Contributor": "f25e0fa2-a7c8-4377-a976-54943a77a395",
+    "Key Vault Secrets Officer": "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+    "Key Vault Secrets User": "4633458b-17de-408a-b874-0445c86b69e6",
+    "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "Reader": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+    "Storage Account Contributor": "17d1049b-9a84-46fb-8f53-869881c3d3ab",
+    "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+    "Storage File Data Privileged Contributor": "69566ab7-960f-475b-8e7c-b3118f30c6bd",
+}
+"""Ids of Azure's built-in roles, the same in every tenant.
+https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
+
+
+@dataclass(frozen=True)
+class IdentityArgs:
+    """``part`` of its Azure name, and its tags: an application's carry that application's."""
+
+    part: str
+    tags: Mapping[str, str]
+
+
+class Identity(pulumi.ComponentResource):
+    """An identity. ``grants`` are its rights: who acts as it waits for them."""
+
+    def __init__(self, name: str, context: Context, args: IdentityArgs) -> None:
+        super().__init__("greenlight:azure:Identity", name)
+        self._context = context
+        self.grants: list[authorization.RoleAssignment] = []
+        self.identity = managedidentity.UserAssignedIdentity(
+            name,
+            resource_name_=context.names.of("id", args.part),
+            resource_group_name=context.group,
+            location=context.location,
+            tags=args.tags,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.id = self.identity.id
+        self.client_id = self.identity.client_id
+        self.register_outputs({"id": self.id, "client_id": self.client_id})
+
+    def allow(self, role: str, on: str, scope: pulumi.Input[str]) -> None:
+        """Give it the built-in ``role`` on ``scope``, a resource's id; ``on`` names it in the plan.
+
+        ValueError for a role that is not in ROLES.
+        """
+        if role not in ROLES:
+            raise ValueError(f"expected a role among {', '.join(ROLES)}, found {role}")
+        name = (
+            f"{self.pulumi_resource_name}-{role.partition(' (')[0].replace(' ', '-').lower()}-{on}"
+        )
+        grant = authorization.RoleAssignment(
+            name,
+            role_assignment_name=self._assignment(name),
+            role_definition_id=self._definition(role),
+            principal_id=self.identity.principal_id,
+            principal_type="ServicePrincipal",
+            scope=scope,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.grants.append(grant)
+
+    def _assignment(self, name: str) -> str:
+        """A name, which Azure wants as a UUID: always the same one, so that creating it twice is
+        creating it once."""
+        context = self._context
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{context.subscription}/{context.names}/{name}"))
+
+    def _definition(self, role: str) -> str:
+        provider = "providers/Microsoft.Authorization/roleDefinitions"
+        return f"/subscriptions/{self._context.subscription}/{provider}/{ROLES[role]}"

@@ -1,0 +1,178 @@
+"""The program under Pulumi's mocks, in process: what it declares, as the engine would get it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from google.protobuf.json_format import MessageToDict
+from pulumi.runtime import mocks
+
+from infra.azure.settings import AzureSettings
+from infra.azure.stack import provision
+from infra.settings import STACKS, read_azure
+
+SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
+TENANT = "22222222-2222-2222-2222-222222222222"
+SECRET = "4dabf18193072939515e22adb298388d"
+"""The engine's key of a value with a meaning of its own; its own meaning is in the value."""
+
+SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
+KEY = "sk-never-to-be-seen"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A resource that the program declared. Values that the engine keeps secret are HIDDEN."""
+
+    token: str
+    name: str
+    id: str
+    inputs: Mapping[str, Any]
+    protect: bool
+    ignored: tuple[str, ...]
+    waits_for: tuple[str, ...]
+
+    def at(self, path: str, default: Any = None) -> Any:
+        """The input at a dotted path."""
+        value: Any = self.inputs
+        for part in path.split("."):
+            value = value.get(part, default) if isinstance(value, Mapping) else default
+        return value
+
+
+HIDDEN = "[secret]"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """All that one run declared, and its outputs."""
+
+    resources: tuple[Declared, ...]
+    outputs: Mapping[str, Any]
+
+    def of(self, *tokens: str) -> list[Declared]:
+        """Those of these types, such as ``storage:StorageAccount``."""
+        wanted = {f"azure-native:{token}" for token in tokens}
+        return [one for one in self.resources if one.token in wanted]
+
+    def one(self, token: str) -> Declared:
+        """The only one of its type."""
+        (found,) = self.of(token)
+        return found
+
+
+class _Azure(pulumi.runtime.Mocks):
+    """Answers like Azure: an id made of the name, and what it adds of its own."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        state = dict(args.inputs)
+        for key, value in args.inputs.items():
+            if key.endswith("Name") or key == "name":
+                state["name"] = value
+        state |= {"principalId": f"principal-{args.name}", "clientId": f"client-{args.name}"}
+        if isinstance(state.get("properties"), dict):
+            state["properties"] = state["properties"] | {"scoringUri": f"https://{args.name}/score"}
+        if isinstance(identity := state.get("identity"), dict):
+            # What goes in as a list of ids comes back with one entry an id.
+            ids = identity.get("userAssignedIdentities") or []
+            state["identity"] = identity | {"userAssignedIdentities": {one: {} for one in ids}}
+        return _id(args.typ, args.name), state
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        return {
+            "subscriptionId": SUBSCRIPTION,
+            "tenantId": TENANT,
+            "clientId": SUBSCRIPTION,
+            "objectId": SUBSCRIPTION,
+        }
+
+
+def _id(token: str, name: str) -> str:
+    return f"/subscriptions/{SUBSCRIPTION}/{token.replace(':', '/')}/{name}"
+
+
+class _Monitor(mocks.MockMonitor):
+    """Keeps each request as it came: secrets marked, options included."""
+
+    def __init__(self) -> None:
+        super().__init__(_Azure())
+        self.requests: list[Any] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        self.requests.append(request)
+        return super().RegisterResource(request)
+
+
+def settings_of(stack: str) -> AzureSettings:
+    """The settings of a stack of the repository."""
+    file = STACKS / f"Pulumi.{stack}.yaml"
+    value = yaml.safe_load(file.read_text())["config"]["greenlight:azure"]
+    return read_azure(json.loads(json.dumps(value, default=str)), Path(file))
+
+
+def record(settings: AzureSettings) -> Recorded:
+    """What the program declares for these settings."""
+    return recorded(lambda: provision(settings, _secrets(settings)))
+
+
+def recorded(program: Callable[[], Mapping[str, Any]]) -> Recorded:
+    """What ``program`` declares, and the outputs that it returns."""
+    monitor, outputs = _Monitor(), {}
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    mocks.set_mocks(monitor.mocks, preview=False, monitor=monitor)
+
+    @pulumi.runtime.test
+    def run() -> pulumi.Output[None]:
+        return pulumi.Output.json_dumps(program()).apply(lambda text: outputs.update(found=text))
+
+    try:
+        run()
+    finally:
+        asyncio.get_event_loop().close()
+        asyncio.set_event_loop(None)
+    resources = tuple(_declared(request) for request in monitor.requests)
+    return Recorded(resources, json.loads(outputs["found"]))
+
+
+def _secrets(settings: AzureSettings) -> dict[str, pulumi.Output[str]]:
+    return {one.secret: pulumi.Output.secret(KEY) for one in settings.connections}
+
+
+def _declared(request: Any) -> Declared:
+    return Declared(
+        token=request.type,
+        name=request.name,
+        id=_id(request.type, request.name),
+        inputs=_hidden(MessageToDict(request.object)),
+        protect=request.protect,
+        ignored=tuple(request.ignoreChanges),
+        waits_for=tuple(request.dependencies),
+    )
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.get(SECRET) == SECRET_VALUE:
+            return HIDDEN
+        return {key: _hidden(inner) for key, inner in value.items()}
+    return [_hidden(inner) for inner in value] if isinstance(value, list) else value
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value, keys included."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str):
+        yield value
