@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+
+from serving import local
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -167,8 +169,26 @@ class Application:
     def remove(self) -> None:
         """End everything that a test left behind."""
         self.run("destroy")
-        for process in self.processes():
-            process.send_signal(signal.SIGKILL)
+        while left := self.processes():  # one that is about to die may start another
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    @property
+    def address(self) -> str:
+        """Production's, as its folder has it."""
+        facts = local.read(self.state / "environments/production")
+        assert facts is not None
+        return str(facts.address)
+
+    def gateway(self, path: str) -> Any:
+        """What production's gateway says to an operator, without a command's start."""
+        key = (self.state / "keys/production.operator.key").read_text().strip()
+        request = urllib.request.Request(
+            f"{self.address}/-/{path}", headers={"Authorization": f"Bearer {key}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
 
 def within(seconds: float, holds: Callable[[], bool]) -> bool:

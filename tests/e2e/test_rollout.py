@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,17 +208,6 @@ def test_users_notice_neither_a_switch_nor_a_return_S01_S02_S03(application: App
     assert windows[-1]["data"]["green"]["requests"] > windows[-1]["data"]["green"]["synthetic"]
 
 
-def asked_gateway(application: Application, path: str) -> Any:
-    """What production's gateway says to an operator."""
-    address = application.status()["environments"]["production"]["address"]
-    key = (application.state / "keys/production.operator.key").read_text().strip()
-    request = urllib.request.Request(
-        f"{address}/-/{path}", headers={"Authorization": f"Bearer {key}"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
 def done_steps(application: Application, kind: str) -> list[Any]:
     """What the ledger says of all steps of a kind that were done."""
     entries = application.run("history", "--json").document
@@ -225,8 +215,15 @@ def done_steps(application: Application, kind: str) -> list[Any]:
     return [data for data in done if data["step"] == kind]
 
 
+def copies_in_windows(application: Application) -> list[int]:
+    """Of green, in every window that the ledger has."""
+    entries = application.run("history", "--json").document
+    windows = [entry["data"] for entry in entries if entry["kind"] == "window"]
+    return [window["green"]["copies"] for window in windows if window["green"]]
+
+
 def test_a_mirrored_green_answers_copies_alone_until_it_has_weight(
-    application: Application,
+    application: Application, tmp_path: Path
 ) -> None:
     """Users get blue's answers; green's are compared and counted, then the rollout goes on."""
     before = production(application)
@@ -236,23 +233,28 @@ def test_a_mirrored_green_answers_copies_alone_until_it_has_weight(
 
     with asking(application, 2) as users:
         waits = application.run("ship", *words)
-        routes = asked_gateway(application, "routes")
+        routes = application.gateway("routes")
         (green,) = set(production(application)["slots"]) - {blue}
-        seen = asked_gateway(application, "counts")["slots"][green]["mirror"]
+        window = application.status()["environments"]["production"]["rollout"]["window"]
         answered = set[str]().union(*(one.answered for one in users))
         resumed = application.run("resume", "--env", "production")
         done = application.run("ship", *words)
 
+    report = application.run("report", "--out", str(tmp_path / "report.html"))
     assert waits.code == 4, waits.err
     assert routes["weights"] == {blue: 100}
     assert routes["mirror"] == {"slot": green, "percent": 100}
     assert answered == {before["live"]}
-    assert seen["same"] + seen["different"] > 0
+    assert window["weight"] == 0
+    assert window["green"]["copies"] > 0
     assert (resumed.code, done.code) == (0, 0), done.err
-    assert "mirror" not in asked_gateway(application, "routes")
-    counted = asked_gateway(application, "counts")["slots"][green]["mirror"]
+    assert "mirror" not in application.gateway("routes")
+    counted = application.gateway("counts")["slots"][green]["mirror"]
     assert counted["requests"] == counted["same"] + counted["different"]
     assert (counted["errors"], counted["dropped"]) == (0, 0)
+    assert sum(copies_in_windows(application)) > 0
     assert [entry["percent"] for entry in done_steps(application, "mirror")] == [100]
+    assert report.code == 0, report.err
+    assert "The new release got copies of" in (tmp_path / "report.html").read_text()
     assert production(application)["live"] not in answered
     assert [one.failed for one in users] == [[], []]
