@@ -121,9 +121,9 @@ def _lines(found: Preview) -> list[str]:
 
 def _table(rows: tuple[CapacityRow, ...]) -> list[str]:
     head = ("what", "size", "count", "slots", "cores", "left", "verdict")
-    cells = [head]
+    cells: list[tuple[str, ...]] = [head]
     for row in rows:
-        what = row.ask.resource.name if row.ask.resource else "?"
+        what = row.ask.resource.name if row.ask.resource else row.ask.name
         told = (row.ask.count, row.ask.slots, row.cores, row.left)
         cells.append((what, row.ask.size, *("?" if n is None else str(n) for n in told),
                       row.verdict))  # fmt: skip

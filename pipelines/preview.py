@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -32,8 +33,7 @@ from release.errors import BadInput, Problem
 from release.files import read_json
 
 AZURE = "greenlight:azure"
-FLAT = "2019-04-01/deploymentTemplate.json"
-DEVICE_PLUGINS = ("nvidia-device-plugin", "gpu-operator")
+SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 
 
 @dataclass(frozen=True)
@@ -140,30 +140,31 @@ def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:
 
     if not resources:
         return ()
+    text, starts = _flat(resources)
     with tempfile.TemporaryDirectory(prefix="gl-") as folder:
         file = Path(folder) / "plan.json"
-        file.write_text(json.dumps(_flat(resources), indent=1))
-        scannable = classify(str(file), file.read_bytes())
+        file.write_text(text)
+        scannable = classify(str(file), text.encode())
         found = scan([scannable]) if scannable else ()
-    return tuple(_placed(one, resources) for one in found)
+    return tuple(_placed(one, resources[bisect_right(starts, one.line or 0) - 1]) for one in found)
 
 
-def _flat(resources: Sequence[ArmResource]) -> dict[str, Any]:
-    """One level: checkov looks at each resource by itself. A resource is told by its number."""
-    return {
-        "$schema": f"https://schema.management.azure.com/schemas/{FLAT}#",
-        "contentVersion": "1.0.0.0",
-        "resources": [
-            {"type": one.type, "apiVersion": one.api, "name": f"r{number}", **one.body}
-            for number, one in enumerate(resources)
-        ],
-    }
+def _flat(resources: Sequence[ArmResource]) -> tuple[str, list[int]]:
+    """A template of one level, for checkov looks at each resource by itself; and the line at which
+    each resource begins, by which a finding is told to be about it: names may be there twice.
+    """
+    head = f'{{"$schema": "{SCHEMA}", "contentVersion": "1.0.0.0", "resources": ['
+    parts, starts, line = [], [], 2
+    for one in resources:
+        entry = {"type": one.type, "apiVersion": one.api, "name": one.name, **one.body}
+        parts.append(json.dumps(entry, indent=1))
+        starts.append(line)
+        line += parts[-1].count("\n") + 1
+    return "\n".join([head, ",\n".join(parts), "]}"]), starts
 
 
-def _placed(finding: Finding, resources: Sequence[ArmResource]) -> Finding:
-    """``finding`` about the resource of that number."""
-    number = int(finding.resource.rpartition(".")[2].removeprefix("r"))
-    one = resources[number]
+def _placed(finding: Finding, one: ArmResource) -> Finding:
+    """``finding`` as one about the resource, where the program declared it."""
     source = one.source
     return replace(
         finding,

@@ -52,6 +52,24 @@ def made_id(token: str, inputs: Mapping[str, Any], name: str) -> str:
     return "/".join([arm.scope or level, "providers", provider, *(f"{k}/{n}" for k, n in parts)])
 
 
+KEYED = frozenset({"userAssignedIdentities", "grafanaPlugins"})
+"""What azure-native takes as a list and answers as a map, as Azure does."""
+
+
+def _answered(value: Any) -> Any:
+    """Inputs as Azure's answer has them."""
+    if isinstance(value, list):
+        return [_answered(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {str(name): {} for name in one}
+        if key in KEYED and isinstance(one, list)
+        else _answered(one)
+        for key, one in value.items()
+    }
+
+
 @dataclass
 class Recorder(provider_pb2_grpc.ResourceProviderServicer):
     """Answers the engine's calls for one provider; ``asked`` are the functions it was asked for."""
@@ -106,10 +124,8 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
         token, name = request.urn.split("::")[2].split("$")[-1], request.urn.split("::")[3]
         inputs = MessageToDict(request.properties)
         made = made_id(token, inputs, name)
-        found = struct_pb2.Struct()
-        found.CopyFrom(request.properties)
         known = {"name": made.rsplit("/", 1)[-1], **self._made_up(token, made)}
-        ParseDict({**MessageToDict(found), **known}, found)
+        found = ParseDict({**_answered(inputs), **known}, struct_pb2.Struct())
         return provider_pb2.CreateResponse(id=made, properties=found)
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
