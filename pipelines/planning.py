@@ -12,8 +12,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,32 @@ def plan_stack(root: Path, stack: str) -> StackPlan:
     from pipelines.recorder import Recorder, recording
 
     file = stack_file(root, stack)
+    _refuse_dates(file)
     with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(Recorder()) as port:
         settings = Path(folder) / file.name
         settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
         engine = _Preview(root, stack, Path(folder), settings, port)
         found = engine.run()
     return StackPlan(stack, tuple(resources_of(found)), found)
+
+
+def _refuse_dates(file: Path) -> None:
+    """BadInput for a date without quotes: to the engine's YAML that is no text, here it is."""
+    found = [*_dates(yaml.safe_load(file.read_text()), ())]
+    if found:
+        remedy = "Put it in quotes: the engine reads a bare date as a moment."
+        raise BadInput(
+            *(Problem("text", "a date", remedy, file=str(file), path=one) for one in found)
+        )
+
+
+def _dates(value: Any, path: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(value, date):
+        yield ".".join(path)
+    pairs = value.items() if isinstance(value, dict) else ()
+    pairs = enumerate(value) if isinstance(value, list) else pairs
+    for key, one in pairs:
+        yield from _dates(one, (*path, str(key)))
 
 
 def resources_of(engine: Mapping[str, Any]) -> list[ArmResource]:

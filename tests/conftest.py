@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache for this test alone, which takes the place of the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache/greenlight"
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The Pulumi CLI. Without it these tests fail in CI, and are skipped loudly elsewhere."""
+    found = os.environ.get("GREENLIGHT_PULUMI") or shutil.which("pulumi")
+    if not found and os.environ.get("CI"):
+        pytest.fail("the Pulumi CLI is not there; run the tests with ./greenlight test")
+    if not found:
+        pytest.skip("the Pulumi CLI is not there; run the tests with ./greenlight test")
+    return found

@@ -9,8 +9,8 @@ touch a rollout, and that takes three things together:
    by a full PUT from the state: without the refresh the ignored value that it sends is the old
    one, which after the first ``up`` is ``{}``.
 
-The third is not in this file: whoever runs the update refreshes first, and refuses during a
-rollout. Callers authenticate with Entra tokens; no endpoint has keys.
+The third is in Pulumi.yaml (``refresh: always``); infra/azure/live_traffic.py refuses an update in
+mid-rollout. Callers authenticate with Entra tokens; no endpoint has keys.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeAlias
 import pulumi
 from pulumi_azure_native import machinelearningservices as ml
 
+from infra.azure import live_traffic
 from infra.azure.context import Context
 from infra.azure.identity import Identity
 from infra.azure.monitoring import Monitoring
@@ -108,7 +109,9 @@ class Endpoint(pulumi.ComponentResource):
             kind=kind,
             identity=self._identity(),
             properties=properties,
-            opts=self._options(LIVE),
+            opts=pulumi.ResourceOptions.merge(
+                self._options(LIVE), pulumi.ResourceOptions(hooks=live_traffic.hooks())
+            ),
         )
         self._monitoring.diagnostics(self.pulumi_resource_name, endpoint.id, self)
         return endpoint

@@ -202,17 +202,6 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture(scope="session")
-def engine() -> str:
-    """The Pulumi CLI. Without it these tests fail in CI, and are skipped loudly elsewhere."""
-    found = os.environ.get("GREENLIGHT_PULUMI") or shutil.which("pulumi")
-    if not found and os.environ.get("CI"):
-        pytest.fail("the Pulumi CLI is not there; run the tests with ./greenlight test")
-    if not found:
-        pytest.skip("the Pulumi CLI is not there; run the tests with ./greenlight test")
-    return found
-
-
-@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of models for this run alone."""
     return tmp_path_factory.mktemp("cache")
