@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pulumi
 from pulumi_azure_native import machinelearningservices as ml
@@ -30,7 +30,8 @@ from infra.azure.settings import Application
 from infra.azure.settings import Endpoint as EndpointSettings
 from infra.azure.workspace import Workspace
 
-Shell: TypeAlias = ml.OnlineEndpoint | ml.BatchEndpoint | ml.ServerlessEndpoint
+if TYPE_CHECKING:  # at import it would load all of Azure ML's classes
+    Shell: TypeAlias = ml.OnlineEndpoint | ml.BatchEndpoint | ml.ServerlessEndpoint
 
 LIVE = ("properties.traffic", "properties.mirrorTraffic")
 """What the pipeline writes on an online endpoint, in azure-native's spelling."""

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.azure import network
 from infra.azure.context import Context
 from infra.azure.identity import Identity, IdentityArgs
 from infra.azure.monitoring import Monitoring, MonitoringArgs
-from infra.azure.network import Network, NetworkArgs
+from infra.azure.network import SUBNETS, Network, NetworkArgs
 from infra.azure.registry import Registry
 from infra.azure.settings import Application
 from infra.azure.storage import Storage, StorageArgs
@@ -50,7 +49,6 @@ def foundation(context: Context) -> Foundation:
 
 def outputs(base: Foundation) -> dict[str, Any]:
     """What others may know of it: ids, names and addresses, no secret."""
-    subnets = (network.NODES, network.ENDPOINTS, network.PRIVATE)
     return {
         "logs": {
             "workspace_id": base.monitoring.logs.id,
@@ -58,7 +56,7 @@ def outputs(base: Foundation) -> dict[str, Any]:
         },
         "network": {
             "id": base.network.network.id,
-            "subnets": {name: base.network.subnet(name) for name in subnets},
+            "subnets": {name: base.network.subnet(name) for name in SUBNETS},
         },
         "storage": {"id": base.storage.id, "name": base.storage.account.name},
         "vault": {"id": base.vault.id, "uri": base.vault.uri},
@@ -89,7 +87,7 @@ def _identity(
 ) -> Identity:
     """What an application acts as: it reads images, models and the keys of providers."""
     own = tags(context.settings, application.name, application.owner)
-    identity = Identity(application.name, context, IdentityArgs(application.name, own))
+    identity = Identity(f"app-{application.name}", context, IdentityArgs(application.name, own))
     identity.allow("AcrPull", "registry", registry.id)
     identity.allow("Storage Blob Data Reader", "storage", storage.id)
     for name, secret in vault.secrets.items():

@@ -41,7 +41,7 @@ https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
 
 @dataclass(frozen=True)
 class IdentityArgs:
-    """``part`` of its Azure name, and its tags: an application's carry that application's."""
+    """``part`` of its Azure name, an application's name or nothing, and its tags."""
 
     part: str
     tags: Mapping[str, str]

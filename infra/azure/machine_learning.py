@@ -37,7 +37,7 @@ def machine_learning(
     if wanted is None:
         return {}
     models = _models(context, base, wanted)
-    identity = Identity(WORKSPACE, context, IdentityArgs(WORKSPACE, context.tags))
+    identity = Identity(WORKSPACE, context, IdentityArgs("", context.tags))
     if models is not None:
         identity.allow("AzureML Registry User", "models", models)
     ways = {**_ways(context, base, models), **(reaches or {})}

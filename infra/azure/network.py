@@ -36,6 +36,8 @@ https://learn.microsoft.com/azure/private-link/private-endpoint-dns"""
 
 NODES, ENDPOINTS, PRIVATE = "nodes", "endpoints", "private-endpoints"
 
+SUBNETS = (NODES, ENDPOINTS, PRIVATE)
+
 PORTS = ("443", "5671-5672", "9093")
 """What private endpoints are reached on: HTTPS, and Event Hubs' AMQP and Kafka."""
 
@@ -66,7 +68,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("greenlight:azure:Network", name)
         self._context = context
         self._zones: dict[str, privatedns.PrivateZone] = {}
-        self._groups = {subnet: self._security_group(subnet) for subnet in RULES}
+        self._groups = {subnet: self._security_group(subnet) for subnet in SUBNETS}
         for subnet, group in self._groups.items():
             monitoring.diagnostics(f"nsg-{subnet}", group.id, self, metrics=False)
         self.network = self._virtual_network(args.address_space)
@@ -74,8 +76,8 @@ class Network(pulumi.ComponentResource):
 
     def subnet(self, name: str) -> pulumi.Output[str]:
         """The id of the subnet: NODES, ENDPOINTS or PRIVATE."""
-        if name not in RULES:
-            raise ValueError(f"expected a subnet among {', '.join(RULES)}, found {name}")
+        if name not in SUBNETS:
+            raise ValueError(f"expected a subnet among {', '.join(SUBNETS)}, found {name}")
         return pulumi.Output.concat(self.network.id, "/subnets/", self._named("snet", name))
 
     def private_endpoint(
@@ -129,7 +131,7 @@ class Network(pulumi.ComponentResource):
             resource_group_name=context.group,
             location=context.location,
             tags=context.tags,
-            security_rules=list(RULES[subnet]),
+            security_rules=_rules(subnet),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -215,12 +217,12 @@ def _inbound(
     )
 
 
-_NOBODY_ELSE = _inbound("deny-others", 4096, "*", allow=False)
-_BALANCER = _inbound("allow-load-balancer", 110, "AzureLoadBalancer")
-
-RULES = {
-    NODES: (_inbound("allow-network", 100, "VirtualNetwork"), _BALANCER, _NOBODY_ELSE),
-    ENDPOINTS: (_inbound("allow-https", 100, "VirtualNetwork", ("443",)), _BALANCER, _NOBODY_ELSE),
-    PRIVATE: (_inbound("allow-services", 100, "VirtualNetwork", PORTS), _NOBODY_ELSE),
-}
-"""Who gets into each subnet: nobody from outside the network."""
+def _rules(subnet: str) -> list[network.SecurityRuleArgs]:
+    """Who gets into a subnet: nobody from outside the network."""
+    ports = {NODES: ("*",), ENDPOINTS: ("443",), PRIVATE: PORTS}[subnet]
+    balanced = [] if subnet == PRIVATE else [_inbound("allow-balancer", 110, "AzureLoadBalancer")]
+    return [
+        _inbound("allow-network", 100, "VirtualNetwork", ports),
+        *balanced,
+        _inbound("deny-others", 4096, "*", allow=False),
+    ]

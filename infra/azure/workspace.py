@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pulumi
 from pulumi_azure_native import machinelearningservices as ml
@@ -24,9 +24,10 @@ from infra.azure.registry import Registry
 from infra.azure.storage import Storage
 from infra.azure.vault import Vault
 
-OutboundRule: TypeAlias = (
-    ml.FqdnOutboundRuleArgs | ml.ServiceTagOutboundRuleArgs | ml.PrivateEndpointOutboundRuleArgs
-)
+if TYPE_CHECKING:  # at import it would load all of Azure ML's classes
+    OutboundRule: TypeAlias = (
+        ml.FqdnOutboundRuleArgs | ml.ServiceTagOutboundRuleArgs | ml.PrivateEndpointOutboundRuleArgs
+    )
 
 KINDS = {"default": "Default", "hub": "Hub", "project": "Project"}
 ISOLATION = {

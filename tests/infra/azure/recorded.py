@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ SECRET = "4dabf18193072939515e22adb298388d"
 
 SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
 KEY = "sk-never-to-be-seen"
+HIDDEN = "[secret]"
+
+PARENTS = ("resourceGroupName", "workspaceName", "vaultName")
+"""Inputs that name what a resource is in."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,6 @@ class Declared:
         for part in path.split("."):
             value = value.get(part, default) if isinstance(value, Mapping) else default
         return value
-
-
-HIDDEN = "[secret]"
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class _Azure(pulumi.runtime.Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         state = dict(args.inputs)
-        for key, value in args.inputs.items():
-            if key.endswith("Name") or key == "name":
-                state["name"] = value
+        named = {key: value for key, value in args.inputs.items() if key.lower().endswith("name")}
+        own = {key: value for key, value in named.items() if key not in PARENTS} or named
+        state["name"] = next(reversed(own.values()), args.name)
         state |= {"principalId": f"principal-{args.name}", "clientId": f"client-{args.name}"}
         if isinstance(state.get("properties"), dict):
             state["properties"] = state["properties"] | {"scoringUri": f"https://{args.name}/score"}
@@ -107,7 +109,29 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:
         self.requests.append(request)
-        return super().RegisterResource(request)
+        with _own_loop():
+            return super().RegisterResource(request)
+
+    def Invoke(self, request: Any) -> Any:
+        with _own_loop():
+            return super().Invoke(request)
+
+
+@contextmanager
+def _own_loop() -> Iterator[None]:
+    """A loop for the engine's thread that this runs in: Pulumi would make one and leave it open."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+    else:
+        yield
 
 
 def settings_of(stack: str) -> AzureSettings:
