@@ -62,7 +62,6 @@ def main(paths: list[str]) -> None:
     launcher = [str(ROOT / "greenlight"), "check", "--json", *map(str, files)]
     took: dict[str, list[Took]] = {"checkov": [], "cold": [], "warm": []}
     with tempfile.TemporaryDirectory() as folder:
-        # Which Pulumi there is was found out before: that is not what is measured.
         for number in range(ROUNDS + 1):  # the first fills the disk's cache
             cache = Path(folder, str(number))
             runs = {

@@ -111,7 +111,7 @@ class _Finder(MetaPathFinder):
 
 
 def run_with_checkov(work: Callable[[], T], also: Sequence[str] = ()) -> T:
-    """What ``work`` returns, which may use the ``RUNNERS``; with all of checkov where it needs that.
+    """What ``work`` returns, which may use the ``RUNNERS``; with all of checkov if need be.
 
     ``also`` are packages that ``work`` imports and that are built on checkov: with another
     checkov they are imported anew. Variables in the environment do not reach checkov.

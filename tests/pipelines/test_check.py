@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import policies
 from pipelines import check as module
 from pipelines.check import Checked, check
 from policies.rules.findings import Finding
@@ -153,7 +154,7 @@ def test_a_rule_that_is_edited_has_another_digest(
     """Its tables as well."""
     for name in ("__init__.py", "table.yaml"):
         (tmp_path / name).write_text("1")
-    monkeypatch.setattr(module.policies, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(policies, "__file__", str(tmp_path / "__init__.py"))
     before = module._rules_digest()
     (tmp_path / "table.yaml").write_text("2")
 

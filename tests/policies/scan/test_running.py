@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,12 +186,12 @@ def test_a_graph_check_that_crashes_is_an_error(
     """checkov waits for it and does not look whether it raised."""
     file = template(tmp_path, sample("Microsoft.MachineLearningServices/workspaces", "mlw"))
     scan([file])
-    from checkov.common.checks_infra.solvers import EqualsAttributeSolver
+    solvers: Any = importlib.import_module("checkov.common.checks_infra.solvers")
 
     def crash(*_: object, **__: object) -> None:
         raise RuntimeError("made to fail")
 
-    monkeypatch.setattr(EqualsAttributeSolver, "_get_operation", crash)
+    monkeypatch.setattr(solvers.EqualsAttributeSolver, "_get_operation", crash)
 
     with pytest.raises(GreenlightError, match=r"CKV2_AZURE_49.*made to fail"):
         scan([template(tmp_path, sample("Microsoft.MachineLearningServices/workspaces", "mlw"))])
