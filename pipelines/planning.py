@@ -82,9 +82,9 @@ def _refuse_dates(file: Path) -> None:
 def _dates(value: Any, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(value, date):
         yield ".".join(path)
-    pairs = value.items() if isinstance(value, dict) else ()
-    pairs = enumerate(value) if isinstance(value, list) else pairs
-    for key, one in pairs:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for key, one in value.items() if isinstance(value, dict) else ():
         yield from _dates(one, (*path, str(key)))
 
 
