@@ -7,6 +7,7 @@ is made of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -39,6 +40,26 @@ CatalogModel = Annotated[
     str, StringConstraints(pattern=r"^(azureml://registries/[A-Za-z0-9_-]+/models/[\w.-]+)?$")
 ]
 Days = Annotated[int, Field(ge=30, le=730)]
+Zone = Literal["1", "2", "3"]
+Taint = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9][\w./-]*=[\w.-]*:(NoSchedule|PreferNoSchedule|NoExecute)$"
+    ),
+]
+
+CLUSTER_ADDRESSES = "10.244.0.0/15"
+"""The cluster's own, for pods and services: the network must not have them too."""
+
+BIG_GPU = re.compile(r"_(A100|H100|H200)_")
+"""GPUs that can be cut into instances, and whose drivers AKS installs on Ubuntu alone.
+
+https://learn.microsoft.com/azure/aks/use-nvidia-gpu
+"""
+
+CONSUMER_GROUPS = 20
+"""Of one event hub, in the Standard tier:
+https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas"""
 
 
 class Setting(BaseModel):
@@ -129,7 +150,10 @@ class GpuPool(Setting):
     min_count: int = Field(0, ge=0, le=1000, description="nodes; from zero, because idle GPUs cost")
     max_count: int = Field(ge=1, le=1000, description="nodes; both slots have to fit")
     spot: bool = Field(False, description="machines that Azure may take back at any time")
-    zones: tuple[Literal["1", "2", "3"], ...] = Field((), description="availability zones")
+    zones: tuple[Zone, ...] = Field((), description="availability zones")
+    os: Literal["Ubuntu", "AzureLinux"] = Field(
+        "Ubuntu", description="AKS installs no driver for A100 and H100 on Azure Linux"
+    )
     mig_profile: Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] | None = Field(
         None, description="cuts each GPU into instances"
     )
@@ -137,21 +161,57 @@ class GpuPool(Setting):
         "install", description="none where NVIDIA's GPU operator brings its own"
     )
     labels: dict[str, str] = Field(default_factory=dict, description="on each node")
-    taints: tuple[str, ...] = Field(
+    taints: tuple[Taint, ...] = Field(
         (), description="besides sku=gpu:NoSchedule, which keeps other pods away and always is"
     )
-    os_disk_gib: int = Field(256, ge=64, le=4095, description="GiB; images and weights have to fit")
+    os_disk_gib: int = Field(256, ge=64, le=2048, description="GiB; images and weights have to fit")
+
+    @model_validator(mode="after")
+    def _can_offer_its_gpus(self) -> GpuPool:
+        big = BIG_GPU.search(self.size)
+        if big and self.os == "AzureLinux":
+            raise ValueError(f"os Ubuntu for {self.size}: AKS has no driver for it on Azure Linux")
+        if self.mig_profile and not big:
+            raise ValueError(f"no migProfile: the GPUs of {self.size} cannot be cut")
+        if self.min_count > self.max_count:
+            raise ValueError("minCount at most maxCount")
+        return self
 
 
 class SystemPool(Setting):
     """The pool that the cluster's own services run in."""
 
-    size: Size = Field("Standard_D4s_v5", description="of its machines")
+    size: Size = Field(
+        "Standard_D4ds_v5", description="of its machines; with a local disk, which nodes start from"
+    )
     min_count: int = Field(3, ge=1, le=100, description="nodes; one a zone")
     max_count: int = Field(6, ge=1, le=100, description="nodes")
-    zones: tuple[Literal["1", "2", "3"], ...] = Field(
-        ("1", "2", "3"), description="availability zones"
+    zones: tuple[Zone, ...] = Field(("1", "2", "3"), description="availability zones")
+
+    @model_validator(mode="after")
+    def _grows(self) -> SystemPool:
+        if self.min_count > self.max_count:
+            raise ValueError("minCount at most maxCount")
+        return self
+
+
+class WorkPool(SystemPool):
+    """The pool of all that needs no GPU: gateways, chains, watchers, the GitOps controllers."""
+
+    min_count: int = Field(2, ge=1, le=100, description="nodes; one may fail")
+    max_count: int = Field(10, ge=1, le=100, description="nodes")
+
+
+class Maintenance(Setting):
+    """When the cluster may be upgraded."""
+
+    day: Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] = (
+        Field("Sunday", description="of the week")
     )
+    start: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(
+        "02:00", description="time of day, UTC"
+    )
+    hours: int = Field(6, ge=4, le=24, description="hours; fewer than 4 Azure does not take")
 
 
 class Flux(Setting):
@@ -172,6 +232,9 @@ class Cluster(Setting):
         "1.34", description="minor version; patches come by themselves"
     )
     private: bool = Field(True, description="its API server has no public address")
+    authorized_ranges: tuple[Cidr, ...] = Field(
+        (), max_length=200, description="of a public API server: addresses that may reach it"
+    )
     admin_groups: tuple[str, ...] = Field(
         min_length=1, description="object ids of the Entra groups that administer it"
     )
@@ -179,14 +242,31 @@ class Cluster(Setting):
         "Standard", description="Standard has an uptime agreement"
     )
     system: SystemPool = Field(SystemPool(), description="the system pool")
+    work: WorkPool = Field(WorkPool(), description="the pool of all that needs no GPU")
     gpu_pools: tuple[GpuPool, ...] = Field((), max_length=20, description="pools of GPU nodes")
     flux: Flux | None = Field(None, description="GitOps from a repository")
+    ml_domain: Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+\.)+[a-z]+$")] = Field(
+        "inference.example.com",
+        description="DNS name that Kubernetes endpoints answer at, as in the certificate of the "
+        "secret greenlight-inference-tls in the namespace azureml",
+    )
+    maintenance: Maintenance = Field(Maintenance(), description="when it may be upgraded")
+    defender: bool = Field(
+        True, description="Defender's sensor on each node; billed by core where the plan is on"
+    )
+    encryption_at_host: bool = Field(
+        True,
+        description="temporary disks and caches are encrypted; the subscription needs the feature "
+        "Microsoft.Compute/EncryptionAtHost",
+    )
 
     @model_validator(mode="after")
     def _pools_have_names_of_their_own(self) -> Cluster:
         names = [pool.name for pool in self.gpu_pools]
-        if len(set(names)) != len(names) or "system" in names:
-            raise ValueError("pools with names of their own, none of them system")
+        if len({*names, "npsystem", "system", "work"}) != len(names) + 3:
+            raise ValueError("pools with names of their own, none of them system or work")
+        if self.private and self.authorized_ranges:
+            raise ValueError("no authorizedRanges: a private API server has no public address")
         return self
 
 
@@ -211,6 +291,18 @@ class OpenAI(Setting):
     filter_threshold: Literal["Low", "Medium", "High"] = Field(
         "Medium", description="severity from which content is blocked, in and out"
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        max_length=1000,
+        description="hosts that the service itself may fetch from, such as images by address",
+    )
+
+    @model_validator(mode="after")
+    def _deployments_have_names_of_their_own(self) -> OpenAI:
+        names = [one.name for one in self.deployments]
+        if len(set(names)) != len(names):
+            raise ValueError("deployments with names of their own")
+        return self
 
 
 class Connection(Setting):
@@ -230,7 +322,9 @@ class Connection(Setting):
 class Events(Setting):
     """Event Hubs."""
 
-    hubs: tuple[Name, ...] = Field(min_length=1, description="names of the hubs")
+    hubs: tuple[Name, ...] = Field(
+        min_length=1, max_length=10, description="names of the hubs; ten at most in this tier"
+    )
     partitions: int = Field(4, ge=1, le=32, description="of each hub; cannot be changed later")
     retention_hours: int = Field(24, ge=1, le=168, description="hours that events are kept")
     throughput_units: int = Field(1, ge=1, le=40, description="1 MB/s in and 2 MB/s out each")
@@ -240,7 +334,7 @@ class Alerts(Setting):
     """Who is told, and from what on."""
 
     emails: tuple[Annotated[str, StringConstraints(pattern=r"^\S+@\S+$")], ...] = Field(
-        min_length=1, description="who is told"
+        min_length=1, max_length=50, description="who is told; a budget takes 50 at most"
     )
     error_rate: float = Field(
         0.05, gt=0, le=1, description="share of requests, from which on somebody is told"
@@ -252,7 +346,11 @@ class Alerts(Setting):
         0.95, gt=0, le=1, description="share, from which on a GPU has no room"
     )
     capacity: float = Field(
-        0.8, gt=0, le=1, description="share of a deployment's or pool's largest size"
+        0.8,
+        gt=0,
+        le=1,
+        description="share: somebody is told from this much of a pool's largest size or of a key-"
+        "value cache on, and when less of a deployment than this is up",
     )
 
 
@@ -260,8 +358,11 @@ class Budget(Setting):
     """What the stack may cost in a month."""
 
     amount: float = Field(gt=0, description="in the subscription's currency, a month")
-    thresholds: tuple[float, ...] = Field(
-        (0.5, 0.9, 1.0), min_length=1, description="shares at which somebody is told"
+    thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = Field(
+        (0.5, 0.9, 1.0),
+        min_length=1,
+        max_length=4,
+        description="shares at which somebody is told; Azure takes five, one is for the forecast",
     )
     start: Annotated[str, StringConstraints(pattern=r"^20\d\d-\d\d-01$")] = Field(
         description="first day of a month; Azure wants one and never changes it"
@@ -284,6 +385,13 @@ class Endpoint(Setting):
         "", description="of a serverless endpoint: azureml://registries/NAME/models/MODEL"
     )
     pool: str = Field("", description="of a kubernetes endpoint: the GPU pool")
+    slots: tuple[Literal["blue", "green"], ...] = Field(
+        (),
+        max_length=2,
+        description="of a managed endpoint: slots that have a deployment, to be watched for GPU "
+        "and capacity. Azure takes no alert on a deployment that is not there yet, so it is "
+        "named after the first release",
+    )
 
 
 class Application(Setting):
@@ -339,6 +447,11 @@ class AzureSettings(Setting):
             raise ValueError("connections with names and secrets of their own")
         for one in self.applications:
             _require(self, one)
+        space = IPv4Network(self.network.address_space)
+        if self.cluster and space.overlaps(IPv4Network(CLUSTER_ADDRESSES)):
+            raise ValueError(f"an addressSpace that leaves {CLUSTER_ADDRESSES} to the cluster")
+        if self.events and len(names) > CONSUMER_GROUPS:
+            raise ValueError(f"at most {CONSUMER_GROUPS} applications, each reads every hub")
         return self
 
 

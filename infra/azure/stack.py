@@ -12,19 +12,26 @@ from infra.azure.context import Context
 from infra.azure.foundation import foundation, outputs
 from infra.azure.machine_learning import machine_learning
 from infra.azure.names import Names
+from infra.azure.services import services, watch
 from infra.azure.settings import AzureSettings
 from infra.azure.tags import tags
+from infra.azure.workspace import Reached
 
 
 def provision(settings: AzureSettings, secrets: Mapping[str, pulumi.Output[str]]) -> dict[str, Any]:
     """Declare everything that ``settings`` ask for; the outputs by name."""
     context = _context(settings, secrets)
     base = foundation(context)
+    made = services(context, base)
+    reaches = {"openai": Reached(made.openai, "account")} if made.openai is not None else {}
+    learning = machine_learning(context, base, made.attachable, reaches)
+    watch(context, base, made, learning.get("endpoints", {}))
     return {
         "environment": settings.environment,
         "resource_group": context.group,
         **outputs(base),
-        **machine_learning(context, base, _cluster_id(context)),
+        **made.outputs,
+        **learning,
     }
 
 
@@ -53,12 +60,3 @@ def _group(settings: AzureSettings, names: Names) -> resources.ResourceGroup:
         tags=tags(settings),
         opts=pulumi.ResourceOptions(protect=settings.environment == "production"),
     )
-
-
-def _cluster_id(context: Context) -> pulumi.Output[str] | None:
-    """The cluster's id by its name: what Kubernetes endpoints are attached to."""
-    if context.settings.cluster is None:
-        return None
-    group = f"/subscriptions/{context.subscription}/resourceGroups"
-    cluster = f"providers/Microsoft.ContainerService/managedClusters/{context.names.of('aks')}"
-    return pulumi.Output.concat(group, "/", context.group, "/", cluster)

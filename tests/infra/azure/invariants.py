@@ -11,8 +11,16 @@ from tests.infra.azure.recorded import HIDDEN, KEY, Declared, Recorded, texts
 
 UNTAGGABLE = {
     "authorization:RoleAssignment",
+    "consumption:Budget",
+    "containerservice:MaintenanceConfiguration",
+    "eventhub:ConsumerGroup",
+    "eventhub:EventHub",
+    "kubernetesconfiguration:Extension",
+    "kubernetesconfiguration:FluxConfiguration",
     "machinelearningservices:MarketplaceSubscription",
     "machinelearningservices:WorkspaceConnection",
+    "managedidentity:FederatedIdentityCredential",
+    "monitor:DataCollectionRuleAssociation",
     "monitor:DiagnosticSetting",
     "network:PrivateDnsZoneGroup",
     "storage:BlobServiceProperties",
@@ -20,11 +28,15 @@ UNTAGGABLE = {
 """Types whose API has no tags."""
 
 CLOSED = {
+    "cognitiveservices:Account": "properties.publicNetworkAccess",
     "containerregistry:Registry": "publicNetworkAccess",
+    "dashboard:Grafana": "properties.publicNetworkAccess",
+    "eventhub:Namespace": "publicNetworkAccess",
     "keyvault:Vault": "properties.publicNetworkAccess",
     "machinelearningservices:OnlineEndpoint": "properties.publicNetworkAccess",
     "machinelearningservices:Registry": "publicNetworkAccess",
     "machinelearningservices:Workspace": "publicNetworkAccess",
+    "monitor:AzureMonitorWorkspace": "publicNetworkAccess",
     "storage:StorageAccount": "publicNetworkAccess",
 }
 """Where each type says whether it is reached from public networks."""
@@ -56,6 +68,17 @@ NAMES = {
         r"^[a-zA-Z](?![a-zA-Z0-9-]*-\d+$)[a-zA-Z0-9-]{1,15}$",
     ),
     "managedidentity:UserAssignedIdentity": ("resourceName", r"^[A-Za-z0-9][\w-]{2,127}$"),
+    "cognitiveservices:Account": ("accountName", r"^[a-zA-Z0-9][a-zA-Z0-9-]{0,62}[a-zA-Z0-9]$"),
+    "cognitiveservices:Deployment": ("deploymentName", r"^[a-zA-Z0-9][\w.-]{1,63}$"),
+    "containerservice:ManagedCluster": ("resourceName", r"^[a-zA-Z0-9][-\w]{0,61}[a-zA-Z0-9]$"),
+    "containerservice:AgentPool": ("agentPoolName", r"^[a-z][a-z0-9]{0,11}$"),
+    "dashboard:Grafana": ("workspaceName", r"^[a-zA-Z][a-zA-Z0-9-]{0,21}[a-zA-Z0-9]$"),
+    "eventhub:Namespace": ("namespaceName", r"^[a-zA-Z][a-zA-Z0-9-]{4,48}[a-zA-Z0-9]$"),
+    "eventhub:EventHub": ("eventHubName", r"^[a-zA-Z0-9]([\w.-]{0,254}[a-zA-Z0-9])?$"),
+    "monitor:ActionGroup": ("groupShortName", r"^.{1,12}$"),
+    "monitor:AzureMonitorWorkspace": ("azureMonitorWorkspaceName", r"^[a-zA-Z0-9-]{4,44}$"),
+    "monitor:DataCollectionEndpoint": ("dataCollectionEndpointName", r"^[a-zA-Z0-9-]{3,44}$"),
+    "monitor:MetricAlert": ("ruleName", r"^[^*#&+:<>?@%{}\\/|]{1,260}$"),
     "network:PrivateEndpoint": ("privateEndpointName", r"^[A-Za-z0-9][\w.-]{0,62}\w$"),
     "authorization:RoleAssignment": ("roleAssignmentName", r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}$"),
 }
