@@ -56,25 +56,46 @@ KEYED = frozenset({"userAssignedIdentities", "grafanaPlugins"})
 """What azure-native takes as a list and answers as a map, as Azure does."""
 
 
-def _answered(value: Any) -> Any:
+def answered(value: Any) -> Any:
     """Inputs as Azure's answer has them."""
     if isinstance(value, list):
-        return [_answered(one) for one in value]
+        return [answered(one) for one in value]
     if not isinstance(value, dict):
         return value
     return {
         key: {str(name): {} for name in one}
         if key in KEYED and isinstance(one, list)
-        else _answered(one)
+        else answered(one)
         for key, one in value.items()
     }
+
+
+MADE_UP: Mapping[str, Mapping[str, str]] = {
+    "azure-native:managedidentity:UserAssignedIdentity": {
+        "principalId": "{guid}", "clientId": "{guid}", "tenantId": TENANT,
+    },
+    "azure-native:machinelearningservices:OnlineEndpoint": {
+        "properties.scoringUri": "https://{name}.invalid/score",
+    },
+    "azure-native:machinelearningservices:BatchEndpoint": {
+        "properties.scoringUri": "https://{name}.invalid/jobs",
+    },
+    "azure-native:containerservice:ManagedCluster": {
+        "oidcIssuerProfile.issuerURL": "https://{name}.invalid/", "fqdn": "{name}.invalid",
+    },
+    "azure-native:cognitiveservices:Account": {"properties.endpoint": "https://{name}.invalid/"},
+    "azure-native:containerregistry:Registry": {"loginServer": "{name}.invalid"},
+    "azure-native:operationalinsights:Workspace": {"customerId": "{guid}"},
+    "azure-native:keyvault:Vault": {"properties.vaultUri": "https://{name}.invalid/"},
+    "azure-native:dashboard:Grafana": {"properties.endpoint": "https://{name}.invalid/"},
+}  # fmt: skip
+"""What Azure alone would know, by type and path of the output: recognisably made up."""
 
 
 @dataclass
 class Recorder(provider_pb2_grpc.ResourceProviderServicer):
     """Answers the engine's calls for one provider; ``asked`` are the functions it was asked for."""
 
-    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -124,8 +145,8 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
         token, name = request.urn.split("::")[2].split("$")[-1], request.urn.split("::")[3]
         inputs = MessageToDict(request.properties)
         made = made_id(token, inputs, name)
-        known = {"name": made.rsplit("/", 1)[-1], **self._made_up(token, made)}
-        found = ParseDict({**_answered(inputs), **known}, struct_pb2.Struct())
+        known = {"name": made.rsplit("/", 1)[-1], **_made_up(token, made)}
+        found = ParseDict(_laid_over(answered(inputs), known), struct_pb2.Struct())
         return provider_pb2.CreateResponse(id=made, properties=found)
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -149,15 +170,28 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
         """There is nothing to end."""
         return empty_pb2.Empty()
 
-    def _made_up(self, token: str, made: str) -> dict[str, Any]:
-        """Outputs that Azure would compute; ``{id}`` is the id, ``{guid}`` an identifier."""
-        found = {}
-        for name, value in self.outputs.get(token, {}).items():
-            text = str(value)
-            found[name] = text.format(
-                id=made, name=made.rsplit("/", 1)[-1], guid=synthetic_guid(made + name)
-            )
-        return found
+
+def _made_up(token: str, made: str) -> dict[str, Any]:
+    """Outputs that Azure would compute; ``{guid}`` is an identifier that is always the same."""
+    found: dict[str, Any] = {}
+    for path, value in MADE_UP.get(token, {}).items():
+        *above, last = path.split(".")
+        inner = found
+        for key in above:
+            inner = inner.setdefault(key, {})
+        name, guid = made.rsplit("/", 1)[-1], synthetic_guid(made + path)
+        inner[last] = value.format(name=name, guid=guid)
+    return found
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, nested; what ``above`` says counts."""
+    both = {
+        key: _laid_over(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return {**below, **above, **both}
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def _reach() -> tuple[Rule, ...]:
         Rule(
             id="GL-AZ-ALR-003",
             title="Alerts are on",
-            types=(kinds.ALERT, kinds.PROMETHEUS),
+            types=(kinds.ALERT, kinds.LOG_ALERT, kinds.PROMETHEUS),
             expected="enabled: true",
             remedy="Set it, or remove the alert.",
             source=f"{LEARN}/azure-monitor/alerts/alerts-overview",
@@ -96,7 +96,7 @@ def _reach() -> tuple[Rule, ...]:
         Rule(
             id="GL-AZ-ALR-004",
             title="Alerts tell somebody",
-            types=(kinds.ALERT, kinds.PROMETHEUS),
+            types=(kinds.ALERT, kinds.LOG_ALERT, kinds.PROMETHEUS),
             expected="an action group in each alert's actions",
             remedy="Name the stack's action group.",
             source=f"{LEARN}/azure-monitor/alerts/action-groups",
@@ -157,6 +157,9 @@ def _disabled(resource: ArmResource) -> str | None:
 def _silent(resource: ArmResource) -> str | None:
     if resource.type == kinds.ALERT:
         return None if _filled(value_at(resource, "properties.actions")) else "no actions"
+    if resource.type == kinds.LOG_ALERT:
+        groups = value_at(resource, "properties.actions.actionGroups")
+        return None if _filled(groups) else "no actions.actionGroups"
     alerts = [one for one in _prometheus(resource) if value_in(one, "alert")]
     silent = [one for one in alerts if not _filled(value_in(one, "actions"))]
     return f"no actions of {_name(silent[0])}" if silent else None

@@ -30,9 +30,11 @@ COMPUTE = "Microsoft.MachineLearningServices/workspaces/computes"
 OUTBOUND = "Microsoft.MachineLearningServices/workspaces/outboundRules"
 CLUSTER = "Microsoft.ContainerService/managedClusters"
 POOL = "Microsoft.ContainerService/managedClusters/agentPools"
+MAINTENANCE = "Microsoft.ContainerService/managedClusters/maintenanceConfigurations"
 EXTENSION = "Microsoft.KubernetesConfiguration/extensions"
 FLUX = "Microsoft.KubernetesConfiguration/fluxConfigurations"
 ALERT = "Microsoft.Insights/metricAlerts"
+LOG_ALERT = "Microsoft.Insights/scheduledQueryRules"
 ACTIONS = "Microsoft.Insights/actionGroups"
 DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
 MONITOR = "Microsoft.Monitor/accounts"
@@ -41,6 +43,7 @@ COLLECTION_RULE = "Microsoft.Insights/dataCollectionRules"
 COLLECTION = "Microsoft.Insights/dataCollectionRuleAssociations"
 PROMETHEUS = "Microsoft.AlertsManagement/prometheusRuleGroups"
 GRAFANA = "Microsoft.Dashboard/grafana"
+GRAFANA_LINK = "Microsoft.Dashboard/grafana/managedPrivateEndpoints"
 ACCOUNT = "Microsoft.CognitiveServices/accounts"
 OPENAI_DEPLOYMENT = "Microsoft.CognitiveServices/accounts/deployments"
 FILTER = "Microsoft.CognitiveServices/accounts/raiPolicies"
@@ -59,7 +62,7 @@ ZONE_LINK = "Microsoft.Network/privateDnsZones/virtualNetworkLinks"
 REGIONAL = (
     GROUP, IDENTITY, STORAGE, VAULT, REGISTRY, LOGS, INSIGHTS, WORKSPACE, MODELS, ONLINE, BATCH,
     SERVERLESS, CLUSTER, MONITOR, COLLECTION_ENDPOINT, COLLECTION_RULE, PROMETHEUS, GRAFANA,
-    ACCOUNT, EVENTS, NETWORK, FIREWALL, PRIVATE,
+    ACCOUNT, EVENTS, NETWORK, FIREWALL, PRIVATE, LOG_ALERT, GRAFANA_LINK,
 )  # fmt: skip
 """Types that live in a region, and carry tags."""
 
@@ -69,6 +72,6 @@ TAGGED = (*REGIONAL, ALERT, ACTIONS, ZONE)
 KNOWN = (
     *TAGGED, FEDERATED, ROLE, BLOBS, CONTAINER, SECRET, DEPLOYMENT, SUBSCRIPTION, CONNECTION,
     COMPUTE, OUTBOUND, POOL, EXTENSION, FLUX, DIAGNOSTICS, COLLECTION, OPENAI_DEPLOYMENT, FILTER,
-    HUB, CONSUMERS, BUDGET, SUBNET, DNS_GROUP, ZONE_LINK,
+    HUB, CONSUMERS, BUDGET, MAINTENANCE, SUBNET, DNS_GROUP, ZONE_LINK,
 )  # fmt: skip
 """Every type that the rules know."""

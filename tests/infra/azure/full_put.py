@@ -13,7 +13,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pulumi.runtime.proto import provider_pb2
 
-from pipelines.recorder import Recorder
+from pipelines.recorder import Recorder, answered
 
 
 def _struct(value: dict[str, Any]) -> Any:
@@ -47,7 +47,7 @@ class FullPut(Recorder):
 
     def Update(self, request: Any, context: Any) -> Any:
         """Whole: what is not sent is gone."""
-        found = {**MessageToDict(request.news), "name": request.id.rsplit("/", 1)[-1]}
+        found = {**answered(MessageToDict(request.news)), "name": request.id.rsplit("/", 1)[-1]}
         self._put(request.id, found)
         return provider_pb2.UpdateResponse(properties=_struct(found))
 

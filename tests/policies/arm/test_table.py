@@ -30,6 +30,10 @@ AHEAD = {
         ("choice", "properties.contentFilters[].source"),
         ("choice", "properties.customBlocklists[].source"),
     },
+    "azure-native:monitor:ScheduledQueryRule": {
+        ("choice", "properties.criteria.allOf[].dimensions[].operator"),
+        ("choice", "properties.criteria.allOf[].operator"),
+    },
     "azure-native:network:PrivateEndpoint": {
         ("unknown", "properties.subnet.properties.serviceGateway"),
     },
