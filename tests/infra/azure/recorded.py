@@ -87,9 +87,11 @@ class _Azure(pulumi.runtime.Mocks):
             state["identity"] = identity | {"userAssignedIdentities": {one: {} for one in ids}}
         return _id(args.typ, args.name), state
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], None]:
+    def call(
+        self, args: pulumi.runtime.MockCallArgs
+    ) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         client = {"subscriptionId": SUBSCRIPTION, "tenantId": TENANT}
-        return client | {"clientId": SUBSCRIPTION, "objectId": SUBSCRIPTION}, None
+        return client | {"clientId": SUBSCRIPTION, "objectId": SUBSCRIPTION}, []
 
 
 def _id(token: str, name: str) -> str:
