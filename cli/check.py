@@ -13,13 +13,14 @@ from release.errors import DONE, REFUSED
 
 if TYPE_CHECKING:
     from pipelines.check import Checked
+    from policies.rules.findings import Finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """PATH…, --sarif, --json."""
     parser.add_argument(
         "paths", metavar="PATH", type=Path, nargs="+",
-        help="a folder to walk or a file: deployment templates, manifests, workflows",
+        help="a folder or a file: a Pulumi program, deployment templates, manifests, workflows",
     )  # fmt: skip
     parser.add_argument(
         "--sarif", metavar="FILE", type=Path, help="write the findings as SARIF 2.1.0 as well"
@@ -30,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show what was found. Refused where one finding refuses."""
     from pipelines.check import check
+    from pipelines.programs import judged
     from policies.rules.findings import refusals
 
-    checked = check(arguments.paths)
+    checked = check(arguments.paths, suppress=_suppress, programs=judged)
     code = REFUSED if refusals(checked.findings) else DONE
     if arguments.sarif:
         _write_sarif(arguments.sarif, checked)
@@ -41,6 +43,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(_text(checked))
     return code
+
+
+def _suppress(
+    findings: tuple[Finding, ...],
+) -> tuple[tuple[Finding, ...], tuple[tuple[Finding, str], ...]]:
+    """What counts, and what is let pass, with the reason: policies/suppressions.yaml says it."""
+    from datetime import date
+
+    from policies.suppressions import FILE, read_suppressions, suppress
+
+    today = date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
+    found = suppress(findings, read_suppressions(FILE, today), today)
+    return found.findings, tuple((one, entry.reason) for one, entry in found.suppressed)
 
 
 def _write_sarif(file: Path, checked: Checked) -> None:

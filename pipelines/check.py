@@ -7,17 +7,16 @@ Suppressions and today's date are never part of that memory.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import policies
 from pipelines.cache import cache_folder
 from policies.rules.findings import Finding
+from policies.source import rules_digest
 from release.errors import BadInput, Problem
 from release.files import read_json, write_json
 from release.integrity import canonical, sha256
@@ -41,8 +40,8 @@ Suppressed = tuple[Finding, str]
 Suppress = Callable[[tuple[Finding, ...]], tuple[tuple[Finding, ...], tuple[Suppressed, ...]]]
 """Parts findings into those that count and those that are suppressed."""
 
-Plans = Callable[[Path], Iterable[Path]]
-"""Deployment templates of what a Pulumi program in a folder would create; none where none is."""
+Programs = Callable[[Path], tuple[Finding, ...] | None]
+"""Findings of the Pulumi program in a folder, None where there is none: it is planned, not read."""
 
 
 @dataclass(frozen=True)
@@ -73,44 +72,47 @@ def keep_all(
     return findings, ()
 
 
-def no_plans(folder: Path) -> Iterable[Path]:
+def no_programs(folder: Path) -> tuple[Finding, ...] | None:
     """Without an engine a program is not planned."""
-    return ()
+    return None
 
 
 def check(
-    paths: Sequence[Path], *, suppress: Suppress = keep_all, plans: Plans = no_plans
+    paths: Sequence[Path], *, suppress: Suppress = keep_all, programs: Programs = no_programs
 ) -> Checked:
     """What the policies have against all that ``paths`` hold.
 
     BadInput for a path that is not there, a file named that no scanner takes, a file that is not
     what it says, and for paths that hold nothing to judge.
     """
-    files = tuple(_collect(paths, plans))
+    files = tuple(_collect(paths))
+    programmed = [programs(one) for one in paths if one.is_dir()]
+    planned = [one for one in programmed if one is not None]
     memory = cache_folder() / "checks" / f"{_key(files)}.json"
     known = _recall(memory)
-    found = known or _judge(files)
+    found = known or _judge(files, alone=not planned)
     if known is None:
         _remember(memory, found)
-    counting, suppressed = suppress(found[0])
-    return Checked(counting, suppressed, found[1], known is not None)
+    everything = (*found[0], *(finding for one in planned for finding in one))
+    counting, suppressed = suppress(everything)
+    kinds = {**found[1], **({"program": len(planned)} if planned else {})}
+    return Checked(counting, suppressed, kinds, known is not None)
 
 
-def _collect(paths: Sequence[Path], plans: Plans) -> Iterator[_File]:
+def _collect(paths: Sequence[Path]) -> Iterator[_File]:
     """Each file once, in the order of the paths and of names."""
     seen: set[str] = set()
-    for path, named in _candidates(paths, plans):
+    for path, named in _candidates(paths):
         place = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() leaves `..` in it
         if place not in seen:
             seen.add(place)
             yield _File(path, named, path.read_bytes())
 
 
-def _candidates(paths: Sequence[Path], plans: Plans) -> Iterator[tuple[Path, bool]]:
+def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
     for path in paths:
         if path.is_dir():
             yield from ((file, False) for file in _walk(path))
-            yield from ((file, True) for file in plans(path))
         elif path.is_file():
             yield path, True
         else:
@@ -127,7 +129,7 @@ def _is_shown(name: str) -> bool:
     return not name.startswith(".") or name == ".github"
 
 
-def _judge(files: Sequence[_File]) -> tuple[tuple[Finding, ...], dict[str, int]]:
+def _judge(files: Sequence[_File], alone: bool) -> tuple[tuple[Finding, ...], dict[str, int]]:
     from policies.scan.kinds import Scannable, classify
     from policies.scan.running import scan
 
@@ -138,7 +140,7 @@ def _judge(files: Sequence[_File]) -> tuple[tuple[Finding, ...], dict[str, int]]
             taken.append(scannable)
         elif file.named:
             raise BadInput(Problem(*_NO_SCANNER, file=str(file.path)))
-    if not taken:
+    if not taken and alone:
         raise BadInput(Problem(*_NOTHING))
     kinds = sorted(one.kind for one in taken)
     return scan(taken, CHECKS), {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
@@ -151,7 +153,7 @@ _NO_SCANNER = (
     "Leave it out of the paths to check.",
 )
 _NOTHING = (
-    "paths that hold deployment templates, Kubernetes manifests or workflows",
+    "paths that hold a program, deployment templates, Kubernetes manifests or workflows",
     "none in them",
     "Name the folders that do.",
 )
@@ -163,18 +165,8 @@ def _key(files: Sequence[_File]) -> str:
         [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
         for file in files
     ]
-    versions = [FORMAT, version("checkov"), _rules_digest(), *CHECKS]
+    versions = [FORMAT, version("checkov"), rules_digest(), *CHECKS]
     return sha256(canonical([versions, str(Path.cwd()), parts])).removeprefix("sha256:")
-
-
-def _rules_digest() -> str:
-    """Of the rules' own source and tables: who edits one sees what it says."""
-    folder = Path(policies.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".py", ".yaml", ".json") and file.is_file():
-            digest.update(f"{file.relative_to(folder)}\0{sha256(file.read_bytes())}\0".encode())
-    return digest.hexdigest()
 
 
 def _recall(memory: Path) -> tuple[tuple[Finding, ...], dict[str, int]] | None:

@@ -28,7 +28,7 @@ from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
 from policies.rules.azure.bounds import read_bounds
 from policies.rules.findings import Finding
-from policies.suppressions import FILE, Sorted, read_suppressions, suppress
+from policies.suppressions import FILE, IDLE, Sorted, read_suppressions, suppress
 from release.errors import BadInput, Problem
 from release.files import read_json
 
@@ -36,14 +36,20 @@ AZURE = "greenlight:azure"
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 
 
+NOTHING = Sorted((), ())
+
+
 @dataclass(frozen=True)
 class Preview:
-    """A stack's plan, judged. ``origin`` says what the limits rest on."""
+    """A stack's plan, judged. ``found`` is everything, ``judged`` what is left after suppression.
+    ``origin`` says what the limits rest on.
+    """
 
     plan: StackPlan
-    judged: Sorted
-    capacity: tuple[CapacityRow, ...]
-    origin: str
+    found: tuple[Finding, ...] = ()
+    judged: Sorted = NOTHING
+    capacity: tuple[CapacityRow, ...] = ()
+    origin: str = ""
 
     @property
     def template(self) -> dict[str, Any]:
@@ -67,19 +73,26 @@ def preview(
     plan = plan_stack(root, stack)
     azure = read_settings(file)["config"].get(AZURE)
     if azure is None:  # a stack of this machine: nothing of it is Azure's
-        return Preview(plan, Sorted((), ()), (), "")
+        return Preview(plan)
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
     request = _request(azure, _exported(state) if state else ())
     bounds = read_bounds(file)
-    found = (
-        *gate.judge(plan.resources, bounds),
-        *check_limits(plan.resources, facts, request),
-        *by_checkov(plan.resources),
+    found = _by_place(
+        [
+            *gate.judge(plan.resources, bounds),
+            *check_limits(plan.resources, facts, request),
+            *by_checkov(plan.resources),
+        ]
     )
-    now = today or date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
-    judged = suppress(_by_place(found), read_suppressions(root / _suppressions(), now), now)
     rows = capacity(plan.resources, facts, request)
-    return Preview(plan, judged, rows, facts.origin)
+    return Preview(plan, found, _suppressed(root, found, today), rows, facts.origin)
+
+
+def _suppressed(root: Path, found: tuple[Finding, ...], today: date | None) -> Sorted:
+    """Of one stack an entry may say nothing and still be needed: for another one."""
+    now = today or date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
+    judged = suppress(found, read_suppressions(root / _suppressions(), now), now)
+    return replace(judged, findings=tuple(f for f in judged.findings if f.rule != IDLE))
 
 
 def _suppressions() -> Path:

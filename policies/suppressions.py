@@ -20,6 +20,8 @@ from release.errors import BadInput, Problem
 
 FILE = Path(__file__).parent / "suppressions.yaml"
 LONGEST = timedelta(days=366)
+IDLE = "GL-SUPPRESSION-002"
+"""The finding that an entry lets nothing pass."""
 KEYS = ("rule", "resource", "reason", "until")
 RULE = re.compile(r"(?:GL-[A-Z]+(?:-[A-Z]+)*-\d{3}|CKV2?_[A-Z0-9]+_\d+)")
 
@@ -151,7 +153,7 @@ def _expired(entry: Suppression) -> Finding:
 
 def _idle(entry: Suppression) -> Finding:
     return Finding(
-        rule="GL-SUPPRESSION-002",
+        rule=IDLE,
         file=entry.file,
         line=entry.line,
         expected=f"a finding of {entry.rule} that it speaks of",

@@ -26,6 +26,13 @@ FAILED = (408, 424, 429)
 https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints"""
 
 
+ENDPOINT = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
+DEPLOYMENT = f"{ENDPOINT}/deployments"
+OPENAI = "Microsoft.CognitiveServices/accounts"
+EVENTS = "Microsoft.EventHub/namespaces"
+"""Namespaces of metrics, as Azure Monitor's reference lists them."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """An application's online endpoint: its id and its name."""
@@ -49,9 +56,10 @@ class AlertsArgs:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A metric that passed ``limit``. ``operator`` and ``aggregation`` in Azure's words."""
+    """A metric that passed ``limit``; ``namespace`` and what follows it are Azure's words."""
 
     concern: str
+    namespace: str
     metric: str
     operator: str
     limit: float
@@ -143,7 +151,13 @@ class Alerts(pulumi.ComponentResource):
 
 
 THROTTLED = Threshold(
-    "throttled", "ThrottledRequests", "GreaterThan", 0, "Throughput units are too few.", "Total"
+    "throttled",
+    EVENTS,
+    "ThrottledRequests",
+    "GreaterThan",
+    0,
+    "Throughput units are too few.",
+    "Total",
 )
 
 
@@ -152,10 +166,16 @@ def openai_thresholds(limits: Limits) -> tuple[Threshold, ...]:
     available = 100 * (1 - limits.error_rate)
     return (
         Threshold(
-            "errors", "AzureOpenAIAvailabilityRate", "LessThan", available, "Too many calls fail."
+            "errors",
+            OPENAI,
+            "AzureOpenAIAvailabilityRate",
+            "LessThan",
+            available,
+            "Too many calls fail.",
         ),
         Threshold(
             "latency",
+            OPENAI,
             "AzureOpenAITimeToResponse",
             "GreaterThan",
             limits.latency_p95_ms,
@@ -176,6 +196,7 @@ def deployment_thresholds(
             slot,
             Threshold(
                 f"gpu-{slot}",
+                DEPLOYMENT,
                 "GpuUtilizationPercentage",
                 "GreaterThanOrEqual",
                 100 * limits.gpu_utilization,
@@ -186,6 +207,7 @@ def deployment_thresholds(
             slot,
             Threshold(
                 f"capacity-{slot}",
+                DEPLOYMENT,
                 "DeploymentCapacity",
                 "LessThan",
                 limits.capacity * endpoint.instances,
@@ -210,6 +232,7 @@ def failed_share(endpoint: str) -> str:
 def _latency(limits: Limits) -> Threshold:
     return Threshold(
         "latency",
+        ENDPOINT,
         "RequestLatency_P95",
         "GreaterThan",
         limits.latency_p95_ms,
@@ -226,6 +249,7 @@ def _criteria(
             monitor.MetricCriteriaArgs(
                 criterion_type="StaticThresholdCriterion",
                 name=threshold.concern,
+                metric_namespace=threshold.namespace,
                 metric_name=threshold.metric,
                 operator=threshold.operator,
                 threshold=threshold.limit,

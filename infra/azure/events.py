@@ -60,6 +60,8 @@ class Events(pulumi.ComponentResource):
             identity=eventhub.IdentityArgs(
                 type=eventhub.ManagedServiceIdentityType.SYSTEM_ASSIGNED
             ),
+            is_auto_inflate_enabled=True,
+            maximum_throughput_units=settings.most_throughput_units,
             disable_local_auth=True,
             minimum_tls_version=eventhub.TlsVersion.TLS_VERSION_1_2,
             public_network_access=context.public_access,

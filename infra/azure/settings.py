@@ -328,6 +328,9 @@ class Events(Setting):
     partitions: int = Field(4, ge=1, le=32, description="of each hub; cannot be changed later")
     retention_hours: int = Field(24, ge=1, le=168, description="hours that events are kept")
     throughput_units: int = Field(1, ge=1, le=40, description="1 MB/s in and 2 MB/s out each")
+    most_throughput_units: int = Field(
+        10, ge=1, le=40, description="up to which the namespace grows by itself before it throttles"
+    )
 
 
 class Alerts(Setting):

@@ -77,6 +77,12 @@ _DCGM = (
     "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_XID_ERRORS", "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
     "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE",
 )  # fmt: skip
+_KEDA = (
+    "keda_scaled_object_errors_total", "keda_scaler_detail_errors_total", "keda_scaler_active",
+    "keda_scaler_metrics_value", "keda_scaled_object_paused",
+)  # fmt: skip
+"""https://keda.sh/docs/latest/integrations/prometheus/"""
+
 _KUBERNETES = (
     "up", "kube_node_info", "kube_node_labels", "kube_node_status_allocatable",
     "kube_node_status_capacity", "kube_node_status_condition", "kube_node_spec_taint",
@@ -99,6 +105,7 @@ PROMETHEUS = frozenset(
         *(f"{name}_{end}" for name in _VLLM_HISTOGRAMS for end in ("bucket", "sum", "count")),
         *_DCGM,
         *_KUBERNETES,
+        *_KEDA,
     )
 )
 """Names that a Prometheus rule may query, as they are exposed."""

@@ -35,6 +35,13 @@ REFERENCE = re.compile(
 )
 """A value that says where the secret is."""
 
+FLAGS = ("enabled", "disabled", "true", "false", "none")
+"""Values that switch something: Grafana's ``apiKey: Disabled`` says that there are no keys."""
+
+NAMES_A_SECRET = ("sslsecret",)
+"""Properties that name a Kubernetes secret: Azure ML's extension reads its certificate there.
+https://learn.microsoft.com/azure/machine-learning/how-to-secure-kubernetes-online-endpoint"""
+
 KEYLESS = ("aad", "managedidentity", "none", "accountmanagedidentity")
 """Ways that a connection authenticates without a secret."""
 
@@ -86,6 +93,8 @@ def _plain(resource: ArmResource) -> str | None:
 def _holds_secret(path: str, value: str) -> bool:
     name = re.sub(r"[^A-Za-z0-9]", "", path.rpartition(".")[2])
     told = NAMED.search(name) and not HARMLESS.search(name)
+    if value.lower() in FLAGS or name.lower() in NAMES_A_SECRET:
+        return False
     return bool(told or "protectedsettings." in path.lower()) and _readable(value)
 
 
