@@ -166,10 +166,12 @@ class Types:
             if value.get(key) is None:
                 if one["flags"] & REQUIRED and not one["flags"] & READ_ONLY:
                     yield Flaw("missing", place, "missing, and Azure asks for it")
-            elif one["flags"] & READ_ONLY:
+                continue
+            if one["flags"] & READ_ONLY:
                 yield Flaw("read-only", place, "set, but read-only")
-            else:
-                yield from self.check(value[key], self._at(one["type"]), place)
+                if not isinstance(value[key], Mapping | list):
+                    continue
+            yield from self.check(value[key], self._at(one["type"]), place)
 
     def _discriminated_object_type(
         self, value: Any, definition: Definition, path: str
