@@ -25,11 +25,12 @@ def page() -> str:
     """The whole page."""
     schema = json_schema()
     sections = [("the whole file", schema), *sorted(schema["$defs"].items())]
-    parts = [HEAD, *(_section(name, value) for name, value in sections), _reserved()]
+    parts = [HEAD, *(section(name, value) for name, value in sections), _reserved()]
     return "\n".join(parts)
 
 
-def _section(name: str, schema: dict[str, Any]) -> str:
+def section(name: str, schema: dict[str, Any]) -> str:
+    """A model's fields as a table: what each may be, its default, what it means."""
     required = schema.get("required", ())
     rows = [
         f"| `{key}` | {_type(value)} | {_default(key, value, required)} | {_meaning(value)} |"
@@ -49,9 +50,12 @@ def _type(value: dict[str, Any]) -> str:
     if "enum" in value or "const" in value:
         return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
     if value.get("type") == "array":
-        return f"list of {_type(value['items'])}"
+        items = value.get("items") or value.get("prefixItems", [{}])[0]
+        return f"list of {_type(items)}"
     if value.get("type") == "object":
-        (values,) = value["patternProperties"].values()
+        values = value.get("additionalProperties") or next(
+            iter(value["patternProperties"].values())
+        )
         return f"mapping of names to {_type(values)}"
     return str(value.get("type", "any")) + _bounds(value)
 

@@ -142,6 +142,8 @@ def _judge(files: Sequence[_File], alone: bool) -> tuple[tuple[Finding, ...], di
             raise BadInput(Problem(*_NO_SCANNER, file=str(file.path)))
     if not taken and alone:
         raise BadInput(Problem(*_NOTHING))
+    if not taken:
+        return (), {}
     kinds = sorted(one.kind for one in taken)
     return scan(taken, CHECKS), {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 

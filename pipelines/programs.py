@@ -32,7 +32,8 @@ SIGNED_IN = ("AZURE_", "ARM_")
 
 def judged(folder: Path) -> tuple[Finding, ...] | None:
     """Findings of every Azure stack of the program in ``folder``; None where there is none."""
-    root = folder.resolve().parent
+    folder = folder.resolve()
+    root = folder.parent
     if not _is_program(root, folder):
         return None
     return tuple(finding for stack in _stacks(root) for finding in _of_stack(root, folder, stack))
@@ -44,7 +45,7 @@ def _is_program(root: Path, folder: Path) -> bool:
         return False
     found = yaml.safe_load(project.read_text())
     main = found.get("main") if isinstance(found, dict) else None
-    return isinstance(main, str) and (root / main).resolve() == folder.resolve()
+    return isinstance(main, str) and (root / main).resolve() == folder
 
 
 def _stacks(root: Path) -> Iterator[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import policies
 from pipelines import check as module
 from pipelines.check import Checked, check
+from policies import source
 from policies.rules.findings import Finding
 from policies.scan import running
 from policies.scan.kinds import Scannable
@@ -129,7 +129,7 @@ def _upgrade(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _edit_a_rule(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_rules_digest", lambda: "another")
+    monkeypatch.setattr(module, "rules_digest", lambda: "another")
 
 
 def _add_checks(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +154,11 @@ def test_a_rule_that_is_edited_has_another_digest(
     """Its tables as well."""
     for name in ("__init__.py", "table.yaml"):
         (tmp_path / name).write_text("1")
-    monkeypatch.setattr(policies, "__file__", str(tmp_path / "__init__.py"))
-    before = module._rules_digest()
+    monkeypatch.setattr(source, "FOLDER", tmp_path)
+    before = source.rules_digest()
     (tmp_path / "table.yaml").write_text("2")
 
-    assert module._rules_digest() != before
+    assert source.rules_digest() != before
 
 
 @pytest.mark.usefixtures("repository")
@@ -199,11 +199,13 @@ def test_a_suppression_counts_at_once_and_only_as_long_as_it_is_there() -> None:
     assert check([Path()]).findings == (FINDING,)
 
 
-def test_the_plan_of_a_program_is_judged_like_a_file(repository: Path, scans: Scans) -> None:
-    """Of a folder that holds one."""
-    plan = repository.parent / "plan.json"
-    shutil.copy(FIXTURES / "bad.arm.json", plan)
+def test_what_is_found_in_a_program_counts_with_the_rest(repository: Path, scans: Scans) -> None:
+    """A folder with a program alone is something to judge."""
+    other = Finding("GL-1", "infra/a.py", "that", "this", "Mend it.", line=7)
+    (repository / "infra").mkdir()
 
-    check([repository / ".github"], plans=lambda folder: [plan])
+    alone = check([repository / "infra"], programs=lambda folder: (other,))
+    both = check([repository], programs=lambda folder: (other,))
 
-    assert scans.asked[0][-1] == str(plan)
+    assert (alone.findings, alone.files) == ((other,), {"program": 1})
+    assert both.findings == (FINDING, other)

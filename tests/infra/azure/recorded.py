@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 import yaml
-from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks
 
 from infra.azure.settings import AzureSettings
