@@ -110,7 +110,8 @@ class Workspace(pulumi.ComponentResource):
             # Studio's way to storage without public access leads over these endpoints.
             allow("Reader", f"storage-endpoint-{number}", endpoint.id)
         for name, reached in args.reaches.items():
-            allow(APPROVER, name, reached.id)
+            if reached.id is not args.storage.id:  # Azure refuses the same grant a second time
+                allow(APPROVER, name, reached.id)
 
     def _workspace(self, more: Mapping[str, Any]) -> ml.Workspace:
         context, identity = self._context, self._args.identity
