@@ -98,7 +98,7 @@ def test_an_application_reads_the_keys_of_providers_and_no_other_secret() -> Non
 
 
 def test_the_managed_network_lets_out_to_what_is_named_and_to_providers() -> None:
-    """Hosts of settings and connections, and private endpoints to registry and batch storage."""
+    """Hosts of settings and connections; private endpoints to registry, storage and models."""
     rules = production().one("machinelearningservices:Workspace").at("managedNetwork.outboundRules")
     hosts = {one["destination"] for one in rules.values() if one["type"] == "FQDN"}
     private = {
@@ -108,7 +108,7 @@ def test_the_managed_network_lets_out_to_what_is_named_and_to_providers() -> Non
     }
 
     assert hosts == {"pypi.org", "files.pythonhosted.org", "api.anthropic.com"}
-    assert private == {"amlregistry", "queue", "table"}
+    assert private == {"account", "amlregistry", "queue", "table"}
 
 
 def test_a_project_has_its_hubs_network_storage_and_keys() -> None:
@@ -215,10 +215,11 @@ def test_settings_that_azure_would_refuse_are_refused_first(wrong: dict[str, Any
 
 
 USED = {
-    "applicationinsights", "authorization", "containerregistry", "keyvault", "managedidentity",
-    "monitor", "network", "operationalinsights", "privatedns", "resources", "storage",
+    "applicationinsights", "authorization", "consumption", "containerregistry", "keyvault",
+    "managedidentity", "monitor", "network", "operationalinsights", "privatedns", "resources",
+    "storage",
 }  # fmt: skip
-"""azure-native's modules that the foundation takes its resources from."""
+"""azure-native's modules that the foundation, alerts and the budget are made from."""
 
 BUILD = """
 from tests.infra.azure import options
