@@ -21,6 +21,8 @@ from infra.azure.network import subnets
 from tests.infra.azure import options
 from tests.infra.azure.recorded import HIDDEN, Recorded, record, settings_of
 
+pytestmark = pytest.mark.slow  # each records a whole stack, two seconds of it
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -17,6 +17,8 @@ from tests.infra.azure import options
 from tests.infra.azure.invariants import broken
 from tests.infra.azure.recorded import Declared, Recorded, record, settings_of
 
+pytestmark = pytest.mark.slow  # each records a whole stack, two seconds of it
+
 GPU = "sku=gpu:NoSchedule"
 CLUSTER = "containerservice:ManagedCluster"
 
