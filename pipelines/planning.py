@@ -66,7 +66,8 @@ def plan_stack(root: Path, stack: str) -> StackPlan:
         settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
         engine = _Preview(root, stack, Path(folder), settings, port)
         found = engine.run()
-    return StackPlan(stack, tuple(resources_of(found)), found)
+    shown = {key: value for key, value in found.items() if key != "config"}  # settings, not plan
+    return StackPlan(stack, tuple(resources_of(found)), shown)
 
 
 def _refuse_dates(file: Path) -> None:

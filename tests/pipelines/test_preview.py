@@ -1,0 +1,168 @@
+"""``preview``: the repository's own stacks by the real engine, and what is refused before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from cli.preview import exit_code
+from pipelines import preview as module
+from pipelines.planning import plan_stack, resources_of
+from pipelines.preview import Preview, by_checkov, preview
+from policies.arm.resource import ArmResource, Source
+from policies.limits.found import UNKNOWN_RULES
+from policies.rules.findings import refusals
+from release.errors import WAITING, BadInput
+from tests.azure_types import problems
+from tests.test_definitions import definitions
+
+ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_DEFINITIONS = ("Microsoft.Insights/dataCollection",)  # none is at hand for their version
+
+
+@pytest.fixture(scope="module", params=["staging", "production"])
+def previewed(request: pytest.FixtureRequest, engine: str) -> Preview:
+    """A stack of the repository, planned without credentials."""
+    return preview(ROOT, str(request.param), environment={})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_stack_of_the_repository_has_no_finding_that_is_not_explained(
+    previewed: Preview,
+) -> None:
+    """What is left says that only Azure could tell; what is suppressed says why and until when."""
+    assert refusals(previewed.judged.findings) == ()
+    assert {one.rule for one in previewed.judged.findings} <= set(UNKNOWN_RULES)
+    assert all(entry.reason for _, entry in previewed.judged.suppressed)
+    assert exit_code(previewed) == WAITING
+    assert previewed.origin.startswith("table of ")
+
+
+@pytest.mark.slow
+def test_every_resource_names_the_line_that_declared_it(previewed: Preview) -> None:
+    """And it is in the program."""
+    for one in previewed.plan.resources:
+        assert one.source is not None, one.urn
+        assert one.source.file.startswith("infra/azure/"), one.source
+        text = (ROOT / one.source.file).read_text().splitlines()
+        assert one.source.line is not None
+        assert len(text) >= one.source.line
+
+
+@pytest.mark.slow
+def test_every_body_is_one_that_azure_defines(previewed: Preview) -> None:
+    """Unknown and missing properties, enums and patterns: by Azure's own definitions."""
+    definitions("azure-types")
+    wrong = {
+        one.urn: found
+        for one in previewed.plan.resources
+        if not one.type.startswith(WITHOUT_DEFINITIONS) and (found := problems(one))
+    }
+
+    assert wrong == {}
+
+
+@pytest.mark.slow
+def test_no_secret_is_in_anything_that_is_shown(previewed: Preview) -> None:
+    """The plan's secrets are marked; their values were never there."""
+    shown = json.dumps([previewed.plan.engine, previewed.template])
+
+    assert "to-be-known-at-up" not in shown
+
+
+def test_a_stack_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="one of local, production, staging, found 'prod'"):
+        preview(ROOT, "prod", environment={})
+
+
+def test_on_the_command_line_that_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preview", "--stack", "nowhere"]) == 2
+    assert "Pulumi.nowhere.yaml" in capsys.readouterr().err
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the program with its stacks."""
+    for name in ("infra", "release", "Pulumi.yaml"):
+        source, target = ROOT / name, tmp_path / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    return tmp_path
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    """Replace a text in the staging stack's settings."""
+    file = project / "infra/stacks/Pulumi.staging.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_date_without_quotes_is_refused_before_the_engine_misreads_it(project: Path) -> None:
+    """To the engine it is a moment, and the program would get another text."""
+    edit(project, '"2026-12-01"', "2026-12-01")
+
+    with pytest.raises(BadInput, match=r"budget\.start: expected text, found a date.*quotes"):
+        plan_stack(project, "staging")
+
+
+@pytest.mark.slow
+def test_a_setting_that_is_not_known_is_refused_with_its_line(project: Path, engine: str) -> None:
+    """The program's own words, and exit 2."""
+    edit(project, "    owner: ml-platform", "    ownr: ml-platform")
+
+    with pytest.raises(BadInput, match=r"Pulumi\.staging\.yaml:\d+: ownr: .*'owner'"):
+        plan_stack(project, "staging")
+
+
+def test_a_type_without_a_row_is_refused_by_name() -> None:
+    """What is not mapped is not judged, so it is not passed."""
+    state = {"type": "azure-native:batch:Pool", "urn": "urn:pulumi:s::p::t::n", "inputs": {}}
+
+    with pytest.raises(BadInput, match="azure-native:batch:Pool"):
+        resources_of({"steps": [{"newState": state}]})
+
+
+@pytest.mark.slow
+def test_checkovs_findings_are_told_at_the_line_of_the_program() -> None:
+    """Also where two resources have one name."""
+    open_one = {"properties": {"minimumTlsVersion": "TLS1_0"}, "location": "westeurope"}
+    accounts = [
+        ArmResource("Microsoft.Storage/storageAccounts", "2024-01-01", "st", body, urn=urn,
+                    source=Source("infra/azure/storage.py", line))
+        for urn, line, body in (("a", 7, open_one), ("b", 9, open_one))
+    ]  # fmt: skip
+
+    found = [one for one in by_checkov(accounts) if one.rule == "CKV_AZURE_44"]
+
+    assert [(one.resource, one.file, one.line) for one in found] == [
+        ("a", "infra/azure/storage.py", 7), ("b", "infra/azure/storage.py", 9)
+    ]  # fmt: skip
+
+
+def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text("{}")
+
+    with pytest.raises(BadInput, match="an exported stack"):
+        module._exported(file)
+
+
+def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
+    """The engine marks them by a key of its own; what is in them is never read."""
+    secret = {"4dabf18193072939515e22adb298388d": "1b47", "ciphertext": "v1:abc"}
+    inputs = {"vaultName": "v", "secretName": "s", "properties": {"value": secret}}
+    one = {"type": "azure-native:keyvault:Secret", "urn": "urn:pulumi:s::p::t::n", "inputs": inputs}
+    file = tmp_path / "state.json"
+    file.write_text(json.dumps({"deployment": {"resources": [one]}}))
+
+    (found,) = module._exported(file)
+
+    assert found.at("properties.value") == "[secret]"
