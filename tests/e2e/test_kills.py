@@ -222,18 +222,18 @@ def ending(application: Application) -> str:
 
 ERRORS_ALONE = {"limits": [{"metric": "errors", "max": 0.5}]}
 """How fast a machine answers on which everything is killed and started again is no verdict."""
-SEED = os.environ.get("GREENLIGHT_SEED") or str(random.SystemRandom().randrange(1_000_000))
+SEED = os.environ.get("GREENLIGHT_SEED", "3")
+"""Another one, other moments; the machine makes them others in every run anyhow."""
 
 
-@pytest.mark.parametrize("seed", [SEED], ids="GREENLIGHT_SEED={}".format)
 def test_a_ship_killed_twenty_times_at_random_ends_as_an_undisturbed_one_S22(
-    application: Application, seed: str
+    application: Application,
 ) -> None:
     """Whatever it was doing. When one got to its end, the kills go on with the next change.
 
-    Every run takes other moments; the test's name says how to have the same again.
+    GREENLIGHT_SEED chooses the moments.
     """
-    chance, kills, tokens = random.Random(seed), 0, 5
+    chance, kills, tokens = random.Random(SEED), 0, 5
 
     def change() -> tuple[str, ...]:
         document = {"parameters": {"max_tokens": tokens}, "rollout": {"analysis": ERRORS_ALONE}}
