@@ -21,13 +21,12 @@ from typing import Any
 import yaml
 
 from pipelines.engine import executable
-from pipelines.stack_settings import read_settings
+from pipelines.stack_settings import STACKS, read_settings
 from policies.arm.convert import to_arm
 from policies.arm.resource import ArmResource, Source
 from release.errors import BAD_INPUT, BadInput, GreenlightError, Problem
 
 PROVIDER = "azure-native"
-STACKS = "infra/stacks"
 _EXIT = re.compile(r"exited with non-zero exit code: (\d+)")
 _POSITION = re.compile(r"^project:///(?P<file>.+)#(?P<line>\d+)")
 

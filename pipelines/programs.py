@@ -16,8 +16,7 @@ from typing import Any
 import yaml
 
 from pipelines.cache import cache_folder
-from pipelines.planning import STACKS
-from pipelines.stack_settings import read_settings
+from pipelines.stack_settings import STACKS, read_settings
 from policies.rules.findings import Finding
 from policies.source import rules_digest
 from release.errors import BadInput

@@ -14,6 +14,8 @@ from release.documents import read_document
 from release.errors import BadInput, Problem
 
 STACK = "local"
+STACKS = "infra/stacks"
+"""Where the checkout keeps each stack's settings."""
 
 
 def app_of_the_stack(root: Path) -> Path:
@@ -61,4 +63,4 @@ def read_settings(file: Path) -> Mapping[str, Any]:
 
 
 def _committed(root: Path) -> Path:
-    return root / f"infra/stacks/Pulumi.{STACK}.yaml"
+    return root / STACKS / f"Pulumi.{STACK}.yaml"
