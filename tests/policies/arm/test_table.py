@@ -31,7 +31,6 @@ AHEAD = {
         ("choice", "properties.customBlocklists[].source"),
     },
     "azure-native:monitor:ScheduledQueryRule": {
-        ("choice", "properties.criteria.allOf[].dimensions[].operator"),
         ("choice", "properties.criteria.allOf[].operator"),
     },
     "azure-native:network:PrivateEndpoint": {
