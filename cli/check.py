@@ -52,15 +52,11 @@ def _suppress(
 
     That an entry lets nothing pass is only known where a program's stacks were judged.
     """
-    from datetime import date
-
-    from policies.suppressions import FILE, IDLE, read_suppressions, suppress
+    from policies.suppressions import suppressed_today
 
     whole = any(one.resource.startswith("urn:pulumi:") for one in findings)
-    today = date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
-    found = suppress(findings, read_suppressions(FILE, today), today)
-    counting = tuple(one for one in found.findings if whole or one.rule != IDLE)
-    return counting, tuple((one, entry.reason) for one, entry in found.suppressed)
+    found = suppressed_today(findings, whole=whole)
+    return found.findings, tuple((one, entry.reason) for one, entry in found.suppressed)
 
 
 def _write_sarif(file: Path, checked: Checked) -> None:

@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from pipelines.cache import cache_folder
+from pipelines.remembered import Found, memory_of, recall, remember
 from policies.rules.findings import Finding
-from policies.source import rules_digest
 from release.errors import BadInput, Problem
-from release.files import read_json, write_json
-from release.integrity import canonical, sha256
-
-FORMAT = 1
-"""Of what is remembered; raise it when the shape changes."""
-
-KEPT = 64
-"""Results remembered, the last ones; each has a few kilobytes."""
+from release.integrity import sha256
 
 CHECKS: tuple[str, ...] = ()
 """Packages that register checks of our own with checkov (``policies.scan.running.scan``)."""
@@ -88,11 +79,11 @@ def check(
     files = tuple(_collect(paths))
     programmed = [programs(one) for one in paths if one.is_dir()]
     planned = [one for one in programmed if one is not None]
-    memory = cache_folder() / "checks" / f"{_key(files)}.json"
-    known = _recall(memory)
+    memory = _memory(files)
+    known = recall(memory)
     found = known or _judge(files, alone=not planned)
     if known is None:
-        _remember(memory, found)
+        remember(memory, found)
     everything = (*found[0], *(finding for one in planned for finding in one))
     counting, suppressed = suppress(everything)
     kinds = {**found[1], **({"program": len(planned)} if planned else {})}
@@ -129,7 +120,7 @@ def _is_shown(name: str) -> bool:
     return not name.startswith(".") or name == ".github"
 
 
-def _judge(files: Sequence[_File], alone: bool) -> tuple[tuple[Finding, ...], dict[str, int]]:
+def _judge(files: Sequence[_File], alone: bool) -> Found:
     from policies.scan.kinds import Scannable, classify
     from policies.scan.running import scan
 
@@ -161,36 +152,10 @@ _NOTHING = (
 )
 
 
-def _key(files: Sequence[_File]) -> str:
-    """A digest of all that a result depends on."""
+def _memory(files: Sequence[_File]) -> Path:
+    """Where what is found in ``files`` is remembered."""
     parts = [
         [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
         for file in files
     ]
-    versions = [FORMAT, version("checkov"), rules_digest(), *CHECKS]
-    return sha256(canonical([versions, str(Path.cwd()), parts])).removeprefix("sha256:")
-
-
-def _recall(memory: Path) -> tuple[tuple[Finding, ...], dict[str, int]] | None:
-    try:
-        known: Any = read_json(memory)
-        os.utime(memory)  # what was used last goes last
-        return tuple(Finding(**one) for one in known["findings"]), dict(known["files"])
-    except (FileNotFoundError, BadInput, KeyError, TypeError):
-        return None  # a memory that is lost is made anew
-
-
-def _remember(memory: Path, found: tuple[tuple[Finding, ...], dict[str, int]]) -> None:
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    findings, files = found
-    write_json(memory, {"findings": [asdict(one) for one in findings], "files": files})
-    others = sorted(memory.parent.glob("*.json"), key=_last_used)
-    for old in others[:-KEPT]:
-        old.unlink(missing_ok=True)
-
-
-def _last_used(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # another run has just removed it
-        return 0
+    return memory_of(version("checkov"), list(CHECKS), str(Path.cwd()), parts)

@@ -120,17 +120,15 @@ class Engine:
 
     def _environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_CONFIG_")}
-        here = [str(Path(executable()).parent), str(Path(sys.executable).parent)]
-        return environment | {
-            "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
-            "PULUMI_BACKEND_URL": self._backend.as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
-            "PULUMI_HOME": str(self.state.pulumi / "home"),
-            "PULUMI_STACK": STACK,
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            engine_lock.MARK: str(self._lock),
-        }
+        return (
+            environment
+            | surroundings(self._backend, self.state.pulumi / "home")
+            | {
+                "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
+                "PULUMI_STACK": STACK,
+                engine_lock.MARK: str(self._lock),
+            }
+        )
 
     def _passphrase(self) -> Path:
         """A passphrase of this application's own, made at first use and readable by its owner."""
@@ -156,9 +154,8 @@ class Engine:
         """``stack init`` writes into its project's folder, so it gets one that goes away."""
         if self._checkpoint.exists():
             return
-        with tempfile.TemporaryDirectory() as project:
-            text = f"name: {PROJECT}\nruntime: python\n"
-            (Path(project) / "Pulumi.yaml").write_text(text)
+        with tempfile.TemporaryDirectory() as folder:
+            project = str(bare_project(Path(folder) / "project"))
             self._call(["stack", "init", STACK, "-C", project, "--non-interactive"], lock)
 
     def _write_settings(self, changes: Sequence[Path] | None) -> None:
@@ -262,6 +259,25 @@ class Engine:
             )
         environments: dict[str, Any] = outputs["environments"]
         return environments
+
+
+def surroundings(backend: Path, home: Path) -> dict[str, str]:
+    """The variables of every run: where its state is, what it may find, that it asks nobody."""
+    here = [str(Path(executable()).parent), str(Path(sys.executable).parent)]
+    return {
+        "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
+        "PULUMI_BACKEND_URL": backend.as_uri(),
+        "PULUMI_HOME": str(home),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+
+
+def bare_project(folder: Path) -> Path:
+    """A project with nothing in it: ``stack init`` writes into the folder of its project."""
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+    return folder
 
 
 def executable() -> str:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from pipelines.engine import executable
-from pipelines.stack_settings import STACKS, read_settings
+from pipelines.engine import bare_project, executable, surroundings
+from pipelines.stack_settings import read_settings, stack_file
 from policies.arm.convert import to_arm
 from policies.arm.resource import ArmResource, Source
 from release.errors import BAD_INPUT, BadInput, GreenlightError, Problem
@@ -38,16 +37,6 @@ class StackPlan:
     stack: str
     resources: tuple[ArmResource, ...]
     engine: Mapping[str, Any]
-
-
-def stack_file(root: Path, stack: str) -> Path:
-    """The stack's settings in the checkout; BadInput for a stack that is not there."""
-    file = root / STACKS / f"Pulumi.{stack}.yaml"
-    if not file.is_file():
-        there = sorted(p.name.split(".")[1] for p in (root / STACKS).glob("Pulumi.*.yaml"))
-        remedy = f"Name one of them, or write {STACKS}/Pulumi.{stack}.yaml."
-        raise BadInput(Problem(f"one of {', '.join(there)}", repr(stack), remedy, path="--stack"))
-    return file
 
 
 def plan_stack(root: Path, stack: str) -> StackPlan:
@@ -137,9 +126,7 @@ class _Preview:
 
     def run(self) -> Mapping[str, Any]:
         """The engine's plan."""
-        project = self.folder / "project"
-        project.mkdir()
-        (project / "Pulumi.yaml").write_text("name: greenlight\nruntime: python\n")
+        project = bare_project(self.folder / "project")
         self._call("stack", "init", self.stack, "-C", str(project), "--non-interactive")
         said = self._call(
             "preview", "--json", "--non-interactive", "--stack", self.stack,
@@ -159,17 +146,12 @@ class _Preview:
 
     def _environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "ARM_"))}
-        here = [str(Path(executable()).parent), str(Path(sys.executable).parent)]
         (self.folder / "backend").mkdir(exist_ok=True)
-        return kept | {
-            "PATH": os.pathsep.join([*here, os.environ.get("PATH", "")]),
-            "PULUMI_BACKEND_URL": (self.folder / "backend").as_uri(),
+        own = {
             "PULUMI_CONFIG_PASSPHRASE": "nothing-is-kept",
-            "PULUMI_HOME": str(self.folder / "home"),
             "PULUMI_DEBUG_PROVIDERS": f"{PROVIDER}:{self.port}",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+        return kept | surroundings(self.folder / "backend", self.folder / "home") | own
 
 
 def _failed(out: str, err: str) -> GreenlightError:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.azure_facts import azure_facts
-from pipelines.planning import StackPlan, plan_stack, resources_of, stack_file
-from pipelines.stack_settings import read_settings
+from pipelines.planning import StackPlan, plan_stack, resources_of
+from pipelines.stack_settings import read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
 from policies.arm.resource import ArmResource
@@ -26,16 +26,14 @@ from policies.limits.capacity import CapacityRow, capacity
 from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
-from policies.rules.azure.bounds import read_bounds
-from policies.rules.findings import Finding
-from policies.suppressions import FILE, IDLE, Sorted, read_suppressions, suppress
+from policies.rules.azure.bounds import AZURE, read_bounds
+from policies.rules.azure.values import SECRET
+from policies.rules.findings import Finding, by_place
+from policies.suppressions import Sorted, suppressed_today
 from release.errors import BadInput, Problem
 from release.files import read_json
 
-AZURE = "greenlight:azure"
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-
-
 NOTHING = Sorted((), ())
 
 
@@ -77,7 +75,7 @@ def preview(
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
     request = _request(azure, _exported(state) if state else ())
     bounds = read_bounds(file)
-    found = _by_place(
+    found = by_place(
         [
             *gate.judge(plan.resources, bounds),
             *check_limits(plan.resources, facts, request),
@@ -85,23 +83,8 @@ def preview(
         ]
     )
     rows = capacity(plan.resources, facts, request)
-    return Preview(plan, found, _suppressed(root, found, today), rows, facts.origin)
-
-
-def _suppressed(root: Path, found: tuple[Finding, ...], today: date | None) -> Sorted:
-    """Of one stack an entry may say nothing and still be needed: for another one."""
-    now = today or date.today()  # noqa: DTZ011 - a suppression ends with a day of whoever reads it
-    judged = suppress(found, read_suppressions(root / _suppressions(), now), now)
-    return replace(judged, findings=tuple(f for f in judged.findings if f.rule != IDLE))
-
-
-def _suppressions() -> Path:
-    return Path(FILE.parent.name) / FILE.name
-
-
-def _by_place(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    return tuple(
-        sorted(findings, key=lambda one: (one.file, one.line or 0, one.rule, one.resource))
+    return Preview(
+        plan, found, suppressed_today(found, whole=False, today=today), rows, facts.origin
     )
 
 
@@ -141,7 +124,7 @@ def _hidden(value: Any) -> Any:
     """``value`` with every secret as ``[secret]``: the engine marks them by a key of its own."""
     if isinstance(value, dict):
         if "4dabf18193072939515e22adb298388d" in value:
-            return "[secret]"
+            return SECRET
         return {key: _hidden(one) for key, one in value.items()}
     return [_hidden(one) for one in value] if isinstance(value, list) else value
 

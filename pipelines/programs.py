@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from pipelines.cache import cache_folder
-from pipelines.stack_settings import STACKS, read_settings
+from pipelines.remembered import memory_of, recall, remember
+from pipelines.stack_settings import read_settings, stack_file, stack_names
 from policies.rules.findings import Finding
-from policies.source import rules_digest
-from release.errors import BadInput
-from release.files import read_json, write_json
-from release.integrity import canonical, sha256
+from release.integrity import sha256
 
 PROJECT = "Pulumi.yaml"
 VERSIONS = ("checkov", "pulumi", "pulumi-azure-native")
@@ -48,9 +43,9 @@ def _is_program(root: Path, folder: Path) -> bool:
 
 
 def _stacks(root: Path) -> Iterator[str]:
-    for file in sorted((root / STACKS).glob("Pulumi.*.yaml")):
-        if read_settings(file)["config"].get("greenlight:target") == "azure":
-            yield file.name.split(".")[1]
+    for stack in stack_names(root):
+        if read_settings(stack_file(root, stack))["config"].get("greenlight:target") == "azure":
+            yield stack
 
 
 def _of_stack(root: Path, folder: Path, stack: str) -> tuple[Finding, ...]:
@@ -58,33 +53,21 @@ def _of_stack(root: Path, folder: Path, stack: str) -> tuple[Finding, ...]:
 
     if _signed_in(os.environ):
         return preview(root, stack).found
-    memory = cache_folder() / "checks" / f"{_key(root, folder, stack)}.json"
-    known = _recall(memory)
+    memory = _memory(root, folder, stack)
+    known = recall(memory)
     if known is None:
-        known = preview(root, stack).found
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_json(memory, {"findings": [asdict(one) for one in known]})
-    return known
+        known = preview(root, stack).found, {}
+        remember(memory, known)
+    return known[0]
 
 
 def _signed_in(environment: Mapping[str, str]) -> bool:
     return any(name.startswith(SIGNED_IN) for name in environment)
 
 
-def _recall(memory: Path) -> tuple[Finding, ...] | None:
-    try:
-        known: Any = read_json(memory)
-        return tuple(Finding(**one) for one in known["findings"])
-    except (FileNotFoundError, BadInput, KeyError, TypeError):
-        return None
-
-
-def _key(root: Path, folder: Path, stack: str) -> str:
-    """A digest of all that the findings of ``stack`` depend on."""
-    release = root / "release"
-    files = [root / PROJECT, root / STACKS / f"Pulumi.{stack}.yaml"]
-    files += sorted([*folder.rglob("*.py"), *release.rglob("*.py")])
+def _memory(root: Path, folder: Path, stack: str) -> Path:
+    """Where the findings of ``stack`` are remembered: by all that they depend on."""
+    files = [root / PROJECT, stack_file(root, stack)]
+    files += sorted([*folder.rglob("*.py"), *(root / "release").rglob("*.py")])
     contents = [[str(file.relative_to(root)), sha256(file.read_bytes())] for file in files]
-    versions = [version(name) for name in VERSIONS]
-    parts = [stack, str(root), contents, versions, rules_digest()]
-    return sha256(canonical(parts)).removeprefix("sha256:")
+    return memory_of(stack, str(root), contents, [version(name) for name in VERSIONS])

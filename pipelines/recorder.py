@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent import futures
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -92,11 +91,8 @@ MADE_UP: Mapping[str, Mapping[str, str]] = {
 """What Azure alone would know, by type and path of the output: recognisably made up."""
 
 
-@dataclass
 class Recorder(provider_pb2_grpc.ResourceProviderServicer):
-    """Answers the engine's calls for one provider; ``asked`` are the functions it was asked for."""
-
-    asked: list[str] = field(default_factory=list)
+    """Answers the engine's calls for one provider."""
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         """What it understands."""
@@ -157,7 +153,6 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Who is asking is made up; anything else cannot be known here, and is said to be so."""
-        self.asked.append(request.tok)
         if request.tok == "azure-native:authorization:getClientConfig":
             return provider_pb2.InvokeResponse(**{"return": ParseDict(CLIENT, struct_pb2.Struct())})
         failure = provider_pb2.CheckFailure(

@@ -41,6 +41,22 @@ def committed_config(root: Path) -> Mapping[str, Any]:
     return config
 
 
+def stack_names(root: Path) -> tuple[str, ...]:
+    """The stacks whose settings the checkout commits, in order of their names."""
+    files = (root / STACKS).glob("Pulumi.*.yaml")
+    return tuple(sorted(file.name.split(".")[1] for file in files))
+
+
+def stack_file(root: Path, stack: str) -> Path:
+    """The stack's settings in the checkout; BadInput for a stack that is not there."""
+    file = root / STACKS / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        remedy = f"Name one of them, or write {STACKS}/Pulumi.{stack}.yaml."
+        there = f"one of {', '.join(stack_names(root))}"
+        raise BadInput(Problem(there, repr(stack), remedy, path="--stack"))
+    return file
+
+
 def last_given(file: Path) -> Mapping[str, Any]:
     """The settings of the engine's last run; those that are lost or damaged are empty ones."""
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -88,6 +88,17 @@ def suppress(findings: Iterable[Finding], entries: Sequence[Suppression], today:
         findings=(*(one for one, entry in covered if entry is None), *expired, *idle),
         suppressed=tuple((one, entry) for one, entry in covered if entry),
     )
+
+
+def suppressed_today(
+    findings: Iterable[Finding], *, whole: bool, today: date | None = None
+) -> Sorted:
+    """``findings`` by the repository's own entries. ``whole``: every stack was judged; else an
+    entry that covers nothing is not said, for it may be needed for what was not looked at.
+    """
+    now = today or date.today()  # noqa: DTZ011 - an entry ends with a day of whoever reads it
+    found = suppress(findings, read_suppressions(FILE, now), now)
+    return replace(found, findings=tuple(f for f in found.findings if whole or f.rule != IDLE))
 
 
 def _entry(document: Document, index: int, entry: dict[str, Any]) -> Suppression:

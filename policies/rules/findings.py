@@ -39,6 +39,11 @@ class Finding:
         return f"{self.rule} {where}: {said}. {self.remedy}"
 
 
+def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """In the order in which somebody would mend them: by file, line, rule, resource."""
+    return tuple(sorted(findings, key=lambda f: (f.file, f.line or 0, f.rule, f.resource)))
+
+
 def refusals(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Those of ``findings`` that stop a release."""
     return tuple(finding for finding in findings if finding.severity == "refuse")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policies.rules.findings import Finding, shown
+from policies.rules.findings import Finding, by_place, shown
 from policies.scan.kinds import Kind, Scannable
 from policies.scan.light import LeftOutError, run_with_checkov
 from release.errors import BadInput, GreenlightError, Problem
@@ -37,7 +37,7 @@ def scan(files: Sequence[Scannable], checks: Sequence[str] = ()) -> tuple[Findin
     if not files:
         return ()
     found = run_with_checkov(lambda: _scan(files, checks), also=checks)
-    return tuple(sorted(found, key=lambda one: (one.file, one.line or 0, one.rule, one.resource)))
+    return by_place(found)
 
 
 def _scan(files: Sequence[Scannable], checks: Sequence[str]) -> list[Finding]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import check as module
+from pipelines import remembered
 from pipelines.check import Checked, check
 from policies import source
 from policies.rules.findings import Finding
@@ -129,7 +130,7 @@ def _upgrade(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _edit_a_rule(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "rules_digest", lambda: "another")
+    monkeypatch.setattr(remembered, "rules_digest", lambda: "another")
 
 
 def _add_checks(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def test_a_memory_that_is_damaged_is_made_anew(scans: Scans, own_cache: Path) ->
 @pytest.mark.usefixtures("repository", "scans")
 def test_only_so_much_is_remembered(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The results that were used the longest ago go first."""
-    monkeypatch.setattr(module, "KEPT", 2)
+    monkeypatch.setattr(remembered, "KEPT", 2)
     for name in ("bad.arm.json", "good.arm.json", "bad.k8s.yaml"):
         check([Path(name)])
 
