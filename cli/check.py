@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.common import add_json, show
+from cli.judged import counted, write_sarif
 from release.errors import DONE, REFUSED
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     checked = check(arguments.paths, suppress=_suppress, programs=judged)
     code = REFUSED if refusals(checked.findings) else DONE
     if arguments.sarif:
-        _write_sarif(arguments.sarif, checked)
+        write_sarif(arguments.sarif, checked.findings, checked.suppressed)
     if arguments.json:
         show(_document(checked, code))
     else:
@@ -59,15 +59,6 @@ def _suppress(
     return found.findings, tuple((one, entry.reason) for one, entry in found.suppressed)
 
 
-def _write_sarif(file: Path, checked: Checked) -> None:
-    from importlib.metadata import version
-
-    from policies.sarif import as_sarif
-
-    document = as_sarif(checked.findings, checked.suppressed, version("greenlight"))
-    file.write_text(json.dumps(document, indent=2) + "\n")
-
-
 def _document(checked: Checked, code: int) -> dict[str, Any]:
     suppressed = [
         {**asdict(finding), "suppressed": reason} for finding, reason in checked.suppressed
@@ -83,12 +74,6 @@ def _document(checked: Checked, code: int) -> dict[str, Any]:
 
 def _text(checked: Checked) -> str:
     """Each finding on a line, then a sum."""
-    from policies.rules.findings import refusals
-
-    refused = len(refusals(checked.findings))
     files = ", ".join(f"{number} {kind}" for kind, number in checked.files.items())
-    total = (
-        f"{refused} refused, {len(checked.findings) - refused} to look at, "
-        f"{len(checked.suppressed)} suppressed; files: {files}"
-    )
+    total = f"{counted(checked.findings, len(checked.suppressed))}; files: {files}"
     return "\n".join([*map(str, checked.findings), total])

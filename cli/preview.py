@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.common import add_json, show
+from cli.judged import counted, write_sarif
 from release.errors import DONE, REFUSED, WAITING
 
 if TYPE_CHECKING:
@@ -56,19 +57,11 @@ def exit_code(found: Preview) -> int:
 
 
 def _write(found: Preview, folder: Path) -> None:
-    from importlib.metadata import version
-
-    from policies.sarif import as_sarif
-
     folder.mkdir(parents=True, exist_ok=True)
     suppressed = [(one, entry.reason) for one, entry in found.judged.suppressed]
-    files = {
-        "plan.json": found.plan.engine,
-        "template.json": found.template,
-        "findings.sarif": as_sarif(found.judged.findings, suppressed, version("greenlight")),
-    }
-    for name, document in files.items():
+    for name, document in (("plan.json", found.plan.engine), ("template.json", found.template)):
         (folder / name).write_text(json.dumps(document, indent=2) + "\n")
+    write_sarif(folder / "findings.sarif", found.judged.findings, suppressed)
 
 
 def _document(found: Preview, code: int) -> dict[str, Any]:
@@ -101,19 +94,13 @@ def _row(row: CapacityRow) -> dict[str, Any]:
 
 def _lines(found: Preview) -> list[str]:
     """The plan, what is wrong with it, and whether it fits."""
-    from policies.rules.findings import refusals
-
     plan, judged = found.plan, found.judged
     lines = [f"{plan.stack}: {len(plan.resources)} Azure resources"]
     for one in plan.resources:
         at = f"{one.source.file}:{one.source.line}" if one.source else ""
         lines.append(f"  + {one.type:<58} {one.name:<44} {at}")
     lines += ["", *(str(one) for one in judged.findings)]
-    refused = len(refusals(judged.findings))
-    lines.append(
-        f"{refused} refused, {len(judged.findings) - refused} to look at, "
-        f"{len(judged.suppressed)} suppressed"
-    )
+    lines.append(counted(judged.findings, len(judged.suppressed)))
     if found.capacity:
         lines += ["", *_table(found.capacity), f"limits rest on: {found.origin}"]
     return lines
