@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipelines.targets.base import Histogram, Measured
-from release.spec import Analysis, Limit
+from release.rollout_section import Analysis, Limit
 
 Outcome = Literal["pass", "fail", "inconclusive", "void"]
 

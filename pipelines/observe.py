@@ -22,7 +22,7 @@ from pipelines.steps import Analyse, Baseline
 from pipelines.targets.base import Measured, Target
 from release.bundle import label
 from release.errors import GreenlightError, Waiting
-from release.spec import Analysis
+from release.rollout_section import Analysis
 
 TICK = 0.25  # seconds between looks within a window
 LONGEST = 3.0  # times the interval, after which a window is judged with what it has

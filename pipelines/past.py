@@ -14,7 +14,7 @@ from typing import Any
 
 from release.evidence import Binding
 from release.ledger import Entry
-from release.spec import Rollout
+from release.rollout_section import Rollout
 
 BUILT = "built"
 INTENT, DONE, FAILED = "intent", "done", "failed"

@@ -34,7 +34,7 @@ from pipelines.steps import (
 )
 from release.bundle import label
 from release.errors import BadInput, GreenlightError, Problem, Refused
-from release.spec import Rollout
+from release.rollout_section import Rollout
 
 ALL = 100
 

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from release.integrity import canonical, sha256
-from release.spec import Identifier, Parameters
+from release.sections import Identifier
+from release.spec import Parameters
 
 LABEL_DIGITS = 7  # as git abbreviates
 

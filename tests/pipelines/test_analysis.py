@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.analysis import Finding, Side, Tally, Window, judge, quantile, side, tally
 from pipelines.targets.base import Copies, Histogram, Measured
-from release.spec import Analysis, Limit
+from release.rollout_section import Analysis, Limit
 
 GOOD = Side(
     requests=100, synthetic=0, errors=0, truncated=0, refused=5,

@@ -22,7 +22,7 @@ from pipelines.plan import (
 )
 from pipelines.steps import describe, step_from_json
 from release.errors import GreenlightError
-from release.spec import Rollout
+from release.rollout_section import Rollout
 
 CASES = sorted((Path(__file__).parent.parent / "cases/plan").glob("*.yaml"))
 

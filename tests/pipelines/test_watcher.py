@@ -16,7 +16,7 @@ from pipelines.status import status
 from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
 from pipelines.word import approve, pause, resume
 from release.errors import BadInput, Refused, Returned, Waiting
-from release.spec import Rollout
+from release.rollout_section import Rollout
 from tests.pipelines.memory import (
     OTHER,
     QUIET,

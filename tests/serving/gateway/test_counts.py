@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release.spec import LATENCY_MEASURED_UP_TO, MEASURED_UP_TO
+from release.rollout_section import LATENCY_MEASURED_UP_TO, MEASURED_UP_TO
 from serving.gateway.counts import (
     FIRST_TOKEN,
     INTER_TOKEN,

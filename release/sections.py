@@ -1,0 +1,34 @@
+"""What the sections of ``llm.yaml`` are made of: how strict each is, and the small types."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=31)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,63}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+LONGEST_NAME = 255  # bytes of one name in a path; what Linux's and macOS's file systems take
+
+
+def inside(value: str) -> str:
+    """``value``, a path inside the application's folder; ValueError for any other."""
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise ValueError("must be a path inside the application's folder, with forward slashes")
+    if not value.isprintable() or any(len(one.encode()) > LONGEST_NAME for one in path.parts):
+        raise ValueError("must be a path that a file system can hold")
+    return value
+
+
+FilePath = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(inside)]
+
+
+class Section(BaseModel):
+    """What every section has in common: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
