@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from manifests.engines import arguments, template_of
+from manifests.engines import server
 from manifests.model import Rendering, Slot
 from manifests.order import RANKS
 from manifests.yaml_text import block, scalar
@@ -91,12 +91,12 @@ def _server(
     values = {
         **common,
         **_labels(r, name, component),
-        "arguments": arguments(release),
+        "server": server(release, r.settings),
         "grace": r.drain_seconds + SETTLE_SECONDS + 5,
         "startup_failures": -(-r.settings.server.load_seconds // 5),
         "max_unavailable": 1,
     }
-    yield "Deployment", name, template_of(release), values
+    yield "Deployment", name, "model-server", values
     yield "Service", name, "service", values
     yield "PodDisruptionBudget", name, "disruption-budget", values
 
@@ -122,8 +122,9 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
 def _labels(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:
     own = {**r.labels, **component}
     trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
-    return {"name": name, "labels": own, "selector": {
-        "app.kubernetes.io/name": r.application, **component}, "pod_labels": {**own, **trusted}}  # fmt: skip
+    selector = {"app.kubernetes.io/name": r.application, **component}
+    pod_labels = {**own, **trusted}
+    return {"name": name, "labels": own, "selector": selector, "pod_labels": pod_labels}
 
 
 @cache

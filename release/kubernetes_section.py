@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from release.sections import Section, Share
+from release.sections import FilePath, Section, Share
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
 """RFC 1123, as names of namespaces and of most objects have to be."""
@@ -76,6 +76,13 @@ class Gpu(Section):
     pool: LabelValue | None = Field(None, description="AKS agent pool; None: any with such GPUs")
 
 
+class Volume(Section):
+    """A file in a volume that the team fills; a release knows it by its digest."""
+
+    claim: Label = Field(description="the PersistentVolumeClaim, in the same namespace")
+    file: FilePath = Field(description="the file in it")
+
+
 class ModelServer(Section):
     """The model servers of the environment."""
 
@@ -87,6 +94,9 @@ class ModelServer(Section):
     gpu: Gpu | None = Field(None, description="None: it computes on the processor")
     load_seconds: int = Field(
         600, ge=1, le=86_400, description="until weights are loaded and a prompt is answered"
+    )
+    weights: Volume | None = Field(
+        None, description="where llama.cpp's file is; None: in the image, at /models/SHA256"
     )
     cache: Quantity | None = Field(None, description="size of a volume for weights; None: none")
     shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from manifests.engines import llama_cpp
+from collections.abc import Mapping
+
+from manifests.engines import llama_cpp, vllm
+from manifests.engines.base import Engine, Server
 from release.bundle import Release
+from release.kubernetes_section import Kubernetes
 
-_ENGINES = {"llama.cpp": llama_cpp}
-
-
-def template_of(release: Release) -> str:
-    """The template of the release's model server."""
-    return _ENGINES[release.engine.name].TEMPLATE
+ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.server}
 
 
-def arguments(release: Release) -> list[str]:
-    """What its container is started with."""
-    return _ENGINES[release.engine.name].arguments(release)
+def server(release: Release, settings: Kubernetes) -> Server:
+    """The container that serves the release's model."""
+    return ENGINES[release.engine.name](release, settings)
