@@ -94,7 +94,7 @@ def check(
     files = tuple(_collect(paths))
     programmed = [programs(one) for one in paths if one.is_dir()]
     planned = [one for one in programmed if one is not None]
-    memory = _memory(files, stacks)
+    memory = _memory(files, stack, stacks)
     known = recall(memory)
     found = known or _judge(files, not planned, lambda: _bounds(root, stack))
     if known is None:
@@ -185,11 +185,11 @@ _NOTHING = (
 )
 
 
-def _memory(files: Sequence[_File], stacks: Sequence[Path]) -> Path:
-    """Where what is found in ``files`` is remembered, for the settings of ``stacks``."""
+def _memory(files: Sequence[_File], stack: str | None, stacks: Sequence[Path]) -> Path:
+    """Where what is found in ``files`` is remembered, for ``stack`` by the settings ``stacks``."""
     parts = [
         [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
         for file in files
     ]
     settings = [[str(file), sha256(file.read_bytes())] for file in stacks]
-    return memory_of(version("checkov"), settings, str(Path.cwd()), parts)
+    return memory_of(version("checkov"), stack, settings, str(Path.cwd()), parts)

@@ -85,7 +85,7 @@ def entries(template: Mapping[str, Any]) -> list[tuple[Held, ...]]:
 def _listed(resources: Any) -> list[tuple[str | int, Any]]:
     """The resources of a template or an entry with their keys: symbolic names, or places."""
     if isinstance(resources, Mapping):
-        return [(key, one) for key, one in resources.items() if not key.startswith("__")]
+        return list(resources.items())
     return list(enumerate(resources)) if isinstance(resources, list) else []
 
 

@@ -121,7 +121,11 @@ def found(door: Door, file: Path) -> list[Finding]:
     return door.findings
 
 
-CARELESS = {"type": kinds.STORAGE, "name": "st", "properties": {"allowBlobPublicAccess": True}}
+CARELESS: dict[str, Any] = {
+    "type": kinds.STORAGE,
+    "name": "st",
+    "properties": {"allowBlobPublicAccess": True},
+}
 
 
 def test_a_finding_names_file_line_and_resource(door: Door, tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_a_finding_names_file_line_and_resource(door: Door, tmp_path: Path) -> N
     ]
 
 
-LOST = {
+LOST: dict[str, dict[str, Any]] = {
     "a name that checkov cannot render": {"name": "[toLower(concat('st', 'x'))]"},
     "a comment that tells checkov to skip it": {
         "metadata": {"checkov": [{"id": "GL-AZ-NET-005", "comment": "not now"}]}

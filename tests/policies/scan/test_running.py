@@ -139,7 +139,7 @@ def test_a_check_that_crashes_on_a_resource_is_an_error(
         scan([template(tmp_path, sample("Microsoft.Storage/storageAccounts", "st"))])
 
 
-ELSEWHERE = {
+ELSEWHERE: dict[str, dict[str, Any]] = {
     "a parameter without a default": {"location": "[parameters('location')]"},
     "what is deployed elsewhere": {"dependsOn": ["[resourceId('a/b', 'c')]"]},
 }
