@@ -17,14 +17,14 @@ EASED = Bounds(environment="staging", regions=BOUNDS.regions, private=False)
 
 HEAD = """# Policies
 
-What Greenlight has against a plan for Azure, before anything is created. Each rule is a pure
-function over a resource, or over the whole plan, in `policies/rules/azure`; three doors ask the
-same values:
+What Greenlight has against a plan or a deployment template for Azure, before anything is created.
+Each rule is a pure function over a resource, or over the whole plan, in `policies/rules/azure`;
+three doors ask the same values:
 
 | door | how | what it judges |
 |---|---|---|
 | gate | `greenlight preview` | every rule |
-| checkov | `greenlight check`; `policies/checks/azure.py` registers them | rules over a resource |
+| checkov | `greenlight check`, of deployment templates; `policies/checks` | rules over a resource |
 | Pulumi | `pulumi preview --policy-pack policies/pack/greenlight-policies` | every rule |
 
 Absent means what Azure takes it for. A value that is not known before the plan runs is a finding,
@@ -32,6 +32,26 @@ and so are a rule that falls over, a type that no rule knows and a policy that d
 
 **refuse** stops a plan, **warn** is shown. *Production* after it: elsewhere the rule warns.
 *Private*: with `network.private: false` the rule warns.
+
+## Deployment templates
+
+`greenlight check PATH…` judges the deployment templates (ARM, JSON) that it finds, by checkov's
+checks and by these rules. `--stack STACK` says which stack they are for. Without it a template
+could be deployed to any of Azure's stacks, and has to do for each: regions and registries are those
+that all of them allow, production or private is what one of them is, and the tag `environment` may
+name any. Where no stack is Azure's, or they allow nothing in common, `check` ends with exit code 2:
+that rules were not asked is no pass.
+
+A parameter stands for its default, a variable for its value, a secure parameter without a default
+for a secret. Everything else in brackets (`[concat(...)]`, `[resourceGroup().location]`, a
+parameter without a default, a property that a loop makes) is known to the deployment alone. It is a
+finding where a rule asks for it: give the parameter the default that is meant. `condition` is not
+read: what may be deployed is judged. What is nested is judged with its whole type and name, in
+nested templates by their own parameters; a linked template is not in the file and so refused
+(GL-AZ-GEN-001), as is every type that no rule knows.
+
+Rules over a whole plan are not asked of a file: it is a part of what is deployed, and the budget or
+the alert that it lacks may be in another. `preview` asks them of a stack.
 
 ## Settings
 

@@ -7,14 +7,14 @@ depends on: the program, the settings, the rules and the versions of what judges
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
 from pipelines.remembered import memory_of, recall, remember
-from pipelines.stack_settings import read_settings, stack_file, stack_names
+from pipelines.stack_settings import azure_stacks, stack_file
 from policies.rules.findings import Finding
 from release.integrity import sha256
 
@@ -30,7 +30,9 @@ def judged(folder: Path) -> tuple[Finding, ...] | None:
     root = folder.parent
     if not _is_program(root, folder):
         return None
-    return tuple(finding for stack in _stacks(root) for finding in _of_stack(root, folder, stack))
+    return tuple(
+        finding for stack in azure_stacks(root) for finding in _of_stack(root, folder, stack)
+    )
 
 
 def _is_program(root: Path, folder: Path) -> bool:
@@ -42,23 +44,21 @@ def _is_program(root: Path, folder: Path) -> bool:
     return isinstance(main, str) and (root / main).resolve() == folder
 
 
-def _stacks(root: Path) -> Iterator[str]:
-    for stack in stack_names(root):
-        if read_settings(stack_file(root, stack))["config"].get("greenlight:target") == "azure":
-            yield stack
-
-
 def _of_stack(root: Path, folder: Path, stack: str) -> tuple[Finding, ...]:
-    from pipelines.preview import preview
-
     if _signed_in(os.environ):
-        return preview(root, stack).found
+        return _previewed(root, stack)
     memory = _memory(root, folder, stack)
     known = recall(memory)
     if known is None:
-        known = preview(root, stack).found, {}
+        known = _previewed(root, stack), {}
         remember(memory, known)
     return known[0]
+
+
+def _previewed(root: Path, stack: str) -> tuple[Finding, ...]:
+    from pipelines.preview import preview  # takes as long as all the rest of a run from memory
+
+    return preview(root, stack).found
 
 
 def _signed_in(environment: Mapping[str, str]) -> bool:

@@ -14,8 +14,13 @@ from pipelines import preview as module
 from pipelines.planning import plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
+from policies.gate import judge_resource
 from policies.limits.found import UNKNOWN_RULES
+from policies.rules.azure import rules
+from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import refusals
+from policies.scan.kinds import classify
+from policies.scan.running import scan
 from release.errors import WAITING, BadInput
 from tests.azure_types import problems
 from tests.test_definitions import definitions
@@ -41,6 +46,28 @@ def test_a_stack_of_the_repository_has_no_finding_that_is_not_explained(
     assert all(entry.reason for _, entry in previewed.judged.suppressed)
     assert exit_code(previewed) == WAITING
     assert previewed.origin.startswith("table of ")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_template_of_a_plan_is_judged_as_the_plan_itself(
+    previewed: Preview, tmp_path: Path
+) -> None:
+    """One rule, two doors: what the gate says of a plan, checkov's says of the file. By bounds that
+    allow nothing, so that both have much to say.
+    """
+    bounds = Bounds("nowhere", ("none",))
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(previewed.template, indent=1))
+    known = classify(str(file), file.read_bytes())
+    assert known is not None
+    asked = rules(bounds)
+
+    by_file = [(f.rule, f.resource) for f in scan([known], bounds) if f.rule.startswith("GL-")]
+    by_plan = [(f.rule, r.name) for r in previewed.plan.resources for f in judge_resource(r, asked)]
+
+    assert sorted(by_file) == sorted(by_plan)
+    assert len(by_plan) > 40
 
 
 @pytest.mark.slow
