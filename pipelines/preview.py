@@ -22,7 +22,7 @@ from pipelines.stack_settings import read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
 from policies.arm.resource import ArmResource
-from policies.limits.capacity import CapacityRow, capacity
+from policies.limits.capacity import CapacityRow
 from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
@@ -75,17 +75,12 @@ def preview(
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
     request = _request(azure, _exported(state) if state else ())
     bounds = read_bounds(file)
+    limits = check_limits(plan.resources, facts, request)
     found = by_place(
-        [
-            *gate.judge(plan.resources, bounds),
-            *check_limits(plan.resources, facts, request),
-            *by_checkov(plan.resources),
-        ]
+        [*gate.judge(plan.resources, bounds), *limits.findings, *by_checkov(plan.resources)]
     )
-    rows = capacity(plan.resources, facts, request)
-    return Preview(
-        plan, found, suppressed_today(found, whole=False, today=today), rows, facts.origin
-    )
+    judged = suppressed_today(found, whole=False, today=today)
+    return Preview(plan, found, judged, limits.capacity, facts.origin)
 
 
 def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
