@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pulumi
@@ -47,4 +48,7 @@ def _provision_azure(config: pulumi.Config) -> None:
 
 
 if __name__ == "__main__":
+    # The process ends with the program. Until then each thousand of Pulumi's futures would have
+    # the whole SDK looked at for garbage: a fifth of the time that a preview takes.
+    gc.disable()
     main()

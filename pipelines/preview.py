@@ -26,7 +26,7 @@ from policies.limits.capacity import CapacityRow
 from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
-from policies.rules.azure.bounds import AZURE, read_bounds
+from policies.rules.azure.bounds import AZURE, Bounds, read_bounds
 from policies.rules.azure.values import SECRET
 from policies.rules.findings import Finding, by_place
 from policies.suppressions import Sorted, suppressed_today
@@ -68,19 +68,30 @@ def preview(
     BadInput for a stack, a setting or a resource type that is not known.
     """
     file = stack_file(root, stack)
+    before = read_state(state) if state else ()  # first: what cannot be read costs no plan
     plan = plan_stack(root, stack)
     azure = read_settings(file)["config"].get(AZURE)
     if azure is None:  # a stack of this machine: nothing of it is Azure's
         return Preview(plan)
+    return judged(plan, azure, read_bounds(file), before, environment, today)
+
+
+def judged(
+    plan: StackPlan,
+    azure: Mapping[str, Any],
+    bounds: Bounds,
+    state: Sequence[ArmResource] = (),
+    environment: Mapping[str, str] = os.environ,
+    today: date | None = None,
+) -> Preview:
+    """``plan`` with all that is against it. ``azure`` are the settings that it was made of."""
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
-    request = _request(azure, _exported(state) if state else ())
-    bounds = read_bounds(file)
-    limits = check_limits(plan.resources, facts, request)
+    limits = check_limits(plan.resources, facts, _request(azure, state))
     found = by_place(
         [*gate.judge(plan.resources, bounds), *limits.findings, *by_checkov(plan.resources)]
     )
-    judged = suppressed_today(found, whole=False, today=today)
-    return Preview(plan, found, judged, limits.capacity, facts.origin)
+    left = suppressed_today(found, whole=False, today=today)
+    return Preview(plan, found, left, limits.capacity, facts.origin)
 
 
 def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
@@ -104,7 +115,7 @@ def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
     )
 
 
-def _exported(file: Path) -> tuple[ArmResource, ...]:
+def read_state(file: Path) -> tuple[ArmResource, ...]:
     """The resources in what ``pulumi stack export`` wrote, secrets as the engine hides them."""
     document = read_json(file)
     resources = (document.get("deployment") or {}).get("resources")
@@ -137,7 +148,20 @@ def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:
         file.write_text(text)
         scannable = classify(str(file), text.encode())
         found = scan([scannable]) if scannable else ()
-    return tuple(_placed(one, resources[bisect_right(starts, one.line or 0) - 1]) for one in found)
+    return tuple(_placed(one, resources[_meant(one, resources, starts)]) for one in found)
+
+
+def _meant(finding: Finding, resources: Sequence[ArmResource], starts: Sequence[int]) -> int:
+    """Which resource a finding is about: of those with its name the one that begins nearest to its
+    line, for a graph check of checkov's gives a line above. Without a name, the line alone tells.
+    """
+    line = finding.line or 0
+    named = [
+        (abs(start - line), index)
+        for index, (one, start) in enumerate(zip(resources, starts, strict=True))
+        if f"{one.type}.{one.name}" == finding.resource
+    ]
+    return min(named)[1] if named else max(bisect_right(starts, line) - 1, 0)
 
 
 def _flat(resources: Sequence[ArmResource]) -> tuple[str, list[int]]:

@@ -10,9 +10,8 @@ import pytest
 
 from cli.__main__ import main
 from cli.preview import exit_code
-from pipelines import preview as module
 from pipelines.planning import plan_stack, resources_of
-from pipelines.preview import Preview, by_checkov, preview
+from pipelines.preview import Preview, by_checkov, preview, read_state
 from policies.arm.resource import ArmResource, Source
 from policies.limits.found import UNKNOWN_RULES
 from policies.rules.findings import refusals
@@ -138,12 +137,26 @@ def test_checkovs_findings_are_told_at_the_line_of_the_program() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["CKV2_AZURE_49", "CKV_AZURE_243"])
+def test_a_finding_is_about_the_resource_that_checkov_names(rule: str) -> None:
+    """Also of a graph check, whose lines begin before the resource does."""
+    learning = "Microsoft.MachineLearningServices"
+    open_one = {"properties": {"publicNetworkAccess": "Enabled"}, "location": "westeurope"}
+    plan = [
+        ArmResource(f"{learning}/{kind}", "2025-12-01", name, open_one, urn=name)
+        for kind, name in (("registries", "before"), ("workspaces", "a"), ("workspaces", "b"))
+    ]
+
+    assert [one.resource for one in by_checkov(plan) if one.rule == rule] == ["a", "b"]
+
+
 def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_text("{}")
 
     with pytest.raises(BadInput, match="an exported stack"):
-        module._exported(file)
+        read_state(file)
 
 
 def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
@@ -154,6 +167,6 @@ def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_text(json.dumps({"deployment": {"resources": [one]}}))
 
-    (found,) = module._exported(file)
+    (found,) = read_state(file)
 
     assert found.at("properties.value") == "[secret]"

@@ -220,11 +220,16 @@ _hosts = st.from_regex(r"(\*\.)?[a-z][a-z0-9-]{0,40}\.(org|com|example\.net)", f
 
 
 @st.composite
+def choices(draw: st.DrawFn) -> dict[str, str]:
+    """A value of each of OPTIONS that go together."""
+    choice = {name: draw(st.sampled_from(values)) for name, values in OPTIONS.items()}
+    return choice if _fits(choice) else choice | {"endpoint": "none"}
+
+
+@st.composite
 def generated(draw: st.DrawFn) -> AzureSettings:
     """Any settings of the parts that Azure ML and its foundation read."""
-    choice = {name: draw(st.sampled_from(values)) for name, values in OPTIONS.items()}
-    if not _fits(choice):
-        choice["endpoint"] = "none"
+    choice = draw(choices())
     settings = chosen(choice)
     location = draw(st.sampled_from(sorted(REGIONS)))
     names = draw(st.lists(_names, max_size=3, unique=True))

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from infra.azure.settings import AzureSettings
-from infra.settings import read_azure
-from release.errors import BAD_INPUT, BadInput
 from tests.azure_types import refused
 from tests.infra.azure import options
 from tests.infra.azure.invariants import broken
