@@ -133,7 +133,7 @@ class Planner:
     def make_ready(self) -> None:
         """Make the stack that is planned for."""
         project = bare_project(self.folder / "project")
-        self._call("stack", "init", self.stack, "-C", str(project), "--non-interactive")
+        self.run("stack", "init", self.stack, "-C", str(project), "--non-interactive")
 
     def plan(self, config: Mapping[str, Any], *arguments: str) -> StackPlan:
         """The plan for a stack's ``config``, its secrets never read; as for ``plan_stack``.
@@ -142,7 +142,7 @@ class Planner:
         """
         settings = self.folder / f"Pulumi.{self.stack}.yaml"
         settings.write_text(yaml.safe_dump({"config": _without_secrets(config)}))
-        said = self._call(
+        said = self.run(
             "preview", "--json", "--non-interactive", "--stack", self.stack,
             "--config-file", str(settings), *arguments,
         )  # fmt: skip
@@ -150,7 +150,8 @@ class Planner:
         shown = {key: value for key, value in found.items() if key != "config"}  # not the plan
         return StackPlan(self.stack, tuple(resources_of(found)), shown)
 
-    def _call(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
+        """What the engine says to a command; GreenlightError with its last words."""
         done = subprocess.run(
             [executable(), *arguments], cwd=self.root, env=self._environment(),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
