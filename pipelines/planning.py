@@ -40,15 +40,15 @@ class StackPlan:
     engine: Mapping[str, Any]
 
 
-def plan_stack(root: Path, stack: str) -> StackPlan:
-    """Plan ``stack`` of the program in ``root``.
+def plan_stack(root: Path, stack: str, subscription: str = "") -> StackPlan:
+    """Plan ``stack`` of the program in ``root``, in ``subscription``; empty: in one made up.
 
     BadInput for settings that the program refuses, and for a resource type without a row in the
     table; GreenlightError with the engine's last words for whatever else ends it.
     """
     file = stack_file(root, stack)
     _refuse_dates(file)
-    with planner(root, stack) as engine:
+    with planner(root, stack, subscription) as engine:
         return engine.plan(read_settings(file)["config"])
 
 
@@ -111,11 +111,12 @@ def _secrets(azure: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def planner(root: Path, stack: str) -> Iterator[Planner]:
+def planner(root: Path, stack: str, subscription: str = "") -> Iterator[Planner]:
     """The engine, made ready once: a plan leaves nothing behind, so more than one may be asked."""
-    from pipelines.recorder import Recorder, recording
+    from pipelines.recorder import SUBSCRIPTION, Recorder, recording
 
-    with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(Recorder()) as port:
+    recorder = Recorder(subscription or SUBSCRIPTION)
+    with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(recorder) as port:
         engine = Planner(root, stack, Path(folder), port)
         engine.make_ready()
         yield engine
@@ -140,15 +141,18 @@ class Planner:
 
         ``arguments`` are more of the engine's own.
         """
-        settings = self.folder / f"Pulumi.{self.stack}.yaml"
-        settings.write_text(yaml.safe_dump({"config": _without_secrets(config)}))
-        said = self.run(
-            "preview", "--json", "--non-interactive", "--stack", self.stack,
-            "--config-file", str(settings), *arguments,
-        )  # fmt: skip
-        found: Mapping[str, Any] = json.loads(said)
+        found: Mapping[str, Any] = json.loads(self.of("preview", config, "--json", *arguments))
         shown = {key: value for key, value in found.items() if key != "config"}  # not the plan
         return StackPlan(self.stack, tuple(resources_of(found)), shown)
+
+    def of(self, verb: str, config: Mapping[str, Any], *arguments: str) -> str:
+        """What the engine says to a command that runs the program with ``config``."""
+        settings = self.folder / f"Pulumi.{self.stack}.yaml"
+        settings.write_text(yaml.safe_dump({"config": _without_secrets(config)}))
+        return self.run(
+            verb, "--non-interactive", "--stack", self.stack, "--config-file", str(settings),
+            *arguments,
+        )  # fmt: skip
 
     def run(self, *arguments: str) -> str:
         """What the engine says to a command; GreenlightError with its last words."""

@@ -16,8 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipelines.azure_facts import azure_facts
-from pipelines.planning import StackPlan, plan_stack, resources_of
+from pipelines.azure_facts import azure_facts, named_subscription
+from pipelines.exported import State, read_state
+from pipelines.planning import StackPlan, plan_stack
 from pipelines.stack_settings import read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
@@ -27,11 +28,9 @@ from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
 from policies.rules.azure.bounds import AZURE, Bounds, read_bounds
-from policies.rules.azure.values import SECRET
 from policies.rules.findings import Finding, by_place
 from policies.suppressions import Sorted, suppressed_today
 from release.errors import BadInput, Problem
-from release.files import read_json
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 NOTHING = Sorted((), ())
@@ -68,12 +67,12 @@ def preview(
     BadInput for a stack, a setting or a resource type that is not known.
     """
     file = stack_file(root, stack)
-    before = read_state(state) if state else ()  # first: what cannot be read costs no plan
-    plan = plan_stack(root, stack)
+    before = read_state(state, stack) if state else State()  # first: it costs no plan
+    plan = plan_stack(root, stack, _subscription(before, environment))
     azure = read_settings(file)["config"].get(AZURE)
     if azure is None:  # a stack of this machine: nothing of it is Azure's
         return Preview(plan)
-    return judged(plan, azure, read_bounds(file), before, environment, today)
+    return judged(plan, azure, read_bounds(file), before.resources, environment, today)
 
 
 def judged(
@@ -115,24 +114,14 @@ def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
     )
 
 
-def read_state(file: Path) -> tuple[ArmResource, ...]:
-    """The resources in what ``pulumi stack export`` wrote, secrets as the engine hides them."""
-    document = read_json(file)
-    resources = (document.get("deployment") or {}).get("resources")
-    if not isinstance(resources, list):
-        remedy = "Write it with `pulumi stack export --file FILE`."
-        raise BadInput(Problem("an exported stack", "something else", remedy, file=str(file)))
-    steps = [{"newState": {**one, "inputs": _hidden(one.get("inputs", {}))}} for one in resources]
-    return tuple(resources_of({"steps": steps}))
-
-
-def _hidden(value: Any) -> Any:
-    """``value`` with every secret as ``[secret]``: the engine marks them by a key of its own."""
-    if isinstance(value, dict):
-        if "4dabf18193072939515e22adb298388d" in value:
-            return SECRET
-        return {key: _hidden(one) for key, one in value.items()}
-    return [_hidden(one) for one in value] if isinstance(value, list) else value
+def _subscription(before: State, environment: Mapping[str, str]) -> str:
+    """Where the stack is, or would be: names that have to be unique are made of it."""
+    named = named_subscription(environment)
+    if named and before.subscription and named != before.subscription:
+        remedy = "Sign in to that one, or export the stack that is in this one."
+        found = f"resources in '{before.subscription}'"
+        raise BadInput(Problem(f"a state of subscription '{named}'", found, remedy, path="--state"))
+    return before.subscription or named
 
 
 def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:

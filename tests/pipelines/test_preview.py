@@ -11,7 +11,7 @@ import pytest
 from cli.__main__ import main
 from cli.preview import exit_code
 from pipelines.planning import plan_stack, resources_of
-from pipelines.preview import Preview, by_checkov, preview, read_state
+from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
 from policies.limits.found import UNKNOWN_RULES
 from policies.rules.findings import refusals
@@ -149,24 +149,3 @@ def test_a_finding_is_about_the_resource_that_checkov_names(rule: str) -> None:
     ]
 
     assert [one.resource for one in by_checkov(plan) if one.rule == rule] == ["a", "b"]
-
-
-def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "state.json"
-    file.write_text("{}")
-
-    with pytest.raises(BadInput, match="an exported stack"):
-        read_state(file)
-
-
-def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
-    """The engine marks them by a key of its own; what is in them is never read."""
-    secret = {"4dabf18193072939515e22adb298388d": "1b47", "ciphertext": "v1:abc"}
-    inputs = {"vaultName": "v", "secretName": "s", "properties": {"value": secret}}
-    one = {"type": "azure-native:keyvault:Secret", "urn": "urn:pulumi:s::p::t::n", "inputs": inputs}
-    file = tmp_path / "state.json"
-    file.write_text(json.dumps({"deployment": {"resources": [one]}}))
-
-    (found,) = read_state(file)
-
-    assert found.at("properties.value") == "[secret]"

@@ -1,29 +1,23 @@
 """The real program in the real engine, for stacks in which each two options come together.
 
-One engine run for each, but one interpreter for all of them: the engine attaches to a language
-host that runs ``infra.__main__`` in this process, so the SDK is imported once and not once a stack.
+One engine run for each, but one interpreter for all of them (hosted.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from pulumi.automation._server import LanguageServer
-from pulumi.runtime.proto import language_pb2_grpc
 
-from infra.__main__ import main
 from pipelines.planning import Planner, StackPlan, planner
 from pipelines.preview import judged
 from policies.rules.azure.bounds import bounds_of
 from policies.rules.findings import refusals
 from tests.azure_types import refused
 from tests.infra.azure import options
-from tests.infra.azure.recorded import uncollected
+from tests.infra.azure.hosted import hosted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -56,19 +50,8 @@ ASKED: Sequence[tuple[Mapping[str, str], str]] = (
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
     """What the engine is told so that it runs the program here."""
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(_program), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"--client=127.0.0.1:{port}"
-    finally:
-        server.stop(grace=None).wait()
-
-
-def _program() -> None:
-    with uncollected():
-        main()
+    with hosted() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
