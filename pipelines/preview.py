@@ -117,7 +117,7 @@ def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
 def _subscription(before: State, environment: Mapping[str, str]) -> str:
     """Where the stack is, or would be: names that have to be unique are made of it."""
     named = named_subscription(environment)
-    if named and before.subscription and named != before.subscription:
+    if named and before.subscription.lower() not in ("", named.lower()):
         remedy = "Sign in to that one, or export the stack that is in this one."
         found = f"resources in '{before.subscription}'"
         raise BadInput(Problem(f"a state of subscription '{named}'", found, remedy, path="--state"))

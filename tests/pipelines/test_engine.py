@@ -61,7 +61,7 @@ def test_its_lines_are_passed_on_as_far_as_they_tell_a_change(
     stand_in.write_text(f"echo '@ updating....'; echo '{CREATED}'; printf ' +  a:b last created'")
     notes: list[str] = []
 
-    assert engine.up((), notes.append) == {"a": LocalEnvironment(**ENVIRONMENT)}
+    assert engine.up((), notes.append) == {"a": LocalEnvironment.model_validate(ENVIRONMENT)}
     assert notes == [" ".join(CREATED.split()), "+ a:b last created"]
 
 

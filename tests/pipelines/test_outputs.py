@@ -19,7 +19,9 @@ def test_what_a_stack_of_this_machine_says_is_read() -> None:
     """Keys that a later program adds are passed over: within a version the contract only grows."""
     later = {**LOCAL, "more": 1, "environments": {"a": {**ENVIRONMENT, "more": 1}}}
 
-    assert read_local(json.dumps(later)).environments == {"a": LocalEnvironment(**ENVIRONMENT)}
+    assert read_local(json.dumps(later)).environments == {
+        "a": LocalEnvironment.model_validate(ENVIRONMENT)
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The provider records instead of calling Azure. ``preview --state`` then compares
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,38 +123,39 @@ def test_S18_a_state_that_is_equal_has_no_finding(
 
 
 CHANGED: Mapping[str, tuple[str, str, Any]] = {
-    "workspace": ("MachineLearningServices/workspaces", "hbiWorkspace", False),
-    "cluster": ("ContainerService/managedClusters", "networkProfile.networkPlugin", "none"),
-    "storage": ("Storage/storageAccounts", "location", "westeurope"),
-    "h100x8": ("agentPools", "vmSize", "Standard_NC24ads_A100_v4"),
+    "workspace": ("machinelearningservices:Workspace", "hbiWorkspace", False),
+    "cluster": ("containerservice:ManagedCluster", "networkProfile.networkPlugin", "none"),
+    "storage": ("storage:StorageAccount", "location", "westeurope"),
+    "h100x8": ("containerservice:AgentPool", "vmSize", "Standard_NC24ads_A100_v4"),
 }
-"""Of resources by name: a part of the type, the input that differs, and what it was."""
+"""By the resource's name: its type, the input that differs, and what that was."""
+
+
+def changed(state: str) -> str:
+    """``state`` with what CHANGED says."""
+    document = json.loads(state)
+    for one in document["deployment"]["resources"]:
+        type_, path, was = CHANGED.get(one["urn"].rpartition("::")[2], ("", "", None))
+        if one["type"] == f"azure-native:{type_}":
+            *above, last = path.split(".")
+            inputs = functools.reduce(lambda inner, key: inner[key], above, one["inputs"])
+            assert inputs[last] != was
+            inputs[last] = was
+    return json.dumps(document)
 
 
 def test_S18_what_cannot_be_changed_is_refused_where_it_is_declared(
     up: Callable[[str], Up], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each with the line of the program, and exit 3."""
-    state = json.loads(up("production").state)
-    for one in state["deployment"]["resources"]:
-        name = one["urn"].rpartition("::")[2]
-        if name in CHANGED and one["type"].startswith("azure-native:"):
-            _, path, was = CHANGED[name]
-            *above, last = path.split(".")
-            inputs = one["inputs"]
-            for key in above:
-                inputs = inputs[key]
-            assert inputs[last] != was
-            inputs[last] = was
-
-    code, document = preview(json.dumps(state), tmp_path, capsys)
+    code, document = preview(changed(up("production").state), tmp_path, capsys)
 
     assert code == REFUSED
     found = {one["resource"].rpartition("::")[2]: one for one in fixed(document)}
     assert set(found) == set(CHANGED)
     for name, (_, path, was) in CHANGED.items():
         assert found[name]["rule"] == "GL-FIXED-001"
-        assert f"{path} to stay '{was}'" in found[name]["expected"]
+        assert f"{path.rpartition('.')[2]} to stay '{was}'" in found[name]["expected"]
         lines = (ROOT / found[name]["file"]).read_text().splitlines()
         assert found[name]["file"].startswith("infra/azure/")
         assert 0 < found[name]["line"] <= len(lines)

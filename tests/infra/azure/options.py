@@ -21,11 +21,11 @@ CONNECTION = {
     "secret": "anthropicKey",
     "expires": "2027-06-30",
 }
-CLUSTER = {
+CLUSTER: Mapping[str, Any] = {
     "adminGroups": ["00000000-0000-0000-0000-0000000000aa"],
     "gpuPools": [{"name": "a100", "size": "Standard_NC24ads_A100_v4", "maxCount": 2}],
 }
-FULL_CLUSTER = {
+FULL_CLUSTER: Mapping[str, Any] = {
     "adminGroups": ["00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb"],
     "private": False,
     "authorizedRanges": ["192.0.2.0/24"],
