@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", required=True, metavar="STACK", help="such as production")
     parser.add_argument(
         "--state", metavar="FILE", type=Path,
-        help="what `pulumi stack export` wrote: changes of what cannot be changed are found",
+        help="what `pulumi stack export --stack STACK --file FILE` wrote: changes of what cannot "
+        "be changed are found",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path,

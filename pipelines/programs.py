@@ -20,6 +20,9 @@ from release.integrity import sha256
 
 PROJECT = "Pulumi.yaml"
 VERSIONS = ("checkov", "pulumi", "pulumi-azure-native")
+JUDGES = ("planning.py", "preview.py", "recorder.py")
+"""What of this package a finding depends on; the rules are counted by themselves."""
+
 SIGNED_IN = ("AZURE_", "ARM_")
 """Variables that make limits live: what Azure said a minute ago is not remembered."""
 
@@ -70,4 +73,6 @@ def _memory(root: Path, folder: Path, stack: str) -> Path:
     files = [root / PROJECT, stack_file(root, stack)]
     files += sorted([*folder.rglob("*.py"), *(root / "release").rglob("*.py")])
     contents = [[str(file.relative_to(root)), sha256(file.read_bytes())] for file in files]
-    return memory_of(stack, str(root), contents, [version(name) for name in VERSIONS])
+    judges = [sha256((Path(__file__).parent / name).read_bytes()) for name in JUDGES]
+    versions = [version(name) for name in VERSIONS]
+    return memory_of(stack, str(root), contents, judges, versions)

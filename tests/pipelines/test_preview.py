@@ -10,7 +10,6 @@ import pytest
 
 from cli.__main__ import main
 from cli.preview import exit_code
-from pipelines import preview as module
 from pipelines.planning import plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
@@ -22,11 +21,9 @@ from policies.rules.findings import refusals
 from policies.scan.kinds import classify
 from policies.scan.running import scan
 from release.errors import WAITING, BadInput
-from tests.azure_types import problems
-from tests.test_definitions import definitions
+from tests.azure_types import refused
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_DEFINITIONS = ("Microsoft.Insights/dataCollection",)  # none is at hand for their version
 
 
 @pytest.fixture(scope="module", params=["staging", "production"])
@@ -84,14 +81,7 @@ def test_every_resource_names_the_line_that_declared_it(previewed: Preview) -> N
 @pytest.mark.slow
 def test_every_body_is_one_that_azure_defines(previewed: Preview) -> None:
     """Unknown and missing properties, enums and patterns: by Azure's own definitions."""
-    definitions("azure-types")
-    wrong = {
-        one.urn: found
-        for one in previewed.plan.resources
-        if not one.type.startswith(WITHOUT_DEFINITIONS) and (found := problems(one))
-    }
-
-    assert wrong == {}
+    assert refused(previewed.plan.resources) == []
 
 
 @pytest.mark.slow
@@ -174,22 +164,15 @@ def test_checkovs_findings_are_told_at_the_line_of_the_program() -> None:
     ]  # fmt: skip
 
 
-def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "state.json"
-    file.write_text("{}")
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["CKV2_AZURE_49", "CKV_AZURE_243"])
+def test_a_finding_is_about_the_resource_that_checkov_names(rule: str) -> None:
+    """Also of a graph check, whose lines begin before the resource does."""
+    learning = "Microsoft.MachineLearningServices"
+    open_one = {"properties": {"publicNetworkAccess": "Enabled"}, "location": "westeurope"}
+    plan = [
+        ArmResource(f"{learning}/{kind}", "2025-12-01", name, open_one, urn=name)
+        for kind, name in (("registries", "before"), ("workspaces", "a"), ("workspaces", "b"))
+    ]
 
-    with pytest.raises(BadInput, match="an exported stack"):
-        module._exported(file)
-
-
-def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
-    """The engine marks them by a key of its own; what is in them is never read."""
-    secret = {"4dabf18193072939515e22adb298388d": "1b47", "ciphertext": "v1:abc"}
-    inputs = {"vaultName": "v", "secretName": "s", "properties": {"value": secret}}
-    one = {"type": "azure-native:keyvault:Secret", "urn": "urn:pulumi:s::p::t::n", "inputs": inputs}
-    file = tmp_path / "state.json"
-    file.write_text(json.dumps({"deployment": {"resources": [one]}}))
-
-    (found,) = module._exported(file)
-
-    assert found.at("properties.value") == "[secret]"
+    assert [one.resource for one in by_checkov(plan) if one.rule == rule] == ["a", "b"]
