@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.common import add_json, show
 from cli.judged import counted, write_sarif
+from cli.terminal import terminal
 from release.errors import DONE, REFUSED
 
 if TYPE_CHECKING:
@@ -40,7 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.programs import judged
     from policies.rules.findings import refusals
 
-    checked = check(arguments.paths, suppress=_suppress, programs=judged, stack=arguments.stack)
+    with terminal() as reporter:
+        programs = partial(judged, reporter=reporter)
+        checked = check(
+            arguments.paths, suppress=_suppress, programs=programs, stack=arguments.stack
+        )
     code = REFUSED if refusals(checked.findings) else DONE
     if arguments.sarif:
         write_sarif(arguments.sarif, checked.findings, checked.suppressed)

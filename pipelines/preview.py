@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.azure_facts import azure_facts, named_subscription
 from pipelines.exported import State, read_state
 from pipelines.planning import StackPlan, plan_stack
+from pipelines.reporting import SILENT, Reporter
 from pipelines.stack_settings import read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
@@ -61,6 +62,7 @@ def preview(
     state: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     today: date | None = None,
+    reporter: Reporter = SILENT,
 ) -> Preview:
     """Plan ``stack`` and judge it. ``state``: what ``pulumi stack export`` said of it as it is.
 
@@ -68,10 +70,12 @@ def preview(
     """
     file = stack_file(root, stack)
     before = read_state(state, stack) if state else State()  # first: it costs no plan
+    reporter.step(f"planning {stack} with the Pulumi engine; nothing of Azure's is called")
     plan = plan_stack(root, stack, _subscription(before, environment))
     azure = read_settings(file)["config"].get(AZURE)
     if azure is None:  # a stack of this machine: nothing of it is Azure's
         return Preview(plan)
+    reporter.step(f"judging {len(plan.resources)} resources")
     return judged(plan, azure, read_bounds(file), before.resources, environment, today)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from pipelines.remembered import memory_of, recall, remember
+from pipelines.reporting import SILENT, Reporter
 from pipelines.stack_settings import azure_stacks, stack_file
 from policies.rules.findings import Finding
 from release.integrity import sha256
@@ -27,14 +28,19 @@ SIGNED_IN = ("AZURE_", "ARM_")
 """Variables that make limits live: what Azure said a minute ago is not remembered."""
 
 
-def judged(folder: Path) -> tuple[Finding, ...] | None:
-    """Findings of every Azure stack of the program in ``folder``; None where there is none."""
+def judged(folder: Path, reporter: Reporter = SILENT) -> tuple[Finding, ...] | None:
+    """Findings of every Azure stack of the program in ``folder``; None where there is none.
+
+    ``reporter`` hears of a stack that has to be planned, since that takes seconds.
+    """
     folder = folder.resolve()
     root = folder.parent
     if not _is_program(root, folder):
         return None
     return tuple(
-        finding for stack in azure_stacks(root) for finding in _of_stack(root, folder, stack)
+        finding
+        for stack in azure_stacks(root)
+        for finding in _of_stack(root, folder, stack, reporter)
     )
 
 
@@ -47,21 +53,21 @@ def _is_program(root: Path, folder: Path) -> bool:
     return isinstance(main, str) and (root / main).resolve() == folder
 
 
-def _of_stack(root: Path, folder: Path, stack: str) -> tuple[Finding, ...]:
+def _of_stack(root: Path, folder: Path, stack: str, reporter: Reporter) -> tuple[Finding, ...]:
     if _signed_in(os.environ):
-        return _previewed(root, stack)
+        return _previewed(root, stack, reporter)
     memory = _memory(root, folder, stack)
     known = recall(memory)
     if known is None:
-        known = _previewed(root, stack), {}
+        known = _previewed(root, stack, reporter), {}
         remember(memory, known)
     return known[0]
 
 
-def _previewed(root: Path, stack: str) -> tuple[Finding, ...]:
+def _previewed(root: Path, stack: str, reporter: Reporter) -> tuple[Finding, ...]:
     from pipelines.preview import preview  # takes as long as all the rest of a run from memory
 
-    return preview(root, stack).found
+    return preview(root, stack, reporter=reporter).found
 
 
 def _signed_in(environment: Mapping[str, str]) -> bool:
