@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.arm.resource import ArmResource
 from policies.gate import judge_resource, judge_whole
-from policies.pack.inputs import read_inputs_openly
+from policies.pack.inputs import plain, read_inputs_openly
 from policies.pack.stack import when_told
 from policies.rules.azure import plan_rules, rules
 from policies.rules.azure.bounds import AZURE, IMAGES, MODELS, Bounds, bounds_of, read_bounds
@@ -131,7 +131,7 @@ class Plan:
 
         def validate(args: Any, report: Any) -> None:
             if args.resource_type.startswith(NATIVE):
-                self._seen[args.urn] = (args.resource_type, args.props)
+                self._seen[args.urn] = (args.resource_type, plain(args.props))
                 if isinstance(result := self._arm(args.urn), str):
                     report(result, args.urn)
 
