@@ -22,7 +22,6 @@ from pipelines.recorder import Recorder, recording
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests/cases/programs"
 EXECUTABLE = ROOT / "policies/pack/greenlight-policies"
-FOLDER = ROOT / "policies/pack"
 STACK = "production"
 MEANT = re.compile(r"\s*# (GL-AZ-[A-Z]+-\d{3}(?:, GL-AZ-[A-Z]+-\d{3})*): \w+")
 
@@ -61,21 +60,28 @@ class Packed:
 
 
 def packed(
-    program: str, folder: Path, pack: Path = EXECUTABLE, **environment: str
+    program: str, folder: Path, pack: Path = EXECUTABLE, settings: str | None = None
 ) -> Packed:
-    """Preview a program by the real engine with ``pack``; ``folder`` is where it may write."""
+    """Preview a program by the real engine with ``pack``; ``folder`` is where it may write.
+
+    ``settings`` take the place of the stack's own.
+    """
     root = folder / "root"
     shutil.copytree(PROGRAMS / program, root, ignore=shutil.ignore_patterns("__pycache__"))
-    events = folder / "events.json"
+    if settings is not None:
+        (root / f"infra/stacks/Pulumi.{STACK}.yaml").write_text(settings)
     with recording(Recorder()) as port:
-        there = _environment(folder, port) | environment
-        init = ["stack", "init", STACK, "-C", str(bare_project(folder / "project"))]
-        assert _run(init, root, there).returncode == 0
-        done = _run(
-            ["preview", "--stack", STACK, "--policy-pack", str(pack), "--event-log", str(events)],
-            root, there,
-        )  # fmt: skip
-    told = frozenset(_violations(events.read_text().splitlines())) if events.exists() else ()
+        return _previewed(folder, root, pack, _environment(folder, port))
+
+
+def _previewed(folder: Path, root: Path, pack: Path, environment: Mapping[str, str]) -> Packed:
+    init = ["stack", "init", STACK, "-C", str(bare_project(folder / "project"))]
+    made = _run(init, root, environment)
+    assert made.returncode == 0, made.stderr
+    events = folder / "events.json"
+    arguments = ["--stack", STACK, "--policy-pack", str(pack), "--event-log", str(events)]
+    done = _run(["preview", *arguments], root, environment)
+    told = _violations(events.read_text().splitlines()) if events.exists() else ()
     return Packed(done.returncode, done.stdout + done.stderr, frozenset(told))
 
 
