@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipelines.engine import bare_project, executable, surroundings
-from pipelines.planning import PROVIDER
+from pipelines.planning import PROVIDER, _without_secrets
 from pipelines.recorder import Recorder, recording
+from pipelines.stack_settings import read_settings, stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests/cases/programs"
@@ -70,17 +73,25 @@ def packed(
     shutil.copytree(PROGRAMS / program, root, ignore=shutil.ignore_patterns("__pycache__"))
     if settings is not None:
         (root / f"infra/stacks/Pulumi.{STACK}.yaml").write_text(settings)
-    with recording(Recorder()) as port:
-        return _previewed(folder, root, pack, _environment(folder, port))
+    return _previewed(folder, root, pack, STACK)
 
 
-def _previewed(folder: Path, root: Path, pack: Path, environment: Mapping[str, str]) -> Packed:
-    init = ["stack", "init", STACK, "-C", str(bare_project(folder / "project"))]
-    made = _run(init, root, environment)
-    assert made.returncode == 0, made.stderr
+def packed_own(stack: str, folder: Path) -> Packed:
+    """Preview a stack of the repository by the real engine with its pack."""
+    file = stack_file(ROOT, stack)
+    settings = folder / file.name
+    settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
+    return _previewed(folder, ROOT, EXECUTABLE, stack, "--config-file", str(settings))
+
+
+def _previewed(folder: Path, root: Path, pack: Path, stack: str, *more: str) -> Packed:
     events = folder / "events.json"
-    arguments = ["--stack", STACK, "--policy-pack", str(pack), "--event-log", str(events)]
-    done = _run(["preview", *arguments], root, environment)
+    how = ["--stack", stack, "--policy-pack", str(pack), "--event-log", str(events), *more]
+    with recording(Recorder()) as port:
+        there = _environment(folder, port)
+        made = _run(["stack", "init", stack, "-C", str(bare_project(folder / "own"))], root, there)
+        assert made.returncode == 0, made.stderr
+        done = _run(["preview", *how], root, there)
     told = _violations(events.read_text().splitlines()) if events.exists() else ()
     return Packed(done.returncode, done.stdout + done.stderr, frozenset(told))
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.__main__ import main
 from cli.preview import exit_code
 from pipelines import preview as module
-from pipelines.planning import plan_stack, resources_of
+from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
 from policies.limits.found import UNKNOWN_RULES
+from policies.rules import azure
 from policies.rules.findings import refusals
-from release.errors import WAITING, BadInput
+from policies.rules.rule import PlanRule, Rule
+from release.errors import REFUSED, WAITING, BadInput, GreenlightError
 from tests.azure_types import problems
 from tests.test_definitions import definitions
 
@@ -145,6 +149,57 @@ def test_checkovs_findings_are_told_at_the_line_of_the_program() -> None:
     assert [(one.resource, one.file, one.line) for one in found] == [
         ("a", "infra/azure/storage.py", 7), ("b", "infra/azure/storage.py", 9)
     ]  # fmt: skip
+
+
+STORE = ArmResource(
+    "Microsoft.Storage/storageAccounts", "2024-01-01", "st", {}, urn="urn:st",
+    source=Source("infra/azure/storage.py", 7),
+)  # fmt: skip
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The production stack is planned, and comes to one account."""
+    plan = StackPlan("production", (STORE,), {})
+    monkeypatch.setattr(module, "plan_stack", lambda *_: plan)
+
+
+def _falls(_: object) -> Any:
+    raise KeyError("made-up secret")
+
+
+OVER = Rule("GL-AZ-XXX-001", "t", (STORE.type,), "e", "r.", "https://x", _falls, "warn")
+WHOLE = PlanRule("GL-AZ-XXX-002", "t", "e", "r.", "https://x", _falls, "warn")
+
+
+@pytest.mark.slow
+def test_s25_a_rule_that_falls_over_refuses_the_plan(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it would only warn; what it fell over is not repeated."""
+    monkeypatch.setattr(azure, "rules", lambda _: (OVER,))
+    monkeypatch.setattr(azure, "plan_rules", lambda _: (WHOLE,))
+
+    found = preview(ROOT, "production", environment={})
+
+    fallen = {one.rule: one.line for one in refusals(found.judged.findings) if "XXX" in one.rule}
+    assert fallen == {"GL-AZ-XXX-001-FELL": 7, "GL-AZ-XXX-002-FELL": None}
+    assert exit_code(found) == REFUSED
+    assert "made-up" not in "".join(map(str, found.found))
+
+
+@pytest.mark.slow
+def test_s25_a_check_of_checkovs_that_falls_over_is_an_error(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """checkov itself logs it and passes the resource over."""
+    by_checkov([STORE])  # so that its checks are there
+    name = "checkov.arm.checks.resource.StorageAccountMinimumTlsVersion"
+    check: Any = importlib.import_module(name).check
+    monkeypatch.setattr(check, "scan_resource_conf", _falls)
+
+    with pytest.raises(GreenlightError, match=r"could not judge all.*CKV_AZURE_44"):
+        preview(ROOT, "production", environment={})
 
 
 def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:

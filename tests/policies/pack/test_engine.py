@@ -1,6 +1,6 @@
-"""The real engine, with a pack that is broken: it stops the preview, and says why.
+"""The real engine with the pack: the repository's own stack passes, a broken pack never does.
 
-What a pack that is whole refuses is in tests/pipelines/test_known_bad.py.
+What the pack refuses is in tests/pipelines/test_known_bad.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.known_bad import EXECUTABLE, ROOT, packed
+from tests.pipelines.known_bad import EXECUTABLE, ROOT, packed, packed_own
 
 FALLS = """\
 from policies.pack import pack
@@ -39,6 +39,14 @@ def broken(tmp_path: Path) -> Path:
     (folder / "start").write_text(text)
     (folder / "start").chmod(0o755)
     return folder / "start"
+
+
+def test_a_stack_of_the_repository_passes(engine: str, tmp_path: Path) -> None:
+    """As it does in `greenlight preview`; the engine alone tells the pack what the stack is."""
+    found = packed_own("production", tmp_path)
+
+    assert found.at("mandatory") == frozenset()
+    assert found.code == 0, found.said
 
 
 def test_s25_a_rule_that_falls_over_stops_the_preview(
