@@ -51,10 +51,10 @@ Programs with one mistake a resource are in `tests/cases/programs`: the gate and
 same rules at the same resources of each.
 
 The executable form of the pack is tested with the real engine. The folder form,
-`--policy-pack policies/pack`, is checked for its structure only: the language host that can be built
-from package registries starts no folder, so the engine stops the preview ("failed to start"), and
-under a newer host it is not verified. Whoever may pass `--policy-pack-config` may switch a policy
-off: keep that file with the platform team.
+`--policy-pack policies/pack`, is checked for its structure only: the language host that can be
+built from package registries starts no folder, so the engine stops the preview ("failed to
+start"), and under a newer host it is not verified. Whoever may pass `--policy-pack-config` may
+switch a policy off: keep that file with the platform team.
 
 ## Letting a finding pass
 
