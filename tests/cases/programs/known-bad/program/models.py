@@ -64,7 +64,7 @@ FIFTH = cognitiveservices.Deployment(
     opts=pulumi.ResourceOptions(depends_on=[FOURTH]),
 )
 
-# GL-AZ-OAI-005: two at once fail with 409; it waits for the others, not for the one beside it
+# GL-AZ-OAI-005: two at once fail with 409; it waits for others, not for the one beside it
 cognitiveservices.Deployment(
     "at-once",
     **sound.deployment("at-once", of="pair"),
