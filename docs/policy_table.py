@@ -55,10 +55,9 @@ the alert that it lacks may be in another. `preview` asks them of a stack.
 
 ## Settings
 
-The rules' bounds come from the stack's settings file. The pack finds it through
-`GREENLIGHT_STACK_SETTINGS`, for instance
-`GREENLIGHT_STACK_SETTINGS=infra/stacks/Pulumi.production.yaml`; without it, it does not start, and
-the engine stops.
+The rules' bounds come from the stack's settings. The engine tells them to the pack; a pack that it
+does not tell refuses every plan. `GREENLIGHT_STACK_SETTINGS`, for instance
+`GREENLIGHT_STACK_SETTINGS=infra/stacks/Pulumi.production.yaml`, names a file that counts instead.
 
 | setting | meaning | default |
 |---|---|---|
@@ -68,10 +67,14 @@ the engine stops.
 | `greenlight:imageRegistries` | hosts that images may come from | mcr.microsoft.com |
 | `greenlight:modelRegistries` | Azure ML registries of catalog models | azureml |
 
+Programs with one mistake a resource are in `tests/cases/programs`: the gate and the pack refuse the
+same rules at the same resources of each.
+
 The executable form of the pack is tested with the real engine. The folder form,
-`--policy-pack policies/pack`, is checked for its structure only: it needs a newer language host
-than can be built from package registries. Whoever may pass `--policy-pack-config` may switch a
-policy off: keep that file with the platform team.
+`--policy-pack policies/pack`, is checked for its structure only: the language host that can be
+built from package registries starts no folder, so the engine stops the preview ("failed to
+start"), and under a newer host it is not verified. Whoever may pass `--policy-pack-config` may
+switch a policy off: keep that file with the platform team.
 
 ## Letting a finding pass
 

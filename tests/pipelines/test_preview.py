@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.__main__ import main
 from cli.preview import exit_code
-from pipelines.planning import plan_stack, resources_of
+from pipelines import preview as module
+from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
 from policies.gate import judge_resource
 from policies.limits.found import UNKNOWN_RULES
+from policies.rules import azure
 from policies.rules.azure import rules
 from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import refusals
+from policies.rules.rule import PlanRule, Rule
 from policies.scan.kinds import classify
 from policies.scan.running import scan
-from release.errors import WAITING, BadInput
+from release.errors import REFUSED, WAITING, BadInput, GreenlightError
 from tests.azure_types import refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,3 +181,54 @@ def test_a_finding_is_about_the_resource_that_checkov_names(rule: str) -> None:
     ]
 
     assert [one.resource for one in by_checkov(plan) if one.rule == rule] == ["a", "b"]
+
+
+STORE = ArmResource(
+    "Microsoft.Storage/storageAccounts", "2024-01-01", "st", {}, urn="urn:st",
+    source=Source("infra/azure/storage.py", 7),
+)  # fmt: skip
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The production stack is planned, and comes to one account."""
+    plan = StackPlan("production", (STORE,), {})
+    monkeypatch.setattr(module, "plan_stack", lambda *_: plan)
+
+
+def _falls(_: object) -> Any:
+    raise KeyError("made-up secret")
+
+
+OVER = Rule("GL-AZ-XXX-001", "t", (STORE.type,), "e", "r.", "https://x", _falls, "warn")
+WHOLE = PlanRule("GL-AZ-XXX-002", "t", "e", "r.", "https://x", _falls, "warn")
+
+
+@pytest.mark.slow
+def test_s25_a_rule_that_falls_over_refuses_the_plan(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it would only warn; what it fell over is not repeated."""
+    monkeypatch.setattr(azure, "rules", lambda _: (OVER,))
+    monkeypatch.setattr(azure, "plan_rules", lambda _: (WHOLE,))
+
+    found = preview(ROOT, "production", environment={})
+
+    fallen = {one.rule: one.line for one in refusals(found.judged.findings) if "XXX" in one.rule}
+    assert fallen == {"GL-AZ-XXX-001-FELL": 7, "GL-AZ-XXX-002-FELL": None}
+    assert exit_code(found) == REFUSED
+    assert "made-up" not in "".join(map(str, found.found))
+
+
+@pytest.mark.slow
+def test_s25_a_check_of_checkovs_that_falls_over_is_an_error(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """checkov itself logs it and passes the resource over."""
+    by_checkov([STORE])  # so that its checks are there
+    name = "checkov.arm.checks.resource.StorageAccountMinimumTlsVersion"
+    check: Any = importlib.import_module(name).check
+    monkeypatch.setattr(check, "scan_resource_conf", _falls)
+
+    with pytest.raises(GreenlightError, match=r"could not judge all.*CKV_AZURE_44"):
+        preview(ROOT, "production", environment={})

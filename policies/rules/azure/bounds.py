@@ -148,4 +148,5 @@ def _wrong(document: Document, path: tuple[str, ...], expected: str, found: Any)
     file, line = document.place(path)
     remedy = "Rules cannot judge without it: write it into the stack's settings."
     said = "nothing" if found is None else repr(found)
-    return BadInput(Problem(expected, said, remedy, file=file, line=line, path=dotted(path)))
+    at = line if file else None  # what the engine tells has no lines
+    return BadInput(Problem(expected, said, remedy, file=file, line=at, path=dotted(path)))

@@ -94,4 +94,4 @@ def _quiet_budget(budget: ArmResource) -> str | None:
 def _no_budget(plan: Plan) -> Missing:
     groups = list(of_type(plan, kinds.GROUP))
     if groups and not any(of_type(plan, kinds.BUDGET)):
-        yield groups[0], "no budget in the plan"
+        yield min(groups, key=lambda one: one.name), "no budget in the plan"

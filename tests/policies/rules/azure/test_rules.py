@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,14 @@ def test_s25_a_rule_without_fixtures_is_a_failure(rule: Rule | PlanRule) -> None
         if isinstance(rule, Rule) and rule.types != EVERY:
             assert {case.resource.type for case in of_rule if case.resource} == set(rule.types)
         assert of_rule
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSED if case.plan], ids=str)
+def test_the_order_of_a_plan_says_nothing(case: Case) -> None:
+    """The engine shows a policy pack the same resources in another order than a preview has."""
+    turned = replace(case, plan=case.plan[::-1])
+
+    assert {one.resource for one in turned.judge()} == {one.resource for one in case.judge()}
 
 
 def test_fixtures_are_of_rules_that_exist() -> None:
