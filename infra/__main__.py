@@ -6,7 +6,7 @@ import sys
 
 import pulumi
 
-from infra.settings import STACKS, parse_local, parse_target, read_azure
+from infra.settings import STACKS, parse_local, parse_target, read_azure, require_own_domain
 from release.errors import GreenlightError
 
 OUTPUTS_VERSION = 1
@@ -40,7 +40,10 @@ def _provision_azure(config: pulumi.Config) -> None:
     from infra.azure.stack import provision
 
     file = STACKS / f"Pulumi.{pulumi.get_stack()}.yaml"
-    settings = read_azure(config.require_object("azure"), file)
+    written = config.require_object("azure")
+    settings = read_azure(written, file)
+    if not pulumi.runtime.is_dry_run():
+        require_own_domain(settings, written, file)
     secrets = {one.secret: config.require_secret(one.secret) for one in settings.connections}
     for name, value in provision(settings, secrets).items():
         pulumi.export(name, value)
