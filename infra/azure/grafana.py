@@ -47,7 +47,7 @@ class Grafana(pulumi.ComponentResource):
         grafana = self._grafana(name, context, args, identity)
         for group in args.admins:
             who = Principal(group, "Group")
-            assign(f"{name}-admin-{group[-12:]}", context, "Grafana Admin", who, grafana.id, self)
+            assign(f"{name}-admin-{group}", context, "Grafana Admin", who, grafana.id, self)
         if context.private:
             self._way_to_metrics(context, args, grafana)
         self.grafana_id = grafana.id
