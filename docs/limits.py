@@ -133,6 +133,8 @@ def _regions() -> Iterator[str]:
     sources = data["sources"]
     yield f"## Regions\n{_source(sources['regions'])} Compared {data['read']}.\n"
     yield ", ".join(f"`{region}`" for region in data["regions"]) + ".\n"
+    without = ", ".join(f"`{region}`" for region in data["without_zones"])
+    yield f"Without availability zones, by the same page: {without}.\n"
     yield "### GPU sizes by region"
     yield (
         "Microsoft publishes this as an API that wants credentials, and as a search form. The "

@@ -8,7 +8,7 @@ import sys
 import pulumi
 
 from infra.outputs import export
-from infra.settings import STACKS, parse_local, parse_target, read_azure
+from infra.settings import STACKS, parse_local, parse_target, read_azure, require_own_domain
 from release.errors import GreenlightError
 
 
@@ -39,7 +39,10 @@ def _provision_azure(config: pulumi.Config) -> None:
     from infra.azure.stack import provision
 
     file = STACKS / f"Pulumi.{pulumi.get_stack()}.yaml"
-    settings = read_azure(config.require_object("azure"), file)
+    written = config.require_object("azure")
+    settings = read_azure(written, file)
+    if not pulumi.runtime.is_dry_run():
+        require_own_domain(settings, written, file)
     secrets = {one.secret: config.require_secret(one.secret) for one in settings.connections}
     export("azure", provision(settings, secrets))
 

@@ -87,7 +87,7 @@ def _deployments() -> tuple[Rule, ...]:
                 equals(
                     "properties.versionUpgradeOption",
                     "NoAutoUpgrade",
-                    default="OnceNewDefaultVersionAvailable",
+                    default="OnceCurrentVersionExpired",
                 ),
             ),
         ),

@@ -23,6 +23,7 @@ CONNECTION = {
 }
 CLUSTER: Mapping[str, Any] = {
     "adminGroups": ["00000000-0000-0000-0000-0000000000aa"],
+    "mlDomain": "inference.example.com",
     "gpuPools": [{"name": "a100", "size": "Standard_NC24ads_A100_v4", "maxCount": 2}],
 }
 FULL_CLUSTER: Mapping[str, Any] = {

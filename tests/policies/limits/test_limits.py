@@ -229,7 +229,7 @@ def test_S16_names_are_asked_for_only_if_new_good_and_shared_with_strangers() ->
     assert asked == ((TYPES["endpoint"], "bot"), (TYPES["storage"], "sta1"))
 
 
-@pytest.mark.parametrize("name", ["sizes", "regions", "endpoints", "names", "fixed"])
+@pytest.mark.parametrize("name", ["sizes", "regions", "endpoints", "names", "fixed", "facts"])
 def test_every_table_is_dated_and_every_row_has_a_page(name: str) -> None:
     """A figure without a source is a guess."""
     data = document(name)
@@ -240,6 +240,11 @@ def test_every_table_is_dated_and_every_row_has_a_page(name: str) -> None:
         pages.append(row["source"] if isinstance(row["source"], dict) else named[row["source"]])
     assert pages
     assert all(page["url"].startswith("https://") for page in pages)
+
+
+def test_regions_without_zones_are_among_the_known_ones() -> None:
+    """The pages' order is kept, so a slip of spelling would go unseen."""
+    assert set(document("regions")["without_zones"]) < set(document("regions")["regions"])
 
 
 def test_sizes_are_told_whatever_letters_they_are_in() -> None:
