@@ -282,7 +282,7 @@ def test_an_update_takes_no_domain_that_nobody_can_have(
     """With file and line; a preview takes the repository's stacks as they are."""
     file = tmp_path / "Pulumi.production.yaml"
     file.write_text(f"config:\n  greenlight:azure:\n    cluster: {{mlDomain: {domain or '~'}}}\n")
-    settings = small(cluster=options.CLUSTER | {"mlDomain": domain})
+    settings = small(cluster={**options.CLUSTER, "mlDomain": domain})
 
     said = pytest.raises(BadInput, match=rf"{file}:3.*mlDomain.*{domain}")
     with said if reserved else nullcontext():
