@@ -241,7 +241,7 @@ def test_gpus_are_watched_where_there_may_be_some(
 )
 def test_groups_administer_the_dashboards(given: dict[str, Any], admins: list[str]) -> None:
     """The cluster's, or others: a Grafana that nobody administers lets nobody in."""
-    found = record(small(cluster=options.CLUSTER | given))
+    found = record(small(cluster={**options.CLUSTER, **given}))
     grants = [
         one
         for one in found.of("authorization:RoleAssignment")
