@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.common import add_json, show
 from cli.judged import counted, write_sarif
+from cli.terminal import terminal
 from release.errors import DONE, REFUSED
 
 if TYPE_CHECKING:
@@ -17,10 +19,16 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """PATH…, --sarif, --json."""
+    """PATH…, --stack, --sarif, --json."""
     parser.add_argument(
         "paths", metavar="PATH", type=Path, nargs="+",
         help="a folder or a file: a Pulumi program, deployment templates, manifests, workflows",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stack", metavar="STACK",
+        help="deployment templates are for this stack, by whose settings our rules judge them; "
+        "without it for any of Azure's: all of them have to allow what one has. "
+        "A program is always judged for each of its stacks",
     )  # fmt: skip
     parser.add_argument(
         "--sarif", metavar="FILE", type=Path, help="write the findings as SARIF 2.1.0 as well"
@@ -34,7 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.programs import judged
     from policies.rules.findings import refusals
 
-    checked = check(arguments.paths, suppress=_suppress, programs=judged)
+    with terminal() as reporter:
+        programs = partial(judged, reporter=reporter)
+        checked = check(
+            arguments.paths, suppress=_suppress, programs=programs, stack=arguments.stack
+        )
     code = REFUSED if refusals(checked.findings) else DONE
     if arguments.sarif:
         write_sarif(arguments.sarif, checked.findings, checked.suppressed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.common import add_json, show
 from cli.judged import counted, write_sarif
+from cli.terminal import terminal
 from release.errors import DONE, REFUSED, WAITING
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", required=True, metavar="STACK", help="such as production")
     parser.add_argument(
         "--state", metavar="FILE", type=Path,
-        help="what `pulumi stack export` wrote: changes of what cannot be changed are found",
+        help="what `pulumi stack export --stack STACK --file FILE` wrote: changes of what cannot "
+        "be changed are found",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path,
@@ -36,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.preview import preview
     from pipelines.workspace import ROOT
 
-    found = preview(ROOT, arguments.stack, state=arguments.state)
+    with terminal() as reporter:
+        found = preview(ROOT, arguments.stack, state=arguments.state, reporter=reporter)
     if arguments.out:
         _write(found, arguments.out)
     code = exit_code(found)

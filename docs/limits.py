@@ -40,6 +40,23 @@ The tables stand in only where there are no credentials. A call that fails is an
 Only Azure can tell, and only when it creates the resource: whether an endpoint's name is free in
 the region, and whether the region has the machines at that moment. Quota is no promise of either.
 
+## Against what is there
+What cannot be changed once it exists is told when `preview` knows the stack as it is:
+
+    pulumi login BACKEND
+    pulumi stack export --stack production --file state.json
+    ./greenlight preview --stack production --state state.json
+
+The export needs the backend, and neither Azure nor the stack's passphrase: secrets stay encrypted
+in it. Leave `--show-secrets` out; what it would show is hidden from the output all the same. The
+file still tells how the stack is built, so keep it out of Git and remove it afterwards. In a
+pipeline, both commands are one job.
+
+A preview with a state plans for the subscription of that state, because names that have to be
+unique are made of it; without one it takes the subscription that is signed in to, or one that is
+made up. A state of another stack or subscription, and a file that is no export, end with exit 2: a
+comparison with nothing would find nothing.
+
 ## How cores are counted
 - A managed deployment: `ceil(1.2 x instances) x cores`, without the 1.2 for sizes that Azure ML
   exempts, times the slots that exist at once: two while a release replaces another.
@@ -116,6 +133,8 @@ def _regions() -> Iterator[str]:
     sources = data["sources"]
     yield f"## Regions\n{_source(sources['regions'])} Compared {data['read']}.\n"
     yield ", ".join(f"`{region}`" for region in data["regions"]) + ".\n"
+    without = ", ".join(f"`{region}`" for region in data["without_zones"])
+    yield f"Without availability zones, by the same page: {without}.\n"
     yield "### GPU sizes by region"
     yield (
         "Microsoft publishes this as an API that wants credentials, and as a search form. The "

@@ -17,14 +17,14 @@ EASED = Bounds(environment="staging", regions=BOUNDS.regions, private=False)
 
 HEAD = """# Policies
 
-What Greenlight has against a plan for Azure, before anything is created. Each rule is a pure
-function over a resource, or over the whole plan, in `policies/rules/azure`; three doors ask the
-same values:
+What Greenlight has against a plan or a deployment template for Azure, before anything is created.
+Each rule is a pure function over a resource, or over the whole plan, in `policies/rules/azure`;
+three doors ask the same values:
 
 | door | how | what it judges |
 |---|---|---|
 | gate | `greenlight preview` | every rule |
-| checkov | `greenlight check`; `policies/checks/azure.py` registers them | rules over a resource |
+| checkov | `greenlight check`, of deployment templates; `policies/checks` | rules over a resource |
 | Pulumi | `pulumi preview --policy-pack policies/pack/greenlight-policies` | every rule |
 
 Absent means what Azure takes it for. A value that is not known before the plan runs is a finding,
@@ -33,12 +33,31 @@ and so are a rule that falls over, a type that no rule knows and a policy that d
 **refuse** stops a plan, **warn** is shown. *Production* after it: elsewhere the rule warns.
 *Private*: with `network.private: false` the rule warns.
 
+## Deployment templates
+
+`greenlight check PATH…` judges the deployment templates (ARM, JSON) that it finds, by checkov's
+checks and by these rules. `--stack STACK` says which stack they are for. Without it a template
+could be deployed to any of Azure's stacks, and has to do for each: regions and registries are those
+that all of them allow, production or private is what one of them is, and the tag `environment` may
+name any. Where no stack is Azure's, or they allow nothing in common, `check` ends with exit code 2:
+that rules were not asked is no pass.
+
+A parameter stands for its default, a variable for its value, a secure parameter without a default
+for a secret. Everything else in brackets (`[concat(...)]`, `[resourceGroup().location]`, a
+parameter without a default, a property that a loop makes) is known to the deployment alone. It is a
+finding where a rule asks for it: give the parameter the default that is meant. `condition` is not
+read: what may be deployed is judged. What is nested is judged with its whole type and name, in
+nested templates by their own parameters; a linked template is not in the file and so refused
+(GL-AZ-GEN-001), as is every type that no rule knows.
+
+Rules over a whole plan are not asked of a file: it is a part of what is deployed, and the budget or
+the alert that it lacks may be in another. `preview` asks them of a stack.
+
 ## Settings
 
-The rules' bounds come from the stack's settings file. The pack finds it through
-`GREENLIGHT_STACK_SETTINGS`, for instance
-`GREENLIGHT_STACK_SETTINGS=infra/stacks/Pulumi.production.yaml`; without it, it does not start, and
-the engine stops.
+The rules' bounds come from the stack's settings. The engine tells them to the pack; a pack that it
+does not tell refuses every plan. `GREENLIGHT_STACK_SETTINGS`, for instance
+`GREENLIGHT_STACK_SETTINGS=infra/stacks/Pulumi.production.yaml`, names a file that counts instead.
 
 | setting | meaning | default |
 |---|---|---|
@@ -48,10 +67,14 @@ the engine stops.
 | `greenlight:imageRegistries` | hosts that images may come from | mcr.microsoft.com |
 | `greenlight:modelRegistries` | Azure ML registries of catalog models | azureml |
 
+Programs with one mistake a resource are in `tests/cases/programs`: the gate and the pack refuse the
+same rules at the same resources of each.
+
 The executable form of the pack is tested with the real engine. The folder form,
-`--policy-pack policies/pack`, is checked for its structure only: it needs a newer language host
-than can be built from package registries. Whoever may pass `--policy-pack-config` may switch a
-policy off: keep that file with the platform team.
+`--policy-pack policies/pack`, is checked for its structure only: the language host that can be
+built from package registries starts no folder, so the engine stops the preview ("failed to
+start"), and under a newer host it is not verified. Whoever may pass `--policy-pack-config` may
+switch a policy off: keep that file with the platform team.
 
 ## Letting a finding pass
 

@@ -76,6 +76,30 @@ def read_azure(value: Mapping[str, Any], file: Path) -> AzureSettings:
         raise BadInput(*complaints(_written(value, file), AzureSettings, error)) from None
 
 
+def require_own_domain(settings: AzureSettings, value: Mapping[str, Any], file: Path) -> None:
+    """BadInput for a reserved ``mlDomain``: nobody can have a certificate for it.
+
+    For `up` alone: the stacks of the repository name such a one, and are previewed as they are.
+    """
+    from infra.azure.settings import RESERVED
+
+    domain = settings.cluster.ml_domain if settings.cluster else ""
+    if not RESERVED.search(domain):
+        return
+    written, line = _written(value, file).place(("cluster", "mlDomain"))
+    remedy = "Name the domain of the certificate in the secret greenlight-inference-tls."
+    raise BadInput(
+        Problem(
+            "a domain of your own",
+            f"{domain}, which is reserved for examples",
+            remedy,
+            file=written,
+            line=line,
+            path="greenlight:azure.cluster.mlDomain",
+        )
+    )
+
+
 def _written(value: Mapping[str, Any], file: Path) -> Document:
     """``value`` with the lines of ``file``, as far as it stands there."""
     try:

@@ -79,7 +79,7 @@ def _comply(run: Run, step: Comply) -> dict[str, Any]:
 
 def _provision(run: Run, step: Provision) -> dict[str, Any]:
     outputs = provision(run.workspace, run.reporter.note)
-    return {"environments": {name: one["address"] for name, one in outputs.items()}}
+    return {"environments": {name: one.address for name, one in outputs.items()}}
 
 
 def _deploy(run: Run, step: Deploy) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def azure_facts(
     gives a token. Raises BadInput where the environment is half set up, GreenlightError where
     Azure does not answer.
     """
-    subscription = next((environment[v] for v in SUBSCRIPTION if environment.get(v)), "")
+    subscription = named_subscription(environment)
     named = [variable for variable in CREDENTIALS if environment.get(variable)]
     if not subscription and not named:
         return _table("no Azure subscription named")
@@ -115,6 +115,11 @@ def azure_facts(
     if token is None:
         return _table("no Azure credentials")
     return fetch(connect(token), subscription, region, names)
+
+
+def named_subscription(environment: Mapping[str, str]) -> str:
+    """The subscription that ``environment`` names, or nothing."""
+    return next((environment[v] for v in SUBSCRIPTION if environment.get(v)), "")
 
 
 def fetch(

@@ -3,6 +3,9 @@
 Files are found here, judged by ``policies.scan`` and remembered by their content: what checkov
 said about the same bytes, by the same rules, at the same version, is said again without checkov.
 Suppressions and today's date are never part of that memory.
+
+Deployment templates are judged by our rules as well, for the stack that is named. Where none is, a
+template could be deployed to any, so what all of them allow and what one of them asks holds.
 """
 
 from __future__ import annotations
@@ -12,14 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.remembered import Found, memory_of, recall, remember
+from pipelines.stack_settings import STACKS, TARGET, azure_stacks, stack_file, stack_names
 from policies.rules.findings import Finding
 from release.errors import BadInput, Problem
 from release.integrity import sha256
 
-CHECKS: tuple[str, ...] = ()
-"""Packages that register checks of our own with checkov (``policies.scan.running.scan``)."""
+if TYPE_CHECKING:
+    from policies.rules.azure.bounds import Bounds
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, which has the stacks' settings."""
 
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
 PASSED_BY = frozenset({"node_modules", "__pycache__"})
@@ -69,19 +77,26 @@ def no_programs(folder: Path) -> tuple[Finding, ...] | None:
 
 
 def check(
-    paths: Sequence[Path], *, suppress: Suppress = keep_all, programs: Programs = no_programs
+    paths: Sequence[Path],
+    *,
+    suppress: Suppress = keep_all,
+    programs: Programs = no_programs,
+    stack: str | None = None,
+    root: Path = ROOT,
 ) -> Checked:
-    """What the policies have against all that ``paths`` hold.
+    """What the policies have against all that ``paths`` hold, templates for ``stack`` of ``root``.
 
     BadInput for a path that is not there, a file named that no scanner takes, a file that is not
-    what it says, and for paths that hold nothing to judge.
+    what it says, paths that hold nothing to judge, a stack that is not there, and for templates
+    where no stack says what may be.
     """
+    stacks = tuple(stack_file(root, one) for one in ([stack] if stack else stack_names(root)))
     files = tuple(_collect(paths))
     programmed = [programs(one) for one in paths if one.is_dir()]
     planned = [one for one in programmed if one is not None]
-    memory = _memory(files)
+    memory = _memory(files, stack, stacks)
     known = recall(memory)
-    found = known or _judge(files, alone=not planned)
+    found = known or _judge(files, not planned, lambda: _bounds(root, stack))
     if known is None:
         remember(memory, found)
     everything = (*found[0], *(finding for one in planned for finding in one))
@@ -120,7 +135,7 @@ def _is_shown(name: str) -> bool:
     return not name.startswith(".") or name == ".github"
 
 
-def _judge(files: Sequence[_File], alone: bool) -> Found:
+def _judge(files: Sequence[_File], alone: bool, bounds: Callable[[], Bounds]) -> Found:
     from policies.scan.kinds import Scannable, classify
     from policies.scan.running import scan
 
@@ -136,7 +151,20 @@ def _judge(files: Sequence[_File], alone: bool) -> Found:
     if not taken:
         return (), {}
     kinds = sorted(one.kind for one in taken)
-    return scan(taken, CHECKS), {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    found = scan(taken, bounds() if "arm" in kinds else None)
+    return found, {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+
+def _bounds(root: Path, stack: str | None) -> Bounds:
+    """What templates may be: in ``stack``, or in every one of Azure's."""
+    from policies.rules.azure.bounds import read_bounds, strictest
+
+    if stack:
+        return read_bounds(stack_file(root, stack))
+    stacks = {one: read_bounds(stack_file(root, one)) for one in azure_stacks(root)}
+    if not stacks:
+        raise BadInput(Problem(*_NO_STACK, file=str(root / STACKS)))
+    return strictest(stacks)
 
 
 _NO_SCANNER = (
@@ -145,6 +173,11 @@ _NO_SCANNER = (
     "a file that no policy is about",
     "Leave it out of the paths to check.",
 )
+_NO_STACK = (
+    f"the settings of a stack with `{TARGET}: azure`: they say what a template may be",
+    "none",
+    "Write them, or leave deployment templates out of the paths to check.",
+)
 _NOTHING = (
     "paths that hold a program, deployment templates, Kubernetes manifests or workflows",
     "none in them",
@@ -152,10 +185,11 @@ _NOTHING = (
 )
 
 
-def _memory(files: Sequence[_File]) -> Path:
-    """Where what is found in ``files`` is remembered."""
+def _memory(files: Sequence[_File], stack: str | None, stacks: Sequence[Path]) -> Path:
+    """Where what is found in ``files`` is remembered, for ``stack`` by the settings ``stacks``."""
     parts = [
         [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
         for file in files
     ]
-    return memory_of(version("checkov"), list(CHECKS), str(Path.cwd()), parts)
+    settings = [[str(file), sha256(file.read_bytes())] for file in stacks]
+    return memory_of(version("checkov"), stack, settings, str(Path.cwd()), parts)

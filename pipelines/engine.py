@@ -28,14 +28,14 @@ from typing import IO, Any
 import yaml
 
 from pipelines import engine_lock
+from pipelines.outputs import read_local
 from pipelines.stack_settings import STACK, committed_config, last_given
 from release.errors import GreenlightError, Waiting
 from release.files import create_only, read_json, write_atomic
+from release.outputs import LocalEnvironment
 from release.state import StateFolder
 
 PROJECT = "greenlight"
-OUTPUTS_VERSION = 1
-
 _TELLS_A_CHANGE = re.compile(
     r"\s*[-+~]\S*\s+\S+:\S+.*\b(created|updated|deleted|replaced|failed)\b"
 )
@@ -66,7 +66,9 @@ class Engine:
     def _checkpoint(self) -> Path:
         return self._backend / f".pulumi/stacks/{PROJECT}/{STACK}.json"
 
-    def up(self, changes: Sequence[Path], note: Callable[[str], None]) -> dict[str, Any]:
+    def up(
+        self, changes: Sequence[Path], note: Callable[[str], None]
+    ) -> Mapping[str, LocalEnvironment]:
         """Bring the stack to what the program asks; the outputs of its environments."""
         with self._prepared(changes) as lock:
             self._run("up", lock, note)
@@ -249,16 +251,10 @@ class Engine:
         if process.returncode:
             raise GreenlightError(_failed(verb, lines))
 
-    def _outputs(self, lock: IO[str]) -> dict[str, Any]:
+    def _outputs(self, lock: IO[str]) -> Mapping[str, LocalEnvironment]:
         """What the stack says of its environments; another version of the contract is refused."""
-        outputs = json.loads(self._call(["stack", "output", "--json", "--stack", STACK], lock))
-        if outputs.get("version") != OUTPUTS_VERSION:
-            raise GreenlightError(
-                f"the stack's outputs have version {outputs.get('version')!r}, expected "
-                f"{OUTPUTS_VERSION}: program and pipelines come from different checkouts"
-            )
-        environments: dict[str, Any] = outputs["environments"]
-        return environments
+        said = self._call(["stack", "output", "--json", "--stack", STACK], lock)
+        return read_local(said).environments
 
 
 def surroundings(backend: Path, home: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ away, so a plan changes nothing and needs neither credentials nor the stack's pa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -39,23 +40,16 @@ class StackPlan:
     engine: Mapping[str, Any]
 
 
-def plan_stack(root: Path, stack: str) -> StackPlan:
-    """Plan ``stack`` of the program in ``root``.
+def plan_stack(root: Path, stack: str, subscription: str = "") -> StackPlan:
+    """Plan ``stack`` of the program in ``root``, in ``subscription``; empty: in one made up.
 
     BadInput for settings that the program refuses, and for a resource type without a row in the
     table; GreenlightError with the engine's last words for whatever else ends it.
     """
-    from pipelines.recorder import Recorder, recording
-
     file = stack_file(root, stack)
     _refuse_dates(file)
-    with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(Recorder()) as port:
-        settings = Path(folder) / file.name
-        settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
-        engine = _Preview(root, stack, Path(folder), settings, port)
-        found = engine.run()
-    shown = {key: value for key, value in found.items() if key != "config"}  # settings, not plan
-    return StackPlan(stack, tuple(resources_of(found)), shown)
+    with planner(root, stack, subscription) as engine:
+        return engine.plan(read_settings(file)["config"])
 
 
 def _refuse_dates(file: Path) -> None:
@@ -98,15 +92,15 @@ def _source(position: str) -> Source | None:
     return Source(found["file"], int(found["line"])) if found else None
 
 
-def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as a plan needs them: a secret's name is enough, its value is nobody's here."""
-    config = {
+    known = {
         key: "to-be-known-at-up" if isinstance(value, dict) and "secure" in value else value
-        for key, value in settings["config"].items()
+        for key, value in config.items()
     }
-    for name in _secrets(config.get("greenlight:azure")):
-        config.setdefault(f"greenlight:{name}", "to-be-known-at-up")
-    return {"config": config}
+    for name in _secrets(known.get("greenlight:azure")):
+        known.setdefault(f"greenlight:{name}", "to-be-known-at-up")
+    return known
 
 
 def _secrets(azure: Any) -> list[str]:
@@ -116,26 +110,52 @@ def _secrets(azure: Any) -> list[str]:
     return [str(one["secret"]) for one in found if isinstance(one, dict) and "secret" in one]
 
 
+@contextlib.contextmanager
+def planner(root: Path, stack: str, subscription: str = "") -> Iterator[Planner]:
+    """The engine, made ready once: a plan leaves nothing behind, so more than one may be asked."""
+    from pipelines.recorder import SUBSCRIPTION, Recorder, recording
+
+    recorder = Recorder(subscription or SUBSCRIPTION)
+    with tempfile.TemporaryDirectory(prefix="gl-") as folder, recording(recorder) as port:
+        engine = Planner(root, stack, Path(folder), port)
+        engine.make_ready()
+        yield engine
+
+
 @dataclass(frozen=True)
-class _Preview:
+class Planner:
+    """The engine with a stack of its own in ``folder``, and the recording provider at ``port``."""
+
     root: Path
     stack: str
     folder: Path
-    settings: Path
     port: int
 
-    def run(self) -> Mapping[str, Any]:
-        """The engine's plan."""
+    def make_ready(self) -> None:
+        """Make the stack that is planned for."""
         project = bare_project(self.folder / "project")
-        self._call("stack", "init", self.stack, "-C", str(project), "--non-interactive")
-        said = self._call(
-            "preview", "--json", "--non-interactive", "--stack", self.stack,
-            "--config-file", str(self.settings),
-        )  # fmt: skip
-        found: Mapping[str, Any] = json.loads(said)
-        return found
+        self.run("stack", "init", self.stack, "-C", str(project), "--non-interactive")
 
-    def _call(self, *arguments: str) -> str:
+    def plan(self, config: Mapping[str, Any], *arguments: str) -> StackPlan:
+        """The plan for a stack's ``config``, its secrets never read; as for ``plan_stack``.
+
+        ``arguments`` are more of the engine's own.
+        """
+        found: Mapping[str, Any] = json.loads(self.of("preview", config, "--json", *arguments))
+        shown = {key: value for key, value in found.items() if key != "config"}  # not the plan
+        return StackPlan(self.stack, tuple(resources_of(found)), shown)
+
+    def of(self, verb: str, config: Mapping[str, Any], *arguments: str) -> str:
+        """What the engine says to a command that runs the program with ``config``."""
+        settings = self.folder / f"Pulumi.{self.stack}.yaml"
+        settings.write_text(yaml.safe_dump({"config": _without_secrets(config)}))
+        return self.run(
+            verb, "--non-interactive", "--stack", self.stack, "--config-file", str(settings),
+            *arguments,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> str:
+        """What the engine says to a command; GreenlightError with its last words."""
         done = subprocess.run(
             [executable(), *arguments], cwd=self.root, env=self._environment(),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,

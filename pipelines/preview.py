@@ -16,22 +16,22 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipelines.azure_facts import azure_facts
-from pipelines.planning import StackPlan, plan_stack, resources_of
+from pipelines.azure_facts import azure_facts, named_subscription
+from pipelines.exported import State, read_state
+from pipelines.planning import StackPlan, plan_stack
+from pipelines.reporting import SILENT, Reporter
 from pipelines.stack_settings import read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
 from policies.arm.resource import ArmResource
-from policies.limits.capacity import CapacityRow, capacity
+from policies.limits.capacity import CapacityRow
 from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
-from policies.rules.azure.bounds import AZURE, read_bounds
-from policies.rules.azure.values import SECRET
+from policies.rules.azure.bounds import AZURE, Bounds, read_bounds
 from policies.rules.findings import Finding, by_place
 from policies.suppressions import Sorted, suppressed_today
 from release.errors import BadInput, Problem
-from release.files import read_json
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 NOTHING = Sorted((), ())
@@ -62,30 +62,39 @@ def preview(
     state: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     today: date | None = None,
+    reporter: Reporter = SILENT,
 ) -> Preview:
     """Plan ``stack`` and judge it. ``state``: what ``pulumi stack export`` said of it as it is.
 
     BadInput for a stack, a setting or a resource type that is not known.
     """
     file = stack_file(root, stack)
-    plan = plan_stack(root, stack)
+    before = read_state(state, stack) if state else State()  # first: it costs no plan
+    reporter.step(f"planning {stack} with the Pulumi engine; nothing of Azure's is called")
+    plan = plan_stack(root, stack, _subscription(before, environment))
     azure = read_settings(file)["config"].get(AZURE)
     if azure is None:  # a stack of this machine: nothing of it is Azure's
         return Preview(plan)
+    reporter.step(f"judging {len(plan.resources)} resources")
+    return judged(plan, azure, read_bounds(file), before.resources, environment, today)
+
+
+def judged(
+    plan: StackPlan,
+    azure: Mapping[str, Any],
+    bounds: Bounds,
+    state: Sequence[ArmResource] = (),
+    environment: Mapping[str, str] = os.environ,
+    today: date | None = None,
+) -> Preview:
+    """``plan`` with all that is against it. ``azure`` are the settings that it was made of."""
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
-    request = _request(azure, _exported(state) if state else ())
-    bounds = read_bounds(file)
+    limits = check_limits(plan.resources, facts, _request(azure, state))
     found = by_place(
-        [
-            *gate.judge(plan.resources, bounds),
-            *check_limits(plan.resources, facts, request),
-            *by_checkov(plan.resources),
-        ]
+        [*gate.judge(plan.resources, bounds), *limits.findings, *by_checkov(plan.resources)]
     )
-    rows = capacity(plan.resources, facts, request)
-    return Preview(
-        plan, found, suppressed_today(found, whole=False, today=today), rows, facts.origin
-    )
+    left = suppressed_today(found, whole=False, today=today)
+    return Preview(plan, found, left, limits.capacity, facts.origin)
 
 
 def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
@@ -109,24 +118,14 @@ def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
     )
 
 
-def _exported(file: Path) -> tuple[ArmResource, ...]:
-    """The resources in what ``pulumi stack export`` wrote, secrets as the engine hides them."""
-    document = read_json(file)
-    resources = (document.get("deployment") or {}).get("resources")
-    if not isinstance(resources, list):
-        remedy = "Write it with `pulumi stack export --file FILE`."
-        raise BadInput(Problem("an exported stack", "something else", remedy, file=str(file)))
-    steps = [{"newState": {**one, "inputs": _hidden(one.get("inputs", {}))}} for one in resources]
-    return tuple(resources_of({"steps": steps}))
-
-
-def _hidden(value: Any) -> Any:
-    """``value`` with every secret as ``[secret]``: the engine marks them by a key of its own."""
-    if isinstance(value, dict):
-        if "4dabf18193072939515e22adb298388d" in value:
-            return SECRET
-        return {key: _hidden(one) for key, one in value.items()}
-    return [_hidden(one) for one in value] if isinstance(value, list) else value
+def _subscription(before: State, environment: Mapping[str, str]) -> str:
+    """Where the stack is, or would be: names that have to be unique are made of it."""
+    named = named_subscription(environment)
+    if named and before.subscription.lower() not in ("", named.lower()):
+        remedy = "Sign in to that one, or export the stack that is in this one."
+        found = f"resources in '{before.subscription}'"
+        raise BadInput(Problem(f"a state of subscription '{named}'", found, remedy, path="--state"))
+    return before.subscription or named
 
 
 def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:
@@ -142,7 +141,20 @@ def by_checkov(resources: Sequence[ArmResource]) -> tuple[Finding, ...]:
         file.write_text(text)
         scannable = classify(str(file), text.encode())
         found = scan([scannable]) if scannable else ()
-    return tuple(_placed(one, resources[bisect_right(starts, one.line or 0) - 1]) for one in found)
+    return tuple(_placed(one, resources[_meant(one, resources, starts)]) for one in found)
+
+
+def _meant(finding: Finding, resources: Sequence[ArmResource], starts: Sequence[int]) -> int:
+    """Which resource a finding is about: of those with its name the one that begins nearest to its
+    line, for a graph check of checkov's gives a line above. Without a name, the line alone tells.
+    """
+    line = finding.line or 0
+    named = [
+        (abs(start - line), index)
+        for index, (one, start) in enumerate(zip(resources, starts, strict=True))
+        if f"{one.type}.{one.name}" == finding.resource
+    ]
+    return min(named)[1] if named else max(bisect_right(starts, line) - 1, 0)
 
 
 def _flat(resources: Sequence[ArmResource]) -> tuple[str, list[int]]:

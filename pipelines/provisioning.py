@@ -7,15 +7,15 @@ files, its settings and the environments are as they were after its last good ru
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.engine import Engine
 from pipelines.facts import EnvironmentFacts
 from pipelines.provisioned import read_provisioned, write_provisioned
 from pipelines.workspace import Workspace
 from release.integrity import canonical, sha256
+from release.outputs import LocalEnvironment
 
 UNKNOWN = ""
 """The fingerprint while the engine is at work, and until a whole run has ended well."""
@@ -62,7 +62,7 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
     return f"{', '.join(away)}: the gateway does not answer" if away else ""
 
 
-def provision(workspace: Workspace, note: Callable[[str], None]) -> dict[str, Any]:
+def provision(workspace: Workspace, note: Callable[[str], None]) -> Mapping[str, LocalEnvironment]:
     """Run the engine; the stack's outputs by environment. Repeating it is harmless."""
     before = fingerprint(workspace)
     write_provisioned(workspace.state, UNKNOWN, workspace.spec)

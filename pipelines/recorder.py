@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent import futures
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -24,7 +25,7 @@ from release.errors import BadInput
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "00000000-0000-0000-0000-000000000001"
 CLIENT = {
-    "subscriptionId": SUBSCRIPTION, "tenantId": TENANT,
+    "tenantId": TENANT,
     "clientId": "00000000-0000-0000-0000-000000000002",
     "objectId": "00000000-0000-0000-0000-000000000003",
 }  # fmt: skip
@@ -37,13 +38,16 @@ def synthetic_guid(text: str) -> str:
     return f"00000000-0000-4000-8000-{digest[:12]}"
 
 
-def made_id(token: str, inputs: Mapping[str, Any], name: str) -> str:
+def made_id(
+    token: str, inputs: Mapping[str, Any], name: str, subscription: str = SUBSCRIPTION
+) -> str:
     """The id that Azure would give it; of a type that the table does not know, any."""
+    root = f"/subscriptions/{subscription}"
     try:
         arm = to_arm(token, inputs)
     except BadInput:  # the plan is refused for it, by name, once it is read
-        return f"/subscriptions/{SUBSCRIPTION}/providers/{token}/{name}"
-    level = f"/subscriptions/{SUBSCRIPTION}" + (f"/resourceGroups/{arm.group}" if arm.group else "")
+        return f"{root}/providers/{token}/{name}"
+    level = root + (f"/resourceGroups/{arm.group}" if arm.group else "")
     if arm.type == "Microsoft.Resources/resourceGroups":
         return f"{level}/resourceGroups/{arm.name}"
     provider, *kinds = arm.type.split("/")
@@ -91,8 +95,13 @@ MADE_UP: Mapping[str, Mapping[str, str]] = {
 """What Azure alone would know, by type and path of the output: recognisably made up."""
 
 
+@dataclass
 class Recorder(provider_pb2_grpc.ResourceProviderServicer):
-    """Answers the engine's calls for one provider."""
+    """Answers the engine's calls for one provider, as if signed in to ``subscription``: names that
+    have to be unique are made of it.
+    """
+
+    subscription: str = SUBSCRIPTION
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         """What it understands."""
@@ -140,7 +149,7 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
         """Nothing is created; the id is what Azure's would be."""
         token, name = request.urn.split("::")[2].split("$")[-1], request.urn.split("::")[3]
         inputs = MessageToDict(request.properties)
-        made = made_id(token, inputs, name)
+        made = made_id(token, inputs, name, self.subscription)
         known = {"name": made.rsplit("/", 1)[-1], **_made_up(token, made)}
         found = ParseDict(_laid_over(answered(inputs), known), struct_pb2.Struct())
         return provider_pb2.CreateResponse(id=made, properties=found)
@@ -154,7 +163,8 @@ class Recorder(provider_pb2_grpc.ResourceProviderServicer):
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Who is asking is made up; anything else cannot be known here, and is said to be so."""
         if request.tok == "azure-native:authorization:getClientConfig":
-            return provider_pb2.InvokeResponse(**{"return": ParseDict(CLIENT, struct_pb2.Struct())})
+            client = {**CLIENT, "subscriptionId": self.subscription}
+            return provider_pb2.InvokeResponse(**{"return": ParseDict(client, struct_pb2.Struct())})
         failure = provider_pb2.CheckFailure(
             property="",
             reason=f"{request.tok} asks Azure, and a preview without credentials cannot",

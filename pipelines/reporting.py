@@ -29,3 +29,6 @@ class Silent:
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Say nothing."""
+
+
+SILENT = Silent()

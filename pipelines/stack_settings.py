@@ -17,6 +17,8 @@ STACK = "local"
 STACKS = "infra/stacks"
 """Where the checkout keeps each stack's settings."""
 
+TARGET = "greenlight:target"
+
 
 def app_of_the_stack(root: Path) -> Path:
     """The application that the checkout's stack settings name; BadInput when it is not there."""
@@ -45,6 +47,12 @@ def stack_names(root: Path) -> tuple[str, ...]:
     """The stacks whose settings the checkout commits, in order of their names."""
     files = (root / STACKS).glob("Pulumi.*.yaml")
     return tuple(sorted(file.name.split(".")[1] for file in files))
+
+
+def azure_stacks(root: Path) -> tuple[str, ...]:
+    """Those of them that are Azure's. BadInput as for ``read_settings``."""
+    settings = ((name, read_settings(stack_file(root, name))) for name in stack_names(root))
+    return tuple(name for name, one in settings if one["config"].get(TARGET) == "azure")
 
 
 def stack_file(root: Path, stack: str) -> Path:

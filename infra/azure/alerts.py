@@ -3,6 +3,10 @@
 Azure ML has metrics of latency for an endpoint and of GPU and capacity for each of its
 deployments, but no share of failed requests: that is asked of the endpoint's traffic log. Models
 in the cluster have their alerts in prometheus_rules.py.
+
+One alert cannot watch every deployment of an endpoint: Azure Monitor has no alerts over several
+resources of that type, so each slot has its own.
+https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-metric-near-real-time (2023-11-22)
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from pulumi_azure_native import monitor
 
 from infra.azure.context import Context
 from infra.azure.settings import Alerts as Limits
-from infra.azure.settings import Application
+from infra.azure.settings import Application, Endpoint
 from infra.azure.tags import tags
+from policies.limits.tables import table
 
 FREQUENCY, WINDOW = "PT5M", "PT15M"
 ONE_RESOURCE = "Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria"
@@ -56,7 +61,13 @@ class AlertsArgs:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A metric that passed ``limit``; ``namespace`` and what follows it are Azure's words."""
+    """A metric that passed ``limit``; ``namespace`` and what follows it are Azure's words.
+
+    ``early``: the alert may be made before what it watches, which Azure would look for.
+    https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-troubleshoot-metric (2024-02-28)
+    says so of metrics that nobody has sent yet. Not verified: that Azure takes it for a resource
+    that is not there yet.
+    """
 
     concern: str
     namespace: str
@@ -65,6 +76,7 @@ class Threshold:
     limit: float
     says: str
     aggregation: str = "Average"
+    early: bool = False
 
 
 class Alerts(pulumi.ComponentResource):
@@ -187,33 +199,48 @@ def openai_thresholds(limits: Limits) -> tuple[Threshold, ...]:
 def deployment_thresholds(
     application: Application, limits: Limits
 ) -> Iterator[tuple[str, Threshold]]:
-    """Of each slot that the settings say has a deployment: slot, threshold."""
+    """Of each slot of a managed endpoint that the settings name: slot, threshold.
+
+    A Kubernetes endpoint's GPUs and pods are the cluster's, and watched there.
+    """
     endpoint = application.endpoint
-    if endpoint is None:
+    if endpoint is None or endpoint.kind != "managed":
         return
     for slot in endpoint.slots:
-        yield (
-            slot,
-            Threshold(
-                f"gpu-{slot}",
-                DEPLOYMENT,
-                "GpuUtilizationPercentage",
-                "GreaterThanOrEqual",
-                100 * limits.gpu_utilization,
-                "The GPUs have no room.",
-            ),
-        )
-        yield (
-            slot,
-            Threshold(
-                f"capacity-{slot}",
-                DEPLOYMENT,
-                "DeploymentCapacity",
-                "LessThan",
-                limits.capacity * endpoint.instances,
-                "Too few instances are up.",
-            ),
-        )
+        if _has_gpu(endpoint):
+            yield slot, _gpu(slot, limits)
+        yield slot, _capacity(slot, limits, endpoint)
+
+
+def _has_gpu(endpoint: Endpoint) -> bool:
+    """Whether its machines have GPUs; those of a size that no table has are taken to."""
+    size = table().sizes.get((endpoint.instance_type or "").lower())
+    return size is None or bool(size.gpus)
+
+
+def _gpu(slot: str, limits: Limits) -> Threshold:
+    return Threshold(
+        f"gpu-{slot}",
+        DEPLOYMENT,
+        "GpuUtilizationPercentage",
+        "GreaterThanOrEqual",
+        100 * limits.gpu_utilization,
+        "The GPUs have no room.",
+        early=True,
+    )
+
+
+def _capacity(slot: str, limits: Limits, endpoint: Endpoint) -> Threshold:
+    # Not verified: how Azure splits this metric by its dimension State, which no page explains.
+    return Threshold(
+        f"capacity-{slot}",
+        DEPLOYMENT,
+        "DeploymentCapacity",
+        "LessThan",
+        limits.capacity * endpoint.instances,
+        "Too few instances are up.",
+        early=True,
+    )
 
 
 def failed_share(endpoint: str) -> str:
@@ -254,6 +281,7 @@ def _criteria(
                 operator=threshold.operator,
                 threshold=threshold.limit,
                 time_aggregation=threshold.aggregation,
+                skip_metric_validation=threshold.early or None,
             )
         ],
     )

@@ -1,22 +1,30 @@
-"""Dashboards: Azure's Grafana, which reads the cluster's metrics with an identity of its own."""
+"""Dashboards: Azure's Grafana, which reads the cluster's metrics with an identity of its own.
+
+Owners of the subscription have no rights in it: whoever may administer it is given a role on it,
+and lets the others in.
+https://learn.microsoft.com/azure/managed-grafana/how-to-manage-access-permissions-users-identities
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import dashboard
 
 from infra.azure.context import Context
-from infra.azure.identity import Identity, IdentityArgs
+from infra.azure.identity import Identity, IdentityArgs, Principal, assign
 
 
 @dataclass(frozen=True)
 class GrafanaArgs:
-    """``metrics``: the id of the Azure Monitor workspace; ``scope``: of the resource group."""
+    """``metrics``: the id of the Azure Monitor workspace; ``scope``: of the resource group;
+    ``admins``: object ids of Entra groups."""
 
     metrics: pulumi.Input[str]
     scope: pulumi.Input[str]
+    admins: Sequence[str] = ()
 
 
 class Grafana(pulumi.ComponentResource):
@@ -37,6 +45,9 @@ class Grafana(pulumi.ComponentResource):
         identity.allow("Monitoring Data Reader", "metrics", args.metrics)
         identity.allow("Monitoring Reader", "group", args.scope)
         grafana = self._grafana(name, context, args, identity)
+        for group in args.admins:
+            who = Principal(group, "Group")
+            assign(f"{name}-admin-{group}", context, "Grafana Admin", who, grafana.id, self)
         if context.private:
             self._way_to_metrics(context, args, grafana)
         self.grafana_id = grafana.id

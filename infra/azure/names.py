@@ -22,7 +22,8 @@ REGIONS = {
     "southeastasia": "sea", "australiaeast": "ae", "southindia": "ins", "uaenorth": "uan",
     "southafricanorth": "san",
 }  # fmt: skip
-"""Short names of regions; Azure Backup's geo codes, where it has them."""
+"""Short names of regions: Azure Backup's geo codes, but weu, neu and noe for its we, ne and nwe.
+Not verified: Microsoft publishes the codes in a file to download only."""
 
 ENVIRONMENTS = {"dev": "dev", "test": "test", "staging": "stg", "production": "prod"}
 

@@ -173,7 +173,13 @@ def _metrics(
     )
     made = Prometheus("prometheus", context, args)
     base.network.private_endpoint("prometheus", made.workspace_id, "prometheusMetrics", made)
-    grafana = Grafana("grafana", context, GrafanaArgs(made.workspace_id, _group_id(context)))
+    admins = settings.grafana_admin_groups
+    grafana_args = GrafanaArgs(
+        made.workspace_id,
+        _group_id(context),
+        settings.admin_groups if admins is None else admins,
+    )
+    grafana = Grafana("grafana", context, grafana_args)
     base.network.private_endpoint("grafana", grafana.grafana_id, "grafana", grafana)
     base.monitoring.diagnostics("grafana", grafana.grafana_id, grafana)
     return grafana

@@ -22,6 +22,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from policies.limits.tables import table
+
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", min_length=3, max_length=24)
@@ -51,11 +53,8 @@ Taint = Annotated[
 CLUSTER_ADDRESSES = "10.244.0.0/15"
 """The cluster's own, for pods and services: the network must not have them too."""
 
-BIG_GPU = re.compile(r"_(A100|H100|H200)_")
-"""GPUs that can be cut into instances, and whose drivers AKS installs on Ubuntu alone.
-
-https://learn.microsoft.com/azure/aks/use-nvidia-gpu
-"""
+RESERVED = re.compile(r"(^|\.)(example(\.(com|net|org))?|test|invalid|localhost)$")
+"""Domains that nobody owns and no certificate can be had for (RFC 2606)."""
 
 CONSUMER_GROUPS = 20
 """Of one event hub, in the Standard tier:
@@ -152,7 +151,7 @@ class GpuPool(Setting):
     spot: bool = Field(False, description="machines that Azure may take back at any time")
     zones: tuple[Zone, ...] = Field((), description="availability zones")
     os: Literal["Ubuntu", "AzureLinux"] = Field(
-        "Ubuntu", description="AKS installs no driver for A100 and H100 on Azure Linux"
+        "Ubuntu", description="Azure Linux supports some GPU sizes only: docs/limits.md says which"
     )
     mig_profile: Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] | None = Field(
         None, description="cuts each GPU into instances"
@@ -168,10 +167,10 @@ class GpuPool(Setting):
 
     @model_validator(mode="after")
     def _can_offer_its_gpus(self) -> GpuPool:
-        big = BIG_GPU.search(self.size)
-        if big and self.os == "AzureLinux":
-            raise ValueError(f"os Ubuntu for {self.size}: AKS has no driver for it on Azure Linux")
-        if self.mig_profile and not big:
+        known = table().sizes.get(self.size.lower())  # others are told of by the check of limits
+        if known and known.gpus and self.os == "AzureLinux" and known.azure_linux is None:
+            raise ValueError(f"os Ubuntu for {self.size}: Azure Linux does not support its GPUs")
+        if known and self.mig_profile and not (known.gpu and known.gpu.mig):
             raise ValueError(f"no migProfile: the GPUs of {self.size} cannot be cut")
         if self.min_count > self.max_count:
             raise ValueError("minCount at most maxCount")
@@ -244,11 +243,17 @@ class Cluster(Setting):
     system: SystemPool = Field(SystemPool(), description="the system pool")
     work: WorkPool = Field(WorkPool(), description="the pool of all that needs no GPU")
     gpu_pools: tuple[GpuPool, ...] = Field((), max_length=20, description="pools of GPU nodes")
+    grafana_admin_groups: tuple[str, ...] | None = Field(
+        None,
+        description="object ids of the Entra groups that administer the dashboards; null: "
+        "adminGroups; empty: nobody, and nobody can let others in",
+    )
     flux: Flux | None = Field(None, description="GitOps from a repository")
-    ml_domain: Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+\.)+[a-z]+$")] = Field(
-        "inference.example.com",
+    ml_domain: Annotated[str, StringConstraints(pattern=r"^(([a-z0-9-]+\.)+[a-z]+)?$")] = Field(
+        "",
         description="DNS name that Kubernetes endpoints answer at, as in the certificate of the "
-        "secret greenlight-inference-tls in the namespace azureml",
+        "secret greenlight-inference-tls in the namespace azureml; your own, so there is no "
+        "default: `preview` takes a reserved name such as inference.example.com, `up` does not",
     )
     maintenance: Maintenance = Field(Maintenance(), description="when it may be upgraded")
     defender: bool = Field(
@@ -389,11 +394,11 @@ class Endpoint(Setting):
     )
     pool: str = Field("", description="of a kubernetes endpoint: the GPU pool")
     slots: tuple[Literal["blue", "green"], ...] = Field(
-        (),
+        ("blue", "green"),
         max_length=2,
-        description="of a managed endpoint: slots that have a deployment, to be watched for GPU "
-        "and capacity. Azure takes no alert on a deployment that is not there yet, so it is "
-        "named after the first release",
+        description="of a managed endpoint: slots whose deployments are watched for capacity and, "
+        "where the size has GPUs, for those. Azure is asked not to look for the metrics when it "
+        "makes the alerts, since a slot may be empty; empty: none are watched, should it refuse",
     )
 
 
@@ -480,6 +485,10 @@ def _require(settings: AzureSettings, application: Application) -> None:
         if endpoint.pool not in pools:
             raise ValueError(
                 f"a GPU pool of the cluster for {application.name}, found {endpoint.pool!r}"
+            )
+        if not (settings.cluster and settings.cluster.ml_domain):
+            raise ValueError(
+                f"a cluster.mlDomain for the Kubernetes endpoint of {application.name}"
             )
     if endpoint.kind == "serverless" and not endpoint.model:
         raise ValueError(f"a model for the serverless endpoint of {application.name}")

@@ -10,10 +10,10 @@ from pulumi_azure_native import storage
 from infra.azure.context import Context
 from infra.azure.monitoring import Monitoring
 from infra.azure.network import Network
+from policies.limits.tables import document
 
-WITHOUT_ZONES = frozenset({"canadaeast", "northcentralus", "southindia", "westus"})
-"""Regions without availability zones, where nothing can be kept in three of them.
-https://learn.microsoft.com/azure/reliability/regions-list (read 2026-11)"""
+WITHOUT_ZONES = frozenset(document("regions")["without_zones"])
+"""Regions without availability zones, where nothing can be kept in three of them."""
 
 DELETED_DAYS = 30
 """Days that something deleted can be had back: longer than anybody's holidays."""

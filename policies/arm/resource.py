@@ -46,7 +46,15 @@ class ArmResource:
         """The value at a dotted path of the body, such as ``properties.networkAcls.bypass``."""
         value: Any = self.body
         for part in path.split("."):
-            if not isinstance(value, Mapping) or part not in value:
+            key = _key(value, part) if isinstance(value, Mapping) else None
+            if key is None:
                 return default
-            value = value[part]
+            value = value[key]
         return value
+
+
+def _key(body: Mapping[str, Any], name: str) -> str | None:
+    """``name`` as ``body`` spells it: Azure takes a property in any case, so a rule has to."""
+    if name in body:
+        return name
+    return next((key for key in body if key.lower() == name.lower()), None)

@@ -1,50 +1,89 @@
-"""The rules as checks of checkov's ARM framework, for plans in the form of a template.
+"""The rules as checks of checkov's ARM framework, for deployment templates.
 
-checkov fails open: it swallows what a check raises, skips a folder without ``__init__.py``, and
-goes on when a module of checks does not import. Here a rule that raises fails its resource and is
-remembered, and a folder that does not load whole raises.
+checkov fails open: it swallows what a check raises, drops what it finds against names that it
+cannot render, and obeys comments. Here a rule that raises fails its resource and is remembered, as
+is every question that checkov asked: ``confirm`` misses those that it did not. What is judged is
+what ``template`` reads, for checkov's own reading is not whole.
 
-Rules over a whole plan are not here, for checkov asks resource by resource: the gate asks them.
+Rules over a whole plan are not here: a file is a part of what is deployed, so that what it lacks
+may be in another. The gate asks them of a stack's plan.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from policies.arm.resource import ArmResource
-from policies.gate import crashed
+from policies.arm.resource import ArmResource, Source
+from policies.checks.template import Held, entries
+from policies.gate import judge_resource
 from policies.rules.azure import rules
 from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import Finding
-from policies.rules.rule import Rule
-from release.errors import BadInput, Problem
+from policies.rules.rule import EVERY, Rule
+from release.errors import GreenlightError
 
 if TYPE_CHECKING:
     from checkov.arm.base_resource_check import BaseResourceCheck
     from checkov.common.models.enums import CheckResult
 
-TEMPLATE = ("type", "apiVersion", "name", "dependsOn")
-"""What stands beside a resource's body in a template."""
-
 
 @dataclass(frozen=True)
 class Door:
-    """The checks that were registered, and the findings of rules that fell over while they ran."""
+    """The checks that were registered, and what came of them: what the rules found, by file and
+    line, and how often checkov asked each about each file.
+    """
 
-    ids: tuple[str, ...]
-    crashes: list[Finding] = field(default_factory=list)
+    ids: tuple[str, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    _asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _read: dict[str, list[tuple[Held, ...]]] = field(default_factory=dict)
 
-    def confirm(self) -> None:
-        """Raise RuntimeError unless checkov holds every check, and no rule fell over."""
-        missing = sorted(set(self.ids) - registered())
-        if missing or self.crashes:
-            raise RuntimeError("; ".join([*missing, *map(str, self.crashes)]))
+    def ask(self, rule: Rule, file: str, entry: Mapping[str, Any]) -> bool:
+        """Whether ``rule`` has something against the next of the entries at the top of ``file``,
+        which is ``entry``, or against what is nested in it.
+        """
+        if "parent_name" in entry:  # checkov shows again what is nested in an entry
+            return False
+        held = self._entries(file)[self._asked[rule.id, file]]
+        self._asked[rule.id, file] += 1
+        found = [one for each in held for one in _answers(rule, file, entry, *each)]
+        self.findings.extend(found)
+        return bool(found)
+
+    def confirm(self, files: Iterable[str] = ()) -> None:
+        """GreenlightError unless checkov holds every check, asked each about all that is at the
+        top of ``files``, and no rule fell over.
+        """
+        wrong = [f"checkov does not hold {one}" for one in sorted(set(self.ids) - registered())]
+        wrong += [str(one) for one in self.findings if one.rule not in self.ids]
+        for file in files if self.ids else ():
+            there = len(self._entries(file))
+            missed = [one for one in self.ids if self._asked[one, file] != there]
+            wrong += [f"checkov did not ask {one} about all of {file}" for one in missed]
+        if wrong:
+            raise GreenlightError(f"Nothing passes on rules without an answer: {'; '.join(wrong)}")
+
+    def _entries(self, file: str) -> list[tuple[Held, ...]]:
+        if file not in self._read:
+            self._read[file] = entries(json.loads(Path(file).read_text("utf-8-sig")))
+        return self._read[file]
+
+
+@contextmanager
+def opened(bounds: Bounds | None) -> Iterator[Door]:
+    """The door while checkov runs; closed, without a rule, where there are no bounds."""
+    door = Door() if bounds is None else register(bounds)
+    try:
+        yield door
+    finally:
+        if door.ids:
+            unregister(door.ids)
 
 
 def register(bounds: Bounds, asked: tuple[Rule, ...] | None = None) -> Door:
@@ -57,7 +96,7 @@ def register(bounds: Bounds, asked: tuple[Rule, ...] | None = None) -> Door:
     door = Door(tuple(rule.id for rule in asked))
     unregister(door.ids)
     for rule in asked:
-        _check(rule, door.crashes)
+        _check(rule, door)
     door.confirm()
     return door
 
@@ -80,60 +119,23 @@ def unregister(ids: tuple[str, ...]) -> None:
                 table[entity] = [check for check in table[entity] if check.id not in ids]
 
 
-def resource_of(entry: Mapping[str, Any]) -> ArmResource:
-    """The resource of a template's entry, without the lines that checkov writes into it."""
-    body = {k: v for k, v in _plain(entry).items() if k not in TEMPLATE}
-    scope = str(body.pop("scope", ""))
-    kind, api, name = (str(entry.get(key, "")) for key in TEMPLATE[:3])
-    return ArmResource(type=kind, api=api, name=name, body=body, scope=scope)
+def _answers(
+    rule: Rule, file: str, entry: Any, path: tuple[str | int, ...], resource: ArmResource
+) -> tuple[Finding, ...]:
+    placed = replace(resource, source=Source(file, _line(entry, path)))
+    return judge_resource(placed, (rule,))
 
 
-def load_folder(folder: Path) -> tuple[str, ...]:
-    """Import the checks in ``folder`` and say what they registered.
-
-    BadInput when the folder is none, has no ``__init__.py``, holds a module that does not import,
-    or one that registers nothing: each of them would be a check that never runs.
-    """
-    if not (folder / "__init__.py").is_file():
-        raise BadInput(_unloaded(folder, "a folder of checks with __init__.py", "none"))
-    modules = [file for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
-    if not modules:
-        raise BadInput(_unloaded(folder, "at least one module of checks", "none"))
-    return tuple(check for file in modules for check in _load(file))
+def _line(entry: Any, path: tuple[str | int, ...]) -> int | None:
+    """The line at which checkov saw what ``path`` leads to, or the nearest thing around it."""
+    line = None
+    for key in (None, *path):
+        entry = entry if key is None else entry[key]
+        line = entry.get("__startline__", line) if isinstance(entry, Mapping) else line
+    return None if line is None else max(1, int(line))
 
 
-def _load(file: Path) -> tuple[str, ...]:
-    """The ids that the module in ``file`` registered."""
-    before = registered()
-    name = f"greenlight_checks_{file.stem}"  # its own name could be that of a package
-    loader = SourceFileLoader(name, str(file))
-    module = ModuleType(loader.name)
-    module.__file__ = str(file)
-    sys.modules[name] = module
-    try:
-        loader.exec_module(module)
-    except Exception as error:
-        raise BadInput(_unloaded(file, "checks that import", type(error).__name__)) from error
-    new = tuple(sorted(registered() - before))
-    if not new:
-        raise BadInput(_unloaded(file, "a check that is registered", "none"))
-    return new
-
-
-def _unloaded(place: Path, expected: str, found: str) -> Problem:
-    return Problem(expected, found, "checkov would skip it and pass.", file=str(place))
-
-
-def _plain(value: Any) -> Any:
-    """``value`` in Python's own types, without ``__startline__`` and its like."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if not str(k).startswith("__")}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, str) else value
-
-
-def _check(rule: Rule, crashes: list[Finding]) -> BaseResourceCheck:
+def _check(rule: Rule, door: Door) -> BaseResourceCheck:
     """The rule as a check; to make one registers it."""
     from checkov.arm.base_resource_check import BaseResourceCheck
     from checkov.common.models.enums import CheckCategories, CheckResult
@@ -144,18 +146,18 @@ def _check(rule: Rule, crashes: list[Finding]) -> BaseResourceCheck:
                 name=rule.title,
                 id=rule.id,
                 categories=[CheckCategories.CONVENTION],
-                supported_resources=list(rule.types),
+                # checkov compares types as they are written, and a child's without its parents'
+                supported_resources=EVERY,
                 guideline=rule.source,
             )
 
+        def run(self, scanned_file: str, *about: Any, **named: Any) -> Any:
+            # A comment that says to skip it has no expiry, and so does not reach it.
+            self.file = scanned_file
+            return super().run(scanned_file, *about, **{**named, "skip_info": {}})
+
         def scan_resource_conf(self, conf: dict[str, Any]) -> CheckResult:
-            resource = resource_of({**conf, "type": self.entity_type})
-            try:
-                finding = rule.judge(resource)
-            except Exception as error:  # checkov would take it for an answer
-                finding = crashed(rule, resource, error)
-                crashes.append(finding)
-            self.details = [str(finding)] if finding else []
-            return CheckResult.FAILED if finding else CheckResult.PASSED
+            found = door.ask(rule, self.file, conf)
+            return CheckResult.FAILED if found else CheckResult.PASSED
 
     return RuleCheck()

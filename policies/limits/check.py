@@ -1,8 +1,12 @@
-"""All limits over one plan, in one call: what ``preview`` asks for."""
+"""All limits over one plan, in one call: what ``preview`` asks for.
+
+The capacity table is counted once, and given back: the findings are read from its rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from policies.arm.resource import ArmResource
 from policies.limits.asks import Ask
@@ -21,26 +25,30 @@ from policies.limits.traffic import traffic_findings
 from policies.rules.findings import Finding
 
 
-def check_limits(
-    plan: Sequence[ArmResource], facts: AzureFacts, request: Request
-) -> tuple[Finding, ...]:
+@dataclass(frozen=True)
+class Limits:
+    """What limits have against a plan, and the table that those of capacity rest on."""
+
+    findings: tuple[Finding, ...]
+    capacity: tuple[CapacityRow, ...]
+
+
+def check_limits(plan: Sequence[ArmResource], facts: AzureFacts, request: Request) -> Limits:
     """What Azure would refuse of ``plan``, and what nobody can tell before it does.
 
     Refusals have severity ``refuse``. What is not known has an id of found.UNKNOWN_RULES and is
     inconclusive, never a pass.
     """
-    return (
+    rows = capacity(plan, facts, request)
+    findings = (
         *name_findings(plan, facts, request.state),
         *region_findings(plan, facts),
         *traffic_findings(plan, request.state),
         *endpoint_findings(plan, request, facts),
-        *(
-            finding
-            for row in capacity(plan, facts, request)
-            for finding in _of_row(row, facts, request)
-        ),
+        *(finding for row in rows for finding in _of_row(row, facts, request)),
         *immutable_changes(request.state, plan),
     )
+    return Limits(findings, rows)
 
 
 def _of_row(row: CapacityRow, facts: AzureFacts, request: Request) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from policies.limits.facts import region_key
 from policies.limits.found import about
 from policies.limits.plan import flattened
 from policies.limits.tables import FixedRule, fixed_rules
+from policies.rules.azure.values import SECRET
 from policies.rules.findings import Finding, shown
 
 
@@ -46,9 +47,10 @@ def _changes(old: ArmResource, new: ArmResource) -> Iterator[Finding]:
 
 def _change(old: ArmResource, new: ArmResource, rule: FixedRule, path: str) -> Iterator[Finding]:
     was, will = _plain(path, old.at(path)), _plain(path, new.at(path))
-    if was == will or (was, will) in rule.unless:
+    hidden = UNKNOWN in (was, will) or SECRET in (was, will)
+    if (was == will and not hidden) or (was, will) in rule.unless:
         return
-    if was is None or will is None or UNKNOWN in (was, will):
+    if was is None or will is None or hidden:
         yield _not_stated(new, rule, path, was, will)
         return
     disputed = rule.effect == "conflicting"

@@ -8,7 +8,7 @@ known is ``<unknown>``, as in a preview's JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +29,18 @@ def read_inputs_openly(sdk: ModuleType) -> None:
 def inputs(given: Mapping[str, Any], _secrets: bool = False) -> dict[str, Any]:
     """The inputs of a resource, from what the engine sends (Struct as a mapping)."""
     return {key: _value(value) for key, value in given.items()}
+
+
+def plain(value: Any) -> Any:
+    """``value`` in dicts and lists: the SDK hands over wrappers, and its own are no lists.
+
+    What looks at a list would find none, and with it nothing wrong.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(one) for one in value]
+    return value
 
 
 def _value(value: Any) -> Any:

@@ -1,12 +1,11 @@
 """The rules as policies of Pulumi's own, so that `pulumi up` alone cannot go past them.
 
-Bounds come from the stack's settings file, which GREENLIGHT_STACK_SETTINGS names; without it, from
-PULUMI_CONFIG, which the engine sets for a pack that is a folder, and for no executable (measured
-with 3.259.0). Each resource is judged as the program declares it, with its
-inputs; the plan as a whole when all of them have been seen.
+Bounds come from the stack's settings, as the engine tells them before it asks for anything else;
+where GREENLIGHT_STACK_SETTINGS names a settings file, from there. Each resource is judged as the
+program declares it, with its inputs; the plan as a whole when all of them have been seen.
 
 What cannot be judged is refused: a type that has no row in the table, a rule that falls over, a
-plan of which the engine shows only a part (`--target`).
+plan of which the engine shows only a part (`--target`), a stack whose settings nobody told.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from policies.arm.resource import ArmResource
 from policies.gate import judge_resource, judge_whole
-from policies.pack.inputs import read_inputs_openly
+from policies.pack.inputs import plain, read_inputs_openly
+from policies.pack.stack import when_told
 from policies.rules.azure import plan_rules, rules
-from policies.rules.azure.bounds import Bounds, bounds_of, read_bounds
+from policies.rules.azure.bounds import AZURE, IMAGES, MODELS, Bounds, bounds_of, read_bounds
 from policies.rules.findings import Finding
 from policies.rules.rule import PlanRule, Rule
 from policies.suppressions import FILE, Suppression, read_suppressions
-from release.errors import BadInput, Problem
+from release.errors import BadInput
 
 if TYPE_CHECKING:
     import pulumi_policy as sdk
@@ -37,36 +37,48 @@ NATIVE = "azure-native:"
 CONVERTED = "GL-AZ-ARM-001"
 WHOLE = "GL-AZ-ARM-002"
 ANSWERED = "GL-AZ-ARM-003"
+TOLD = "GL-AZ-ARM-004"
 
 Convert = Callable[..., ArmResource]
 
 
 def serve() -> None:
-    """Listen for the engine until it goes. SystemExit says why there are no bounds."""
+    """Listen for the engine until it goes. SystemExit says what is wrong with what is committed."""
     import pulumi_policy as sdk
 
     read_inputs_openly(sdk)
+    held = [_unjudged()]
     try:
-        bounds = bounds_from(os.environ)
         entries = read_suppressions(FILE, _today())
+        if file := os.environ.get(SETTINGS):
+            held[:] = policies(read_bounds(Path(file)), entries=entries)
+        else:
+            when_told(sdk, lambda stack: _hold(held, policies(bounds_in(stack), entries=entries)))
     except BadInput as error:
         raise SystemExit(str(error)) from None
-    sdk.PolicyPack(
-        name=NAME,
-        policies=policies(bounds, entries=entries),
-        enforcement_level=sdk.EnforcementLevel.MANDATORY,
-    )
+    sdk.PolicyPack(name=NAME, policies=held, enforcement_level=sdk.EnforcementLevel.MANDATORY)
 
 
-def bounds_from(environment: Mapping[str, str]) -> Bounds:
-    """The bounds of the stack that is planned. BadInput when nothing says them."""
-    if file := environment.get(SETTINGS):
-        return read_bounds(Path(file))
-    if "PULUMI_CONFIG" not in environment:
-        remedy = "Set it, for instance to infra/stacks/Pulumi.production.yaml."
-        raise BadInput(Problem("the stack's settings file", "nothing", remedy, path=SETTINGS))
-    config = json.loads(environment["PULUMI_CONFIG"])
-    ours = {k: v for k, v in config.items() if k.startswith("greenlight:")}
+def _hold(held: list[sdk.Policy], found: Sequence[sdk.Policy]) -> None:
+    """Put ``found`` in the place of all that ``held`` has: the SDK asks this very list."""
+    held[:] = found
+
+
+def _unjudged() -> sdk.Policy:
+    """What is asked until the engine has told the stack's settings: it refuses any plan."""
+
+    def validate(args: Any, report: Any) -> None:
+        report(f"expected the stack's settings from the engine, found none. Set {SETTINGS}.")
+
+    return _on_stack(TOLD, "The stack's settings are known", validate)
+
+
+def bounds_in(config: Mapping[str, str]) -> Bounds:
+    """The bounds in ``config``, the stack's settings as the engine tells them.
+
+    BadInput when they are not there. Other settings, secrets among them, are not looked at.
+    """
+    ours = {key: config[key] for key in (AZURE, IMAGES, MODELS) if key in config}
     return bounds_of({key: _structured(value) for key, value in ours.items()})
 
 
@@ -119,7 +131,7 @@ class Plan:
 
         def validate(args: Any, report: Any) -> None:
             if args.resource_type.startswith(NATIVE):
-                self._seen[args.urn] = (args.resource_type, args.props)
+                self._seen[args.urn] = (args.resource_type, plain(args.props))
                 if isinstance(result := self._arm(args.urn), str):
                     report(result, args.urn)
 

@@ -35,6 +35,8 @@ class Finding:
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
+        name = shown(self.resource.rpartition("::")[2])
+        where += f" {name}" if name and name not in self.found else ""
         said = f"expected {self.expected}, found {self.found}"
         return f"{self.rule} {where}: {said}. {self.remedy}"
 

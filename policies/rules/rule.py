@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from policies.arm.resource import ArmResource
 from policies.rules.findings import Finding, Severity
 
+EVERY = ("*",)
+"""The types of a rule that is about resources of any type, unknown ones included."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -28,7 +31,8 @@ class Rule:
 
     def judge(self, resource: ArmResource) -> Finding | None:
         """What the rule has against ``resource``; None for another type, or when all is well."""
-        found = self.check(resource) if resource.type in self.types else None
+        asked = self.types == EVERY or resource.type in self.types
+        found = self.check(resource) if asked else None
         return None if found is None else _finding(self, resource, found)
 
 

@@ -110,11 +110,10 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-def run_with_checkov(work: Callable[[], T], also: Sequence[str] = ()) -> T:
+def run_with_checkov(work: Callable[[], T]) -> T:
     """What ``work`` returns, which may use the ``RUNNERS``; with all of checkov if need be.
 
-    ``also`` are packages that ``work`` imports and that are built on checkov: with another
-    checkov they are imported anew. Variables in the environment do not reach checkov.
+    ``work`` may then run twice. Variables in the environment do not reach checkov.
     """
     with _own_settings():
         if version("checkov") == VERIFIED:
@@ -122,16 +121,14 @@ def run_with_checkov(work: Callable[[], T], also: Sequence[str] = ()) -> T:
                 _import_lightly()
                 return work()
             except LeftOutError:
-                forget(also)
+                forget()
         _import_runners()
         return work()
 
 
-def forget(also: Sequence[str] = ()) -> None:
-    """Drop checkov and what is built on it from this process; the next import is its first."""
-    roots = ("checkov", *also)
-    dotted = tuple(f"{root}." for root in roots)
-    for name in [name for name in sys.modules if name in roots or name.startswith(dotted)]:
+def forget() -> None:
+    """Drop checkov from this process; the next import is its first."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "checkov"]:
         del sys.modules[name]
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import pkgutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from policies.checks.azure import opened
+from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import Finding, by_place, shown
 from policies.scan.kinds import Kind, Scannable
 from policies.scan.light import LeftOutError, run_with_checkov
@@ -24,31 +25,39 @@ from release.errors import BadInput, GreenlightError, Problem
 GUIDELINES = "https://www.checkov.io/5.Policy%20Index/{}.html"
 """checkov's list of the checks of a framework; single pages are on its vendor's service."""
 
+KINDS: tuple[Kind, ...] = ("arm", "kubernetes", "github_actions")
+
+HARMLESS = ("No defaultValue for parameter", "[ArmLocalGraph] resource dependency")
+"""Warnings that checkov goes on from with what the file says: it judges the expression itself, and
+draws no edge to what is deployed elsewhere.
+"""
+
 LONGEST = 300  # characters of what is shown of a resource's name or of a comment
 
 
-def scan(files: Sequence[Scannable], checks: Sequence[str] = ()) -> tuple[Finding, ...]:
+def scan(files: Sequence[Scannable], bounds: Bounds | None = None) -> tuple[Finding, ...]:
     """What checkov has against ``files``, by file, line and check.
 
-    ``checks`` are packages whose modules register further checks with checkov; each must.
-    BadInput for a file that checkov does not take, GreenlightError for a check that cannot run.
-    A comment in a file that tells checkov to skip a check has no expiry and is not obeyed.
+    With ``bounds`` it asks our own rules of templates as well. BadInput for a file that checkov
+    does not take, GreenlightError for a check or a rule that cannot run. A comment in a file that
+    tells checkov to skip a check has no expiry and is not obeyed.
     """
     if not files:
         return ()
-    found = run_with_checkov(lambda: _scan(files, checks), also=checks)
-    return by_place(found)
+    return by_place(run_with_checkov(lambda: _scan(files, bounds)))
 
 
-def _scan(files: Sequence[Scannable], checks: Sequence[str]) -> list[Finding]:
-    for package in checks:
-        load_checks(package)
-    findings: list[Finding] = []
-    for kind in ("arm", "kubernetes", "github_actions"):
-        of_kind = [one for one in files if one.kind == kind]
-        if of_kind:
-            findings += _run(kind, of_kind)
-    return findings
+def _scan(files: Sequence[Scannable], bounds: Bounds | None) -> list[Finding]:
+    with opened(bounds) as door:
+        found = [finding for kind in KINDS for finding in _of_kind(kind, files)]
+        door.confirm(_absolute(one) for one in files if one.kind == "arm")
+    ours = [replace(one, file=_as_named(one.file)) for one in door.findings]
+    return [*(one for one in found if one.rule not in door.ids), *ours]
+
+
+def _of_kind(kind: Kind, files: Sequence[Scannable]) -> list[Finding]:
+    of_kind = [one for one in files if one.kind == kind]
+    return _run(kind, of_kind) if of_kind else []
 
 
 def _run(kind: Kind, files: Sequence[Scannable]) -> list[Finding]:
@@ -113,9 +122,10 @@ class _Guard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         raised = record.exc_info[1] if record.exc_info else None
-        if "checkov" in Path(record.pathname).parts and (
-            raised or record.levelno >= logging.WARNING
-        ):
+        if not raised and record.levelno < logging.WARNING:
+            return
+        harmless = not raised and record.getMessage().startswith(HARMLESS)
+        if "checkov" in Path(record.pathname).parts and not harmless:
             self.logged.append(record.getMessage() + (f" ({_told(raised)})" if raised else ""))
 
     def watch(self, run: Callable[..., None]) -> Callable[..., None]:
@@ -192,33 +202,3 @@ def _unread(one: Scannable, expected: str, found: str) -> Problem:
         "It would be passed over in silence. Mend it, or leave it out of the paths to check.",
         file=one.file,
     )
-
-
-def load_checks(package: str) -> None:
-    """Import each module of ``package``, each of which must register a check, but for ``_names``.
-
-    GreenlightError where checkov's own loader would skip it: a folder without ``__init__.py``, a
-    module that crashes, a module without a check.
-    """
-    folder = importlib.import_module(package)
-    if folder.__file__ is None:
-        raise GreenlightError(
-            f"{package}: expected a package of checks, found no __init__.py in it"
-        )
-    for module in pkgutil.iter_modules(folder.__path__):
-        name = f"{package}.{module.name}"
-        if name not in sys.modules and not module.name.startswith("_"):
-            _load_check(name)
-
-
-def _load_check(name: str) -> None:
-    from checkov.common.checks.base_check_registry import BaseCheckRegistry
-
-    before = len(BaseCheckRegistry.get_all_registered_checks())
-    try:
-        importlib.import_module(name)
-    except Exception as error:
-        raise GreenlightError(f"{name}: a module of checks fails: {_told(error)}") from error
-    if len(BaseCheckRegistry.get_all_registered_checks()) == before:
-        del sys.modules[name]  # or it would count as loaded the next time
-        raise GreenlightError(f"{name}: expected it to register a check, and it registers none")

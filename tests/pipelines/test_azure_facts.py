@@ -223,7 +223,8 @@ def test_S16_names_are_free_taken_or_unknown(azure: Azure) -> None:
     kinds = {name: facts.names.get((type_.lower(), name)) for type_, name in NAMES}
     assert kinds == {"sttaken": "taken", "stfree": "free", "bot": "taken"}
     plan = resources([["endpoint", "mlw-a/other"]])
-    assert "GL-NAME-002" in {f.rule for f in check_limits(plan, facts, Request("swedencentral"))}
+    limits = check_limits(plan, facts, Request("swedencentral"))
+    assert "GL-NAME-002" in {finding.rule for finding in limits.findings}
 
 
 def test_S04_live_quota_decides(azure: Azure) -> None:

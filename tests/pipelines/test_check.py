@@ -12,6 +12,7 @@ from pipelines import check as module
 from pipelines import remembered
 from pipelines.check import Checked, check
 from policies import source
+from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import Finding
 from policies.scan import running
 from policies.scan.kinds import Scannable
@@ -24,15 +25,15 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class Scans:
-    """Stands in for checkov: one finding, and what it was asked."""
+    """Stands in for checkov: one finding, and what it was asked, by which bounds."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.bounds: list[Bounds | None] = []
 
-    def __call__(
-        self, files: Iterable[Scannable], checks: Iterable[str] = ()
-    ) -> tuple[Finding, ...]:
+    def __call__(self, files: Iterable[Scannable], bounds: Bounds | None) -> tuple[Finding, ...]:
         self.asked.append([file.file for file in files])
+        self.bounds.append(bounds)
         return (FINDING,)
 
 
@@ -133,20 +134,110 @@ def _edit_a_rule(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "rules_digest", lambda: "another")
 
 
-def _add_checks(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKS", ("tests",))
-
-
-@pytest.mark.parametrize("change", [_edit, _add, _rename, _upgrade, _edit_a_rule, _add_checks])
+@pytest.mark.parametrize("change", [_edit, _add, _rename, _upgrade, _edit_a_rule])
 def test_it_is_scanned_again_when_anything_that_counts_has_changed(
     change: object, repository: Path, scans: Scans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Content, names, checkov's version, our rules' source, packages of checks."""
+    """Content, names, checkov's version, our rules' source."""
     check([Path()])
     change(repository, monkeypatch)  # type: ignore[operator]
 
     assert not check([Path()]).cached
     assert len(scans.asked) == 2
+
+
+SETTINGS = """config:
+  greenlight:target: azure
+  greenlight:azure:
+    environment: {name}
+    allowedLocations: [{regions}]
+    network: {{private: {private}}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with two stacks of Azure's, and one of this machine."""
+    folder = tmp_path / "checkout/infra/stacks"
+    folder.mkdir(parents=True)
+    (folder / "Pulumi.local.yaml").write_text("config:\n  greenlight:target: local\n")
+    _settle(tmp_path / "checkout", "production", "swedencentral, westeurope", "true")
+    _settle(tmp_path / "checkout", "staging", "westeurope, northeurope", "false")
+    return tmp_path / "checkout"
+
+
+def _settle(root: Path, stack: str, regions: str, private: str) -> None:
+    text = SETTINGS.format(name=stack, regions=regions, private=private)
+    (root / f"infra/stacks/Pulumi.{stack}.yaml").write_text(text)
+
+
+TEMPLATE = [Path("bad.arm.json")]
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_template_is_judged_for_the_stack_that_is_named(root: Path, scans: Scans) -> None:
+    check(TEMPLATE, stack="staging", root=root)
+
+    assert scans.bounds == [Bounds("staging", ("westeurope", "northeurope"), private=False)]
+
+
+@pytest.mark.usefixtures("repository")
+def test_without_one_a_template_has_to_do_for_every_stack_of_azures(
+    root: Path, scans: Scans
+) -> None:
+    """It could be deployed to any."""
+    check(TEMPLATE, root=root)
+
+    assert scans.bounds == [Bounds("production", ("westeurope",), instead=("staging",))]
+
+
+def _no_stack(root: Path) -> None:
+    for file in (root / "infra/stacks").iterdir():
+        file.unlink()
+
+
+def _nothing_in_common(root: Path) -> None:
+    _settle(root, "staging", "northeurope", "true")
+
+
+UNBOUND = {
+    "none": (_no_stack, None, "infra/stacks: expected the settings of a stack"),
+    "an unknown one": (lambda _: None, "qa", "one of local, production, staging, found 'qa'"),
+    "one of this machine": (lambda _: None, "local", r"Pulumi\.local\.yaml.*environment"),
+    "nothing in common": (_nothing_in_common, None, "regions that production, staging all allow"),
+}
+
+
+@pytest.mark.usefixtures("repository", "scans")
+@pytest.mark.parametrize("case", UNBOUND)
+def test_a_template_that_nobody_says_bounds_for_is_refused_by_name(case: str, root: Path) -> None:
+    """It is no pass that rules were not asked."""
+    change, stack, said = UNBOUND[case]
+    change(root)
+
+    with pytest.raises(BadInput, match=said):
+        check(TEMPLATE, stack=stack, root=root)
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_is_no_template_needs_no_stack(root: Path, scans: Scans) -> None:
+    _no_stack(root)
+
+    check([Path("good.k8s.yaml")], root=root)
+
+    assert scans.bounds == [None]
+
+
+@pytest.mark.usefixtures("repository")
+def test_it_is_judged_again_when_a_stack_allows_something_else(root: Path, scans: Scans) -> None:
+    """And for another stack."""
+    check(TEMPLATE, root=root)
+    _settle(root, "staging", "westeurope", "false")
+
+    assert not check(TEMPLATE, root=root).cached
+    assert not check(TEMPLATE, root=root, stack="staging").cached
+    assert check(TEMPLATE, root=root).cached
+    assert len(scans.asked) == 3
 
 
 def test_a_rule_that_is_edited_has_another_digest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,9 +16,12 @@ from pipelines.engine import Engine
 from pipelines.workspace import ROOT
 from release.errors import GreenlightError
 from release.files import write_json
+from release.outputs import LocalEnvironment
 from release.state import StateFolder
 
 SALT = "v1:c2FsdA==:v1:made:up"
+ENVIRONMENT = {"target": "local", "address": "http://127.0.0.1:1", "folder": "/there/a"}
+OUTPUTS = {"version": 1, "target": "local", "environments": {"a": ENVIRONMENT}}
 CREATED = " +  pulumi-python:dynamic/local:Environment box-staging created (2s)"
 
 
@@ -30,7 +34,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "#!/bin/sh\n"
         f'echo "$*" >> {tmp_path}/calls; env > {tmp_path}/environment\n'
         'case "$1 $2" in\n'
-        '  "stack output") echo \'{"version": 1, "environments": {"a": {}}}\';;\n'
+        f"  'stack output') echo '{json.dumps(OUTPUTS)}';;\n"
         f"  up*) . {tmp_path}/up;;\n"
         "esac\n"
     )
@@ -57,7 +61,7 @@ def test_its_lines_are_passed_on_as_far_as_they_tell_a_change(
     stand_in.write_text(f"echo '@ updating....'; echo '{CREATED}'; printf ' +  a:b last created'")
     notes: list[str] = []
 
-    assert engine.up((), notes.append) == {"a": {}}
+    assert engine.up((), notes.append) == {"a": LocalEnvironment.model_validate(ENVIRONMENT)}
     assert notes == [" ".join(CREATED.split()), "+ a:b last created"]
 
 

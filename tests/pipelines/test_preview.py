@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.__main__ import main
 from cli.preview import exit_code
 from pipelines import preview as module
-from pipelines.planning import plan_stack, resources_of
+from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
+from policies.gate import judge_resource
 from policies.limits.found import UNKNOWN_RULES
+from policies.rules import azure
+from policies.rules.azure import rules
+from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import refusals
-from release.errors import WAITING, BadInput
-from tests.azure_types import problems
-from tests.test_definitions import definitions
+from policies.rules.rule import PlanRule, Rule
+from policies.scan.kinds import classify
+from policies.scan.running import scan
+from release.errors import REFUSED, WAITING, BadInput, GreenlightError
+from tests.azure_types import refused
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_DEFINITIONS = ("Microsoft.Insights/dataCollection",)  # none is at hand for their version
 
 
 @pytest.fixture(scope="module", params=["staging", "production"])
@@ -44,6 +51,28 @@ def test_a_stack_of_the_repository_has_no_finding_that_is_not_explained(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_template_of_a_plan_is_judged_as_the_plan_itself(
+    previewed: Preview, tmp_path: Path
+) -> None:
+    """One rule, two doors: what the gate says of a plan, checkov's says of the file. By bounds that
+    allow nothing, so that both have much to say.
+    """
+    bounds = Bounds("nowhere", ("none",))
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(previewed.template, indent=1))
+    known = classify(str(file), file.read_bytes())
+    assert known is not None
+    asked = rules(bounds)
+
+    by_file = [(f.rule, f.resource) for f in scan([known], bounds) if f.rule.startswith("GL-")]
+    by_plan = [(f.rule, r.name) for r in previewed.plan.resources for f in judge_resource(r, asked)]
+
+    assert sorted(by_file) == sorted(by_plan)
+    assert len(by_plan) > 40
+
+
+@pytest.mark.slow
 def test_every_resource_names_the_line_that_declared_it(previewed: Preview) -> None:
     """And it is in the program."""
     for one in previewed.plan.resources:
@@ -57,14 +86,7 @@ def test_every_resource_names_the_line_that_declared_it(previewed: Preview) -> N
 @pytest.mark.slow
 def test_every_body_is_one_that_azure_defines(previewed: Preview) -> None:
     """Unknown and missing properties, enums and patterns: by Azure's own definitions."""
-    definitions("azure-types")
-    wrong = {
-        one.urn: found
-        for one in previewed.plan.resources
-        if not one.type.startswith(WITHOUT_DEFINITIONS) and (found := problems(one))
-    }
-
-    assert wrong == {}
+    assert refused(previewed.plan.resources) == []
 
 
 @pytest.mark.slow
@@ -147,22 +169,66 @@ def test_checkovs_findings_are_told_at_the_line_of_the_program() -> None:
     ]  # fmt: skip
 
 
-def test_a_state_that_is_no_export_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "state.json"
-    file.write_text("{}")
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["CKV2_AZURE_49", "CKV_AZURE_243"])
+def test_a_finding_is_about_the_resource_that_checkov_names(rule: str) -> None:
+    """Also of a graph check, whose lines begin before the resource does."""
+    learning = "Microsoft.MachineLearningServices"
+    open_one = {"properties": {"publicNetworkAccess": "Enabled"}, "location": "westeurope"}
+    plan = [
+        ArmResource(f"{learning}/{kind}", "2025-12-01", name, open_one, urn=name)
+        for kind, name in (("registries", "before"), ("workspaces", "a"), ("workspaces", "b"))
+    ]
 
-    with pytest.raises(BadInput, match="an exported stack"):
-        module._exported(file)
+    assert [one.resource for one in by_checkov(plan) if one.rule == rule] == ["a", "b"]
 
 
-def test_secrets_of_an_exported_state_stay_hidden(tmp_path: Path) -> None:
-    """The engine marks them by a key of its own; what is in them is never read."""
-    secret = {"4dabf18193072939515e22adb298388d": "1b47", "ciphertext": "v1:abc"}
-    inputs = {"vaultName": "v", "secretName": "s", "properties": {"value": secret}}
-    one = {"type": "azure-native:keyvault:Secret", "urn": "urn:pulumi:s::p::t::n", "inputs": inputs}
-    file = tmp_path / "state.json"
-    file.write_text(json.dumps({"deployment": {"resources": [one]}}))
+STORE = ArmResource(
+    "Microsoft.Storage/storageAccounts", "2024-01-01", "st", {}, urn="urn:st",
+    source=Source("infra/azure/storage.py", 7),
+)  # fmt: skip
 
-    (found,) = module._exported(file)
 
-    assert found.at("properties.value") == "[secret]"
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The production stack is planned, and comes to one account."""
+    plan = StackPlan("production", (STORE,), {})
+    monkeypatch.setattr(module, "plan_stack", lambda *_: plan)
+
+
+def _falls(_: object) -> Any:
+    raise KeyError("made-up secret")
+
+
+OVER = Rule("GL-AZ-XXX-001", "t", (STORE.type,), "e", "r.", "https://x", _falls, "warn")
+WHOLE = PlanRule("GL-AZ-XXX-002", "t", "e", "r.", "https://x", _falls, "warn")
+
+
+@pytest.mark.slow
+def test_s25_a_rule_that_falls_over_refuses_the_plan(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it would only warn; what it fell over is not repeated."""
+    monkeypatch.setattr(azure, "rules", lambda _: (OVER,))
+    monkeypatch.setattr(azure, "plan_rules", lambda _: (WHOLE,))
+
+    found = preview(ROOT, "production", environment={})
+
+    fallen = {one.rule: one.line for one in refusals(found.judged.findings) if "XXX" in one.rule}
+    assert fallen == {"GL-AZ-XXX-001-FELL": 7, "GL-AZ-XXX-002-FELL": None}
+    assert exit_code(found) == REFUSED
+    assert "made-up" not in "".join(map(str, found.found))
+
+
+@pytest.mark.slow
+def test_s25_a_check_of_checkovs_that_falls_over_is_an_error(
+    planned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """checkov itself logs it and passes the resource over."""
+    by_checkov([STORE])  # so that its checks are there
+    name = "checkov.arm.checks.resource.StorageAccountMinimumTlsVersion"
+    check: Any = importlib.import_module(name).check
+    monkeypatch.setattr(check, "scan_resource_conf", _falls)
+
+    with pytest.raises(GreenlightError, match=r"could not judge all.*CKV_AZURE_44"):
+        preview(ROOT, "production", environment={})

@@ -12,6 +12,7 @@ from policies.rules.azure.gpu import has_gpu
 from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
 from policies.rules.azure.values import (
     is_true,
+    is_unknown,
     items_at,
     said,
     value_at,
@@ -39,9 +40,11 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     return (
         PlanRule(
             id="GL-AZ-ALR-006",
-            title="Every endpoint has an alert",
-            expected="a metric alert on each managed online endpoint",
-            remedy="Add one for its errors and one for its latency.",
+            title="Every endpoint has alerts on its errors and its latency",
+            expected="for both, on each managed online endpoint, a metric alert on it, or a log "
+            "alert whose query names it and reads the endpoints' traffic log",
+            remedy="Add the one that is missing: RequestsPerMinute by statusCodeClass or the log's "
+            "ResponseCode for errors, RequestLatency_P95 or its TotalDurationMs for latency.",
             source=f"{LEARN}/machine-learning/how-to-monitor-online-endpoints",
             check=_endpoint_without_alert,
         ),
@@ -182,11 +185,43 @@ def _reaches_nobody(group: ArmResource) -> str | None:
 
 
 def _endpoint_without_alert(plan: Plan) -> Missing:
-    alerts = [(one, scope) for one in of_type(plan, kinds.ALERT) for scope in _scopes(one)]
+    alerts = list(of_type(plan, kinds.ALERT, kinds.LOG_ALERT))
     for endpoint in of_type(plan, kinds.ONLINE):
-        managed = not value_at(endpoint, "properties.compute", "")
-        if managed and not any(refers(one, scope, endpoint) for one, scope in alerts):
-            yield endpoint, "no metric alert in the plan that watches it"
+        if value_at(endpoint, "properties.compute", ""):
+            continue
+        asked = [text for one in alerts for text in _asked(one, endpoint)]
+        missing = [
+            concern
+            for concern, words in metrics.CONCERNS.items()
+            if not any(words.search(text) for text in asked)
+        ]
+        if missing:
+            yield endpoint, f"no alert in the plan on its {' and its '.join(missing)}"
+
+
+def _asked(alert: ArmResource, endpoint: ArmResource) -> list[str]:
+    """What ``alert`` asks of ``endpoint``: names of metrics, or queries."""
+    on_it = any(refers(alert, scope, endpoint) for scope in _scopes(alert))
+    conditions = items_at(alert, "properties.criteria.allOf")
+    if alert.type == kinds.ALERT:
+        return [_metric(one) for one in conditions] if on_it else []
+    queries = [str(value_in(one, "query", "")) for one in conditions]
+    return [query for query in queries if on_it or _names(query, alert, endpoint)]
+
+
+def _metric(condition: Any) -> str:
+    """A metric with what it is split or filtered by."""
+    dimensions = value_in(condition, "dimensions", []) or []
+    split = [str(value_in(one, "name", "")) for one in dimensions]
+    return " ".join([str(value_in(condition, "metricName", "")), *split])
+
+
+def _names(query: str, alert: ArmResource, endpoint: ArmResource) -> bool:
+    """Whether a query of a log that has several endpoints asks for this one."""
+    name = endpoint.name.rpartition("/")[2]
+    if is_unknown(name):
+        return bool(endpoint.urn) and endpoint.urn in alert.depends_on
+    return metrics.TRAFFIC_LOG in query and any(f"{mark}{name}{mark}" in query for mark in "\"'")
 
 
 def _gpu_without_alert(plan: Plan) -> Missing:

@@ -22,7 +22,8 @@ class Bounds:
 
     ``regions`` are Azure's names of the regions that data may be in. ``images`` are the hosts that
     container images may come from, ``models`` the Azure ML registries of catalog models.
-    ``private``: everything is reached through private endpoints alone.
+    ``private``: everything is reached through private endpoints alone. ``instead`` are the other
+    environments, for what could be deployed to any of several.
     """
 
     environment: str
@@ -30,6 +31,12 @@ class Bounds:
     private: bool = True
     images: tuple[str, ...] = ("mcr.microsoft.com",)
     models: tuple[str, ...] = ("azureml",)
+    instead: tuple[str, ...] = ()
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """What a resource may say that it belongs to."""
+        return (self.environment, *self.instead)
 
     @property
     def production(self) -> bool:
@@ -45,6 +52,34 @@ class Bounds:
     def when_production(self) -> Severity:
         """What keeps a service up stops a production stack, and is shown in the others."""
         return "refuse" if self.production else "warn"
+
+
+def strictest(stacks: Mapping[str, Bounds]) -> Bounds:
+    """The bounds of what could be deployed to any of ``stacks``, by name: what all of them allow,
+    and what one of them asks. It may belong to any of their environments.
+
+    BadInput where they allow nothing in common.
+    """
+    held = sorted(stacks.values(), key=lambda one: not one.production)
+    environment, *others = dict.fromkeys(one.environment for one in held)
+    return Bounds(
+        environment=environment,
+        regions=_common(stacks, "regions"),
+        private=any(one.private for one in held),
+        images=_common(stacks, "images"),
+        models=_common(stacks, "models"),
+        instead=tuple(others),
+    )
+
+
+def _common(stacks: Mapping[str, Bounds], what: str) -> tuple[str, ...]:
+    first, *others = (getattr(one, what) for one in stacks.values())
+    common = tuple(one for one in first if all(one in other for other in others))
+    if not common:
+        remedy = "Say with --stack which of them the templates are for."
+        expected = f"{what} that {', '.join(stacks)} all allow"
+        raise BadInput(Problem(expected, "none", remedy, path=what))
+    return common
 
 
 def read_bounds(file: Path) -> Bounds:
@@ -113,4 +148,5 @@ def _wrong(document: Document, path: tuple[str, ...], expected: str, found: Any)
     file, line = document.place(path)
     remedy = "Rules cannot judge without it: write it into the stack's settings."
     said = "nothing" if found is None else repr(found)
-    return BadInput(Problem(expected, said, remedy, file=file, line=line, path=dotted(path)))
+    at = line if file else None  # what the engine tells has no lines
+    return BadInput(Problem(expected, said, remedy, file=file, line=at, path=dotted(path)))

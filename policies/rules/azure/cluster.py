@@ -109,7 +109,7 @@ def _system_pool(bounds: Bounds) -> tuple[Rule, ...]:
             types=(kinds.CLUSTER, kinds.POOL),
             expected="two or more availabilityZones in a pool of mode System",
             remedy="Set them when the pool is made; they cannot be changed.",
-            source=f"{LEARN}/aks/availability-zones-overview",
+            source=f"{LEARN}/aks/reliability-availability-zones-configure",
             check=for_pools(_one_zone),
             severity=bounds.when_production,
         ),
@@ -144,7 +144,7 @@ def _control_plane(bounds: Bounds) -> tuple[Rule, ...]:
             types=(kinds.CLUSTER,),
             expected="no servicePrincipalProfile of its own",
             remedy="Remove it, and give the cluster a user-assigned identity.",
-            source=f"{LEARN}/aks/use-managed-identity",
+            source=f"{LEARN}/aks/managed-identity-overview",
             check=equals("properties.servicePrincipalProfile.clientId", "msi", default="msi"),
         ),
     )

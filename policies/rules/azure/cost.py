@@ -35,10 +35,10 @@ def rules(bounds: Bounds) -> tuple[Rule, ...]:
             id="GL-AZ-TAG-002",
             title="Everything says where it belongs",
             types=kinds.TAGGED,
-            expected=f"the tag environment: {bounds.environment}",
+            expected=f"the tag environment: {' or '.join(bounds.environments)}",
             remedy="Give the resource the stack's tags.",
             source=f"{LEARN}/cloud-adoption-framework/ready/azure-best-practices/resource-tagging",
-            check=lambda resource: _elsewhere(resource, bounds.environment),
+            check=lambda resource: _elsewhere(resource, bounds.environments),
         ),
         Rule(
             id="GL-AZ-CST-001",
@@ -74,9 +74,9 @@ def _untagged(resource: ArmResource) -> str | None:
     return f"no {', '.join(missing)}" if missing else None
 
 
-def _elsewhere(resource: ArmResource, environment: str) -> str | None:
+def _elsewhere(resource: ArmResource, environments: tuple[str, ...]) -> str | None:
     found = value_at(resource, "tags.environment", "")
-    return None if found == environment else f"environment: {shown(str(found)) or 'none'}"
+    return None if found in environments else f"environment: {shown(str(found)) or 'none'}"
 
 
 def _quiet_budget(budget: ArmResource) -> str | None:
@@ -94,4 +94,4 @@ def _quiet_budget(budget: ArmResource) -> str | None:
 def _no_budget(plan: Plan) -> Missing:
     groups = list(of_type(plan, kinds.GROUP))
     if groups and not any(of_type(plan, kinds.BUDGET)):
-        yield groups[0], "no budget in the plan"
+        yield min(groups, key=lambda one: one.name), "no budget in the plan"

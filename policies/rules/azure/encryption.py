@@ -41,9 +41,9 @@ def _in_transit() -> tuple[Rule, ...]:
             title="Storage speaks TLS 1.2 or newer",
             types=(kinds.STORAGE,),
             expected="minimumTlsVersion: TLS1_2",
-            remedy="Set it.",
+            remedy="Set it; Azure does not take TLS1_3 as the smallest version.",
             source=f"{LEARN}/storage/common/transport-layer-security-configure-minimum-version",
-            check=equals("properties.minimumTlsVersion", "TLS1_2", "TLS1_3", default="TLS1_0"),
+            check=equals("properties.minimumTlsVersion", "TLS1_2", default="TLS1_0"),
         ),
         Rule(
             id="GL-AZ-ENC-002",
@@ -52,7 +52,7 @@ def _in_transit() -> tuple[Rule, ...]:
             expected="minimumTlsVersion: 1.2",
             remedy="Set it: what Azure takes when it is absent has changed over the years.",
             source=f"{LEARN}/event-hubs/transport-layer-security-configure-minimum-version",
-            check=equals("properties.minimumTlsVersion", "1.2", "1.3"),
+            check=equals("properties.minimumTlsVersion", "1.2"),
         ),
         Rule(
             id="GL-AZ-ENC-003",

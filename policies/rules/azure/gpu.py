@@ -28,10 +28,19 @@ TAINT = "sku=gpu:NoSchedule"
 GPU_SIZE = re.compile(r"standard_n[cdv]", re.I)
 """Sizes with GPUs: the N family's NC, ND and NV series."""
 
-LARGE_GPU = re.compile(r"a100|h100|h200|gb?200|asr_v4", re.I)
+LARGE_GPU = re.compile(r"a100|h100|h200|gb?200|mi300|asr_v4", re.I)
 """Sizes of the Ampere generation and newer; ND96asr_v4 does not name its A100."""
 
-AZURE_LINUX = ("AzureLinux", "AzureLinux3", "CBLMariner", "Mariner")
+DIVISIBLE = re.compile(r"a100|h100|h200|asr_v4", re.I)
+"""Sizes that AKS cuts into instances.
+https://learn.microsoft.com/azure/aks/gpu-multi-instance (2026-05-22)"""
+
+ON_AZURE_LINUX = re.compile(r"_nc\d+ad(?:i?s)_(?:a100_v4|h100_v5)$|_nd96am?sr_(?:a100_)?v4$", re.I)
+"""Large sizes that Azure Linux 3 supports. Older versions, under other names, support none.
+https://learn.microsoft.com/azure/azure-linux/intro-azure-linux"""
+
+AZURE_LINUX = ("AzureLinux", "AzureLinux3")
+MARINER = ("CBLMariner", "Mariner")
 POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 
@@ -122,19 +131,19 @@ def _hardware() -> tuple[Rule, ...]:
     return (
         _rule(
             "GL-AZ-GPU-006",
-            "Large GPUs run on Ubuntu",
-            "an osSKU that has a driver for them, Ubuntu",
-            "Remove osSKU or set it to Ubuntu: Azure Linux has no driver for A100 and newer.",
-            "aks/use-nvidia-gpu",
-            where(_large, differs("properties.osSKU", *AZURE_LINUX, default="Ubuntu")),
+            "Large GPUs run on an operating system that supports them",
+            "Ubuntu; on Azure Linux a size that its page lists",
+            "Remove osSKU or set it to Ubuntu.",
+            "azure-linux/intro-azure-linux",
+            where(_large, _unsupported),
         ),
         _rule(
             "GL-AZ-GPU-007",
             "Only GPUs that can be are cut into instances",
-            "gpuInstanceProfile on an A100 or newer",
+            "gpuInstanceProfile on an A100, H100 or H200",
             "Remove it, or take a size that has MIG.",
             "aks/gpu-multi-instance",
-            where(lambda one: not _large(one), _absent("properties.gpuInstanceProfile")),
+            where(lambda one: not _divisible(one), _absent("properties.gpuInstanceProfile")),
         ),
     )
 
@@ -206,6 +215,16 @@ def has_gpu(pool: ArmResource) -> bool:
 
 def _large(pool: ArmResource) -> bool:
     return bool(LARGE_GPU.search(str(value_at(pool, "properties.vmSize", ""))))
+
+
+def _divisible(pool: ArmResource) -> bool:
+    return bool(DIVISIBLE.search(str(value_at(pool, "properties.vmSize", ""))))
+
+
+def _unsupported(pool: ArmResource) -> str | None:
+    listed = ON_AZURE_LINUX.search(str(value_at(pool, "properties.vmSize", "")))
+    systems = MARINER if listed else (*AZURE_LINUX, *MARINER)
+    return differs("properties.osSKU", *systems, default="Ubuntu")(pool)
 
 
 def _untainted(pool: ArmResource) -> str | None:

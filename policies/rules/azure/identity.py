@@ -26,9 +26,10 @@ BROAD = {
     "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
     "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
     "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
+    "f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
 }
-"""Built-in roles that no workload needs; learn.microsoft.com/azure/role-based-access-control/
-built-in-roles."""
+"""Built-in roles that no workload needs: those that may do everything, or hand out rights.
+https://learn.microsoft.com/azure/role-based-access-control/built-in-roles (2026-04-09)"""
 
 EXCHANGE = "api://AzureADTokenExchange"
 
@@ -173,7 +174,7 @@ def _cluster() -> tuple[Rule, ...]:
             types=(kinds.CLUSTER,),
             expected="enableRBAC, aadProfile.managed and aadProfile.enableAzureRBAC: true",
             remedy="Set them, and give groups their roles in Azure.",
-            source=f"{LEARN}/aks/manage-azure-rbac",
+            source=f"{LEARN}/aks/manage-entra-id-authorization",
             check=all_of(
                 is_true("properties.enableRBAC", default=True),
                 is_true("properties.aadProfile.managed"),
@@ -186,7 +187,7 @@ def _cluster() -> tuple[Rule, ...]:
             types=(kinds.CLUSTER,),
             expected="disableLocalAccounts: true",
             remedy="Set it: the local admin's certificate goes past Entra.",
-            source=f"{LEARN}/aks/manage-local-accounts-managed-azure-ad",
+            source=f"{LEARN}/aks/local-accounts",
             check=is_true("properties.disableLocalAccounts"),
         ),
         Rule(
@@ -210,7 +211,7 @@ def _rights() -> tuple[Rule, ...]:
             id="GL-AZ-IDN-013",
             title="No workload is an owner",
             types=(kinds.ROLE,),
-            expected="a role for what is done, not Owner, Contributor or User Access Administrator",
+            expected=f"a role for what is done, none of {', '.join(BROAD.values())}",
             remedy="Take the narrowest built-in role, such as Storage Blob Data Contributor.",
             source=f"{LEARN}/role-based-access-control/best-practices",
             check=_broad,

@@ -1,10 +1,10 @@
 """Metrics that exist, and where that is written: alerts on others never fire (S19).
 
-Azure's names: learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/metrics-index,
-read 2026-11-22, deprecated ones left out. Prometheus names: vLLM's docs/usage/metrics.md (its
-``gpu_cache_usage_perc`` is gone, ``kv_cache_usage_perc`` took its place), DCGM exporter's
-default-counters.csv, kube-state-metrics' docs, cAdvisor's and node exporter's as Azure Monitor
-collects them.
+Azure's names: a page for each type, deprecated ones left out; PAGES says which version was
+compared. https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/metrics-index
+Prometheus names: vLLM's docs/usage/metrics.md (its ``gpu_cache_usage_perc`` is gone,
+``kv_cache_usage_perc`` took its place), DCGM exporter's default-counters.csv, kube-state-metrics'
+docs, cAdvisor's and node exporter's as Azure Monitor collects them.
 """
 
 from __future__ import annotations
@@ -60,6 +60,17 @@ AZURE: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+PAGES: Mapping[str, str] = {
+    kinds.ONLINE: "2026-07-13",
+    kinds.DEPLOYMENT: "2025-04-16",
+    kinds.ACCOUNT: "2026-07-31",
+    kinds.EVENTS: "2024-01-10",  # without ReplicationLag*, which are newer: not verified
+    kinds.VAULT: "2026-07-13",
+    kinds.STORAGE: "",
+    kinds.CLUSTER: "2026-07-31",
+}
+"""The date of the page of each type that was compared; empty: not verified, no copy was at hand."""
+
 _VLLM_GAUGES = (
     "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
 )  # fmt: skip
@@ -112,6 +123,20 @@ PROMETHEUS = frozenset(
 
 GPU = re.compile(r"DCGM_FI_|nvidia_com_(?:gpu|mig)")
 """What tells an expression about GPUs: DCGM's metrics, or Kubernetes' count of them."""
+
+TRAFFIC_LOG = "AmlOnlineEndpointTrafficLog"
+"""Every request to an online endpoint: a table of Log Analytics.
+https://learn.microsoft.com/azure/machine-learning/how-to-monitor-online-endpoints (2026-02-05)"""
+
+CONCERNS: Mapping[str, re.Pattern[str]] = {
+    "errors": re.compile(
+        r"RequestsPerMinute.*\b(?:statusCode|statusCodeClass|modelStatusCode)\b"
+        r"|\b(?:ResponseCode|ModelStatusCode)\b"
+    ),
+    "latency": re.compile(r"RequestLatency|DurationMs\b"),
+}
+"""What an alert on an online endpoint asks for, by what it is about: a metric with its dimensions,
+or columns of its traffic log."""
 
 _STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
 _BRACES = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]")

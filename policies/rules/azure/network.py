@@ -59,7 +59,10 @@ def _data(bounds: Bounds) -> tuple[Rule, ...]:
             expected="publicNetworkAccess: Disabled",
             remedy="Set it, and reach the resource through its private endpoint.",
             source=f"{LEARN}/private-link/private-endpoint-overview",
-            check=equals("properties.publicNetworkAccess", *CLOSED, default="Enabled"),
+            check=where(
+                lambda one: not _as_its_hub(one),
+                equals("properties.publicNetworkAccess", *CLOSED, default="Enabled"),
+            ),
             severity=bounds.when_private,
         ),
         Rule(
@@ -213,6 +216,12 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
 def is_managed(resource: ArmResource) -> bool:
     """Whether an online endpoint runs on Azure's machines; a ``compute`` makes it the cluster's."""
     return value_at(resource, "properties.compute", "") in ("", UNKNOWN)
+
+
+def _as_its_hub(resource: ArmResource) -> bool:
+    """Whether it says nothing of its own about who reaches it, and so is reached as its hub is."""
+    silent = value_at(resource, "properties.publicNetworkAccess") is None
+    return is_project(resource) and silent
 
 
 def is_project(resource: ArmResource) -> bool:

@@ -87,7 +87,7 @@ def _deployments() -> tuple[Rule, ...]:
                 equals(
                     "properties.versionUpgradeOption",
                     "NoAutoUpgrade",
-                    default="OnceNewDefaultVersionAvailable",
+                    default="OnceCurrentVersionExpired",
                 ),
             ),
         ),
@@ -122,7 +122,9 @@ def _unfiltered(resource: ArmResource) -> str | None:
 
 
 def _at_once(plan: Plan) -> Missing:
-    deployments = [(one, depends(plan, one)) for one in of_type(plan, kinds.OPENAI_DEPLOYMENT)]
+    # By name: the engine shows the resources of a stack in another order than its plan has.
+    named = sorted(of_type(plan, kinds.OPENAI_DEPLOYMENT), key=lambda one: one.name)
+    deployments = [(one, depends(plan, one)) for one in named]
     for (one, ahead), (other, behind) in combinations(deployments, 2):
         same = one.name.partition("/")[0].lower() == other.name.partition("/")[0].lower()
         chained = bool(one.urn) and (one.urn in behind or other.urn in ahead)

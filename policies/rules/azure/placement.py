@@ -5,7 +5,6 @@ from __future__ import annotations
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan
 from policies.rules.azure.values import (
     differs,
     equals,
@@ -16,7 +15,7 @@ from policies.rules.azure.values import (
     where,
 )
 from policies.rules.findings import shown
-from policies.rules.rule import PlanRule, Rule
+from policies.rules.rule import EVERY, PlanRule, Rule
 
 LEARN = "https://learn.microsoft.com/azure"
 
@@ -26,7 +25,7 @@ TRAVELLING = ("GlobalStandard", "GlobalProvisionedManaged", "GlobalBatch")
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
-    return (*_regions(bounds), *_prompts(), *_events())
+    return (*_regions(bounds), *_prompts(), *_events(), *_types())
 
 
 def _regions(bounds: Bounds) -> tuple[Rule, ...]:
@@ -95,18 +94,23 @@ def _events() -> tuple[Rule, ...]:
     )
 
 
-def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
-    """The rules of this module over a whole plan."""
+def _types() -> tuple[Rule, ...]:
     return (
-        PlanRule(
+        Rule(
             id="GL-AZ-GEN-001",
-            title="The rules know every type in the plan",
+            title="The rules know every type",
+            types=EVERY,
             expected="types that are in policies/rules/azure/kinds.py",
             remedy="Add the type there, and the rules that it needs: nothing goes by unjudged.",
             source=f"{LEARN}/templates/",
-            check=_strangers,
+            check=_stranger,
         ),
     )
+
+
+def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
+    """The rules of this module over a whole plan: none."""
+    return ()
 
 
 def _outside(resource: ArmResource, regions: tuple[str, ...]) -> str | None:
@@ -123,7 +127,5 @@ def _copied_outside(resource: ArmResource, regions: tuple[str, ...]) -> str | No
     return None
 
 
-def _strangers(plan: Plan) -> Missing:
-    for resource in plan:
-        if resource.type not in kinds.KNOWN:
-            yield resource, f"the type {shown(resource.type)}"
+def _stranger(resource: ArmResource) -> str | None:
+    return None if resource.type in kinds.KNOWN else f"the type {shown(resource.type)}"

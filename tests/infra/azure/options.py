@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,10 +21,62 @@ CONNECTION = {
     "secret": "anthropicKey",
     "expires": "2027-06-30",
 }
-CLUSTER = {
+CLUSTER: Mapping[str, Any] = {
     "adminGroups": ["00000000-0000-0000-0000-0000000000aa"],
+    "mlDomain": "inference.example.com",
     "gpuPools": [{"name": "a100", "size": "Standard_NC24ads_A100_v4", "maxCount": 2}],
 }
+FULL_CLUSTER: Mapping[str, Any] = {
+    "adminGroups": ["00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb"],
+    "private": False,
+    "authorizedRanges": ["192.0.2.0/24"],
+    "tier": "Free",
+    "kubernetesVersion": "1.33",
+    "system": {"size": "Standard_D8ds_v5", "minCount": 1, "maxCount": 2, "zones": []},
+    "work": {"minCount": 1, "maxCount": 3, "zones": ["2"]},
+    "gpuPools": [
+        {
+            "name": "a100",
+            "size": "Standard_NC24ads_A100_v4",
+            "maxCount": 2,
+            "migProfile": "MIG1g",
+            "zones": ["1", "2"],
+            "labels": {"model": "small"},
+            "taints": ["team=search:NoExecute"],
+        },
+        {
+            "name": "t4spot",
+            "size": "Standard_NC4as_T4_v3",
+            "maxCount": 5,
+            "spot": True,
+            "os": "AzureLinux",
+        },
+        {
+            "name": "h100x8",
+            "size": "Standard_ND96isr_H100_v5",
+            "minCount": 1,
+            "maxCount": 1,
+            "driver": "none",
+            "osDiskGib": 1024,
+        },
+    ],
+    "flux": {"url": "ssh://git@example.com/manifests", "branch": "live", "intervalSeconds": 60},
+    "maintenance": {"day": "Monday", "start": "23:30", "hours": 4},
+    "defender": False,
+    "encryptionAtHost": False,
+}
+MODELS = [
+    {
+        "name": f"chat-{number}",
+        "model": "gpt-4o",
+        "version": "2024-11-20",
+        "sku": sku,
+        "capacity": 50,
+    }
+    for number, sku in enumerate(
+        ("Standard", "GlobalStandard", "DataZoneStandard", "ProvisionedManaged")
+    )
+]
 CATALOG = "azureml://registries/azureml/models/Phi-4-mini-instruct"
 BOUGHT = "azureml://registries/azureml-cohere/models/Cohere-command-r-plus"
 
@@ -54,14 +106,33 @@ WORKSPACES: Mapping[str, Any] = {
 ENDPOINTS: Mapping[str, Any] = {
     "none": None,
     "managed": {"kind": "managed", "instanceType": "Standard_NC4as_T4_v3"},
+    "watched": {
+        "kind": "managed",
+        "instanceType": "Standard_NC4as_T4_v3",
+        "slots": ["blue", "green"],
+    },
     "kubernetes": {"kind": "kubernetes", "pool": "a100"},
     "batch": {"kind": "batch"},
     "catalog": {"kind": "serverless", "model": CATALOG},
     "bought": {"kind": "serverless", "model": BOUGHT},
 }
+CLUSTERS: Mapping[str, Any] = {"none": None, "small": CLUSTER, "full": FULL_CLUSTER}
+SERVICES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "openai": {
+        "openai": {
+            "deployments": MODELS,
+            "filterThreshold": "High",
+            "allowedHosts": ["images.example.com"],
+        }
+    },
+    "events": {"events": {"hubs": ["requests", "feedback"], "throughputUnits": 2}},
+}
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "workspace": tuple(WORKSPACES),
-    "endpoint": ("none", "managed", "kubernetes", "batch", "bought"),
+    "endpoint": ("none", "watched", "kubernetes", "batch", "bought"),
+    "cluster": tuple(CLUSTERS),
+    "services": tuple(SERVICES),
     "private": ("yes", "no", "scope"),
     "environment": ("production", "dev"),
     "location": ("swedencentral", "westus"),
@@ -92,30 +163,56 @@ def chosen(choice: Mapping[str, str]) -> AzureSettings:
         dataClassification=choice["data"],
         network=network,
         workspace=WORKSPACES[choice["workspace"]],
-        cluster=CLUSTER,
+        cluster=CLUSTERS[choice["cluster"]],
         connections=[CONNECTION] if choice["connections"] == "one" else [],
         applications=[application(choice["endpoint"])],
+        **SERVICES[choice["services"]],
     )
 
 
-def pairs() -> Iterator[AzureSettings]:
-    """Settings in which each two values of two options come together, where they can."""
-    every = itertools.product(*OPTIONS.values())
-    choices = [dict(zip(OPTIONS, values, strict=True)) for values in every]
-    covered = [
-        (choice, set(itertools.combinations(choice.items(), 2)))
-        for choice in choices
-        if _fits(choice)
-    ]
-    missing = set().union(*(pairs for _, pairs in covered))
+Pair = tuple[tuple[str, str], tuple[str, str]]
+"""Two options with a value each."""
+
+
+def pairs() -> Iterator[Mapping[str, str]]:
+    """Choices in which each two values of two options come together, where they can.
+
+    Each begins with a pair that is missing; whatever else it chooses brings the most others.
+    """
+    missing = [pair for pair in _every_pair() if _fits(dict(pair))]
     while missing:
-        choice, found = max(covered, key=lambda one: len(missing & one[1]))
-        missing -= found
-        yield chosen(choice)
+        choice = dict(missing[0])
+        for name in OPTIONS:
+            if name not in choice:
+                choice = max(_with(choice, name), key=lambda one: _holds(one, missing))
+        missing = [pair for pair in missing if not dict(pair).items() <= choice.items()]
+        yield {name: choice[name] for name in OPTIONS}
+
+
+def _every_pair() -> Iterator[Pair]:
+    for one, other in itertools.combinations(OPTIONS, 2):
+        for first, second in itertools.product(OPTIONS[one], OPTIONS[other]):
+            yield (one, first), (other, second)
+
+
+def _with(choice: Mapping[str, str], name: str) -> Iterator[dict[str, str]]:
+    """``choice`` with each value of one more option that goes with it."""
+    every = ({**choice, name: value} for value in OPTIONS[name])
+    return (one for one in every if _fits(one))
+
+
+def _holds(choice: Mapping[str, str], missing: Sequence[Pair]) -> int:
+    return sum(dict(pair).items() <= choice.items() for pair in missing)
 
 
 def _fits(choice: Mapping[str, str]) -> bool:
-    return choice["endpoint"] == "none" or choice["workspace"] not in ("none", "hub")
+    """Whether what is chosen so far goes together: an endpoint needs where to be."""
+    endpoint = choice.get("endpoint", "none")
+    if endpoint == "none":
+        return True
+    if choice.get("workspace") in ("none", "hub"):
+        return False
+    return endpoint != "kubernetes" or choice.get("cluster") != "none"
 
 
 _words = st.from_regex(r"[a-z][a-z0-9]{1,11}", fullmatch=True)
@@ -124,11 +221,16 @@ _hosts = st.from_regex(r"(\*\.)?[a-z][a-z0-9-]{0,40}\.(org|com|example\.net)", f
 
 
 @st.composite
+def choices(draw: st.DrawFn) -> dict[str, str]:
+    """A value of each of OPTIONS that go together."""
+    choice = {name: draw(st.sampled_from(values)) for name, values in OPTIONS.items()}
+    return choice if _fits(choice) else choice | {"endpoint": "none"}
+
+
+@st.composite
 def generated(draw: st.DrawFn) -> AzureSettings:
     """Any settings of the parts that Azure ML and its foundation read."""
-    choice = {name: draw(st.sampled_from(values)) for name, values in OPTIONS.items()}
-    if not _fits(choice):
-        choice["endpoint"] = "none"
+    choice = draw(choices())
     settings = chosen(choice)
     location = draw(st.sampled_from(sorted(REGIONS)))
     names = draw(st.lists(_names, max_size=3, unique=True))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.azure.settings import AzureSettings, Cluster, GpuPool
+from infra.azure.alerts import deployment_thresholds
+from infra.azure.identity import ROLES
+from infra.azure.settings import Alerts, Application, AzureSettings, Cluster, GpuPool
+from infra.settings import require_own_domain
+from release.errors import BadInput
 from tests.infra.azure import options
 from tests.infra.azure.invariants import broken
 from tests.infra.azure.recorded import Declared, Recorded, record, settings_of
@@ -39,13 +45,8 @@ SERVICES: Mapping[str, Any] = {
 
 @cache
 def production() -> Recorded:
-    """Production with both slots of its managed endpoint watched."""
-    whole = settings_of("production")
-    first, *others = whole.applications
-    assert first.endpoint is not None
-    endpoint = first.endpoint.model_copy(update={"slots": ("blue", "green")})
-    watched = first.model_copy(update={"endpoint": endpoint})
-    return record(whole.model_copy(update={"applications": (watched, *others)}))
+    """Production as the repository has it."""
+    return record(settings_of("production"))
 
 
 def small(**changes: Any) -> AzureSettings:
@@ -196,6 +197,99 @@ def test_each_concern_of_an_application_has_one_alert() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stack", ["staging", "production"])
+def test_the_repositorys_stacks_watch_gpus_and_capacity_of_both_slots(stack: str) -> None:
+    """Azure is asked not to look for metrics of a deployment that may not be there yet."""
+    found = production() if stack == "production" else record(settings_of(stack))
+    alerts = {one.name: one for one in found.of("monitor:MetricAlert")}
+
+    for slot in ("blue", "green"):
+        for concern in ("gpu", "capacity"):
+            alert = alerts[f"support-bot-{concern}-{slot}"]
+            assert alert.inputs["scopes"][0].endswith(f"/deployments/{slot}")
+            assert alert.at("criteria")["allOf"][0]["skipMetricValidation"] is True
+    assert "skipMetricValidation" not in alerts["support-bot-latency"].at("criteria")["allOf"][0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "concerns"),
+    [
+        ({"kind": "managed", "instance_type": "Standard_NC4as_T4_v3"}, {"gpu", "capacity"}),
+        ({"kind": "managed", "instance_type": "Standard_DS3_v2"}, {"capacity"}),
+        ({"kind": "managed", "instance_type": "Standard_Unheard_v9"}, {"gpu", "capacity"}),
+        ({"kind": "managed", "instance_type": "Standard_DS3_v2", "slots": ()}, set()),
+        ({"kind": "kubernetes", "pool": "a100"}, set()),
+        ({"kind": "batch"}, set()),
+    ],
+)
+def test_gpus_are_watched_where_there_may_be_some(
+    endpoint: dict[str, Any], concerns: set[str]
+) -> None:
+    """A metric that is never sent says nothing; a Kubernetes endpoint's GPUs are the cluster's."""
+    application = Application.model_validate({"name": "bot", "endpoint": endpoint})
+    limits = Alerts.model_validate({"emails": ("a@example.com",)})
+
+    found = list(deployment_thresholds(application, limits))
+
+    assert {threshold.concern.partition("-")[0] for _, threshold in found} == concerns
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "admins"),
+    [({}, options.CLUSTER["adminGroups"]), ({"grafanaAdminGroups": ["b", "c"]}, ["b", "c"])],
+)
+def test_groups_administer_the_dashboards(given: dict[str, Any], admins: list[str]) -> None:
+    """The cluster's, or others: a Grafana that nobody administers lets nobody in."""
+    found = record(small(cluster={**options.CLUSTER, **given}))
+    grants = [
+        one
+        for one in found.of("authorization:RoleAssignment")
+        if one.at("roleDefinitionId").endswith(ROLES["Grafana Admin"])
+    ]
+
+    assert [one.at("principalId") for one in grants] == list(admins)
+    assert {one.at("principalType") for one in grants} == {"Group"}
+    assert {one.at("scope") for one in grants} == {the("dashboard:Grafana", found=found).id}
+
+
+def test_a_kubernetes_endpoint_needs_a_domain_of_the_platforms_own() -> None:
+    cluster = {name: value for name, value in options.CLUSTER.items() if name != "mlDomain"}
+
+    with pytest.raises(ValueError, match=r"a cluster\.mlDomain"):
+        small(
+            cluster=cluster,
+            workspace={},
+            applications=[options.application("kubernetes")],
+        )
+
+
+@pytest.mark.parametrize(
+    ("domain", "reserved"),
+    [
+        ("inference.example.com", True),
+        ("example.org", True),
+        ("ml.test", True),
+        ("a.invalid", True),
+        ("inference.my-example.com", False),
+        ("inference.example.io", False),
+        ("", False),
+    ],
+)
+def test_an_update_takes_no_domain_that_nobody_can_have(
+    tmp_path: Path, domain: str, reserved: bool
+) -> None:
+    """With file and line; a preview takes the repository's stacks as they are."""
+    file = tmp_path / "Pulumi.production.yaml"
+    file.write_text(f"config:\n  greenlight:azure:\n    cluster: {{mlDomain: {domain or '~'}}}\n")
+    settings = small(cluster={**options.CLUSTER, "mlDomain": domain})
+
+    said = pytest.raises(BadInput, match=rf"{file}:3.*mlDomain.*{domain}")
+    with said if reserved else nullcontext():
+        require_own_domain(settings, {"cluster": {"mlDomain": domain}}, file)
+
+
+@pytest.mark.slow
 def test_every_alert_and_the_budget_reach_somebody() -> None:
     told = the("monitor:ActionGroup")
     kinds = ("monitor:MetricAlert", "monitor:ScheduledQueryRule", "consumption:Budget")
@@ -311,8 +405,8 @@ def test_any_services_go_together(has: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("pool", "complaint"),
     [
-        ({"size": "Standard_NC24ads_A100_v4", "os": "AzureLinux"}, "Ubuntu"),
         ({"size": "Standard_ND96isr_H100_v5", "os": "AzureLinux"}, "Ubuntu"),
+        ({"size": "Standard_ND96isr_H200_v5", "os": "AzureLinux"}, "Ubuntu"),
         ({"size": "Standard_NC4as_T4_v3", "mig_profile": "MIG1g"}, "cannot be cut"),
         ({"size": "Standard_NC4as_T4_v3", "min_count": 3}, "minCount"),
         ({"size": "Standard_NC4as_T4_v3", "taints": ("gpu",)}, "taints"),
@@ -323,6 +417,18 @@ def test_a_pool_that_could_not_offer_its_gpus_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         GpuPool.model_validate({"name": "gpu", "max_count": 2} | pool)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {"size": "Standard_NC24ads_A100_v4", "os": "AzureLinux"},
+        {"size": "Standard_ND96asr_v4", "mig_profile": "MIG1g"},
+    ],
+)
+def test_a_pool_that_azures_pages_list_is_taken(pool: dict[str, Any]) -> None:
+    """Its A100 need not be in a size's name, and Azure Linux 3 supports it."""
+    assert GpuPool.model_validate({"name": "gpu", "max_count": 2} | pool)
 
 
 @pytest.mark.parametrize(

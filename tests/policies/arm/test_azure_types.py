@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from policies.arm.resource import UNKNOWN, ArmResource
-from tests.azure_types import flaws, problems
+from policies.arm.table import row, tokens
+from tests.azure_types import UNDEFINED, defined, flaws, problems, versions
 
 VAULT = "Microsoft.KeyVault/vaults"
 GOOD: dict[str, Any] = {
@@ -111,3 +112,11 @@ def test_a_type_or_version_without_a_definition_is_a_problem(type_: str, api: st
     assert problems(ArmResource(type_, api, "kv", GOOD)) == [
         f"{type_}: no definition of {type_}@{api}"
     ]
+
+
+def test_the_list_of_types_without_a_definition_is_true() -> None:
+    """Those, and no others, of the types in use have none; not in another version either."""
+    rows = [row(token) for token in tokens()]
+
+    assert {one.arm for one in rows if not defined(one.arm, one.api)} == UNDEFINED
+    assert {type_: found for type_ in UNDEFINED if (found := versions(type_))} == {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import policies.limits
-from policies.limits.capacity import CapacityRow, capacity
+from policies.limits.capacity import CapacityRow
 from policies.limits.check import check_limits
 from policies.limits.found import UNKNOWN_RULES, inconclusive
 from policies.rules.findings import Finding
@@ -30,12 +30,12 @@ ELSEWHERE = {
 @pytest.mark.parametrize("case", ALL, ids=[case.title for case in ALL])
 def test_case(case: Case) -> None:
     """The findings of the group are exactly those of the case, and the rows are as it says."""
-    findings = check_limits(case.plan, case.facts, case.request)
-    found = [finding for finding in findings if finding.rule.startswith(case.about)]
+    limits = check_limits(case.plan, case.facts, case.request)
+    found = [finding for finding in limits.findings if finding.rule.startswith(case.about)]
     assert [f.rule for f in found] == [wanted["rule"] for wanted in case.findings], found
     for finding, wanted in zip(found, case.findings, strict=True):
         _compare(finding, wanted)
-    rows = {row.ask.name: row for row in capacity(case.plan, case.facts, case.request)}
+    rows = {row.ask.name: row for row in limits.capacity}
     for wanted in case.capacity:
         _compare_row(rows[wanted["name"]], wanted)
 
@@ -43,7 +43,7 @@ def test_case(case: Case) -> None:
 @pytest.mark.parametrize("case", ALL, ids=[case.title for case in ALL])
 def test_what_is_unknown_warns_and_is_told_from_a_pass(case: Case) -> None:
     """An id of UNKNOWN_RULES never refuses, and is found by ``inconclusive``."""
-    findings = check_limits(case.plan, case.facts, case.request)
+    findings = check_limits(case.plan, case.facts, case.request).findings
     unknown = [finding for finding in findings if finding.rule in UNKNOWN_RULES]
     assert all(finding.severity == "warn" for finding in unknown)
     assert list(inconclusive(findings)) == unknown

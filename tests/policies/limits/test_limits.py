@@ -100,7 +100,9 @@ def test_S04_without_quota_nothing_passes(size: Size, count: int) -> None:
     request = Request("swedencentral", deployments=(Deployment("bot", size.name, count),))
     row = capacity((), table(), request)[0]
     assert row.verdict == "unknown"
-    assert "GL-QUOTA-002" in {finding.rule for finding in check_limits((), table(), request)}
+    limits = check_limits((), table(), request)
+    assert limits.capacity == (row,)
+    assert "GL-QUOTA-002" in {finding.rule for finding in limits.findings}
 
 
 gib = st.floats(0.1, 2000)
@@ -203,13 +205,13 @@ def test_S16_more_endpoints_and_deployments_than_azure_has_are_refused() -> None
     """100 endpoints a region, 20 deployments an endpoint."""
     many = resources([["endpoint", f"mlw-a/bot-{number}"] for number in range(101)])
     deployments = [["deployment", f"mlw-a/bot-1/d{number:03}"] for number in range(21)]
-    findings = check_limits((*many, *resources(deployments)), table(), Request("swedencentral"))
-    rules = {finding.rule for finding in findings}
+    limits = check_limits((*many, *resources(deployments)), table(), Request("swedencentral"))
+    rules = {finding.rule for finding in limits.findings}
     assert {"GL-ENDPOINT-003", "GL-ENDPOINT-004"} <= rules
     fewer = check_limits(
         (*many[1:], *resources(deployments[1:])), table(), Request("swedencentral")
     )
-    assert not {"GL-ENDPOINT-003", "GL-ENDPOINT-004"} & {finding.rule for finding in fewer}
+    assert not {"GL-ENDPOINT-003", "GL-ENDPOINT-004"} & {finding.rule for finding in fewer.findings}
 
 
 def test_S16_names_are_asked_for_only_if_new_good_and_shared_with_strangers() -> None:
@@ -227,7 +229,7 @@ def test_S16_names_are_asked_for_only_if_new_good_and_shared_with_strangers() ->
     assert asked == ((TYPES["endpoint"], "bot"), (TYPES["storage"], "sta1"))
 
 
-@pytest.mark.parametrize("name", ["sizes", "regions", "endpoints", "names", "fixed"])
+@pytest.mark.parametrize("name", ["sizes", "regions", "endpoints", "names", "fixed", "facts"])
 def test_every_table_is_dated_and_every_row_has_a_page(name: str) -> None:
     """A figure without a source is a guess."""
     data = document(name)
@@ -238,6 +240,11 @@ def test_every_table_is_dated_and_every_row_has_a_page(name: str) -> None:
         pages.append(row["source"] if isinstance(row["source"], dict) else named[row["source"]])
     assert pages
     assert all(page["url"].startswith("https://") for page in pages)
+
+
+def test_regions_without_zones_are_among_the_known_ones() -> None:
+    """The pages' order is kept, so a slip of spelling would go unseen."""
+    assert set(document("regions")["without_zones"]) < set(document("regions")["regions"])
 
 
 def test_sizes_are_told_whatever_letters_they_are_in() -> None:

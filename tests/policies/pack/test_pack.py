@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,13 @@ import pulumi_policy as sdk
 import pytest
 import yaml
 from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
-from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.pack import pack
-from policies.pack.inputs import READER, inputs, read_inputs_openly
-from policies.pack.pack import bounds_from, policies
+from policies.pack.inputs import READER, inputs, plain, read_inputs_openly
+from policies.pack.pack import bounds_in, policies
+from policies.pack.stack import when_told
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
 from policies.rules.rule import PlanRule, Rule
@@ -29,6 +30,7 @@ from release.errors import BadInput, Problem
 from tests.policies.rules.azure.cases import BOUNDS, RULES, Case, cases
 
 FOLDER = Path(pack.__file__).parent
+MISSING = 'config["greenlight:azure"].environment: expected a name, found nothing'
 SETTINGS = """\
 config:
   greenlight:azure:
@@ -208,39 +210,146 @@ def test_an_sdk_that_reads_otherwise_is_refused() -> None:
     assert callable(getattr(sdk.policy, READER))
 
 
+def test_what_the_sdk_wraps_is_unwrapped() -> None:
+    """Its lists are no lists to what looks for one: an open port within would go unseen."""
+    sent = {"rules": [{"ports": ["22"]}], "on": True}
+
+    assert plain(unknown_checking_proxy(sent)) == sent
+    assert type(plain(unknown_checking_proxy(sent))["rules"]) is list
+
+
+def test_a_rule_finds_what_is_in_a_list_that_the_sdk_wrapped() -> None:
+    """From the engine's inputs to the finding, by the table."""
+    open_to_all = {"direction": "Inbound", "access": "Allow", "sourceAddressPrefix": "*"}
+    props = unknown_checking_proxy({"securityRules": [{"name": "ssh", **open_to_all}]})
+    token = "azure-native:network:NetworkSecurityGroup"
+    engine = Engine(policies(BOUNDS))
+
+    args = SimpleNamespace(resource_type=token, urn="urn:nsg", props=props)
+    engine._ask(sdk.ResourceValidationPolicy, args)
+
+    assert ("GL-AZ-NET-006", "urn:nsg") in engine.refused()
+
+
+@dataclass
+class Refusing:
+    """Stands for a call of the engine's that can be refused."""
+
+    said: str = ""
+
+    def abort(self, _: Any, words: str) -> None:
+        self.said = words
+        raise RuntimeError("aborted, as gRPC does")
+
+
+class Analyzer:
+    """Stands for the SDK's own: it keeps the tags."""
+
+    tags = ""
+
+    def ConfigureStack(self, request: Any, context: Any) -> str:
+        self.tags = request.tags
+        return "kept"
+
+
+def _told(config: Mapping[str, str], context: Refusing) -> tuple[list[Bounds], Any, Analyzer]:
+    """What is made of ``config`` when the engine tells it."""
+    servicer = type("Servicer", (Analyzer,), {})
+    found: list[Bounds] = []
+    module = SimpleNamespace(policy=SimpleNamespace(_PolicyAnalyzerServicer=servicer))
+    when_told(module, lambda given: found.append(bounds_in(given)))  # type: ignore[arg-type]
+    one = servicer()
+    answer = one.ConfigureStack(SimpleNamespace(config=config, tags="t"), context)
+    return found, answer, one
+
+
+STRUCTURED = '{"environment": "x", "allowedLocations": ["a"]}'
+
+
+def test_bounds_come_from_the_settings_that_the_engine_tells() -> None:
+    """Structured ones as JSON; the SDK does what it does as well, and secrets are not looked at."""
+    config = {"greenlight:azure": STRUCTURED, "greenlight:anthropicKey": "{made-up"}
+
+    found, answer, one = _told(config, Refusing())
+
+    assert found == [Bounds("x", ("a",))]
+    assert (answer, one.tags) == ("kept", "t")
+
+
+def test_settings_without_bounds_are_refused_in_the_engines_call() -> None:
+    """So the preview ends, with the setting that is missing."""
+    context = Refusing()
+
+    with pytest.raises(RuntimeError, match="aborted"):
+        _told({}, context)
+
+    assert MISSING in context.said
+
+
+def test_an_sdk_that_is_told_elsewhere_is_refused() -> None:
+    """Rather than one under which a stack's settings are lost after an update."""
+    with pytest.raises(RuntimeError, match="settings would be lost"):
+        when_told(SimpleNamespace(policy=SimpleNamespace()), print)  # type: ignore[arg-type]
+
+    assert callable(sdk.policy._PolicyAnalyzerServicer.ConfigureStack)
+
+
+@dataclass
+class Served:
+    """Stands for the SDK, and keeps what it is given to serve."""
+
+    held: list[sdk.Policy] = field(default_factory=list)
+
+    def __call__(self, *, policies: list[sdk.Policy], **_: Any) -> None:
+        self.held = policies
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Path:
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    made = Served()
+    monkeypatch.delenv(pack.SETTINGS, raising=False)
+    monkeypatch.setattr(pack, "read_inputs_openly", lambda _: None)
+    monkeypatch.setattr(pack, "when_told", lambda *_: None)
+    monkeypatch.setattr(sdk, "PolicyPack", made)
+    return made
+
+
+def test_until_the_engine_has_told_the_settings_every_plan_is_refused(served: Served) -> None:
+    """An engine that never tells them gets no pass."""
+    pack.serve()
+
+    engine = Engine(served.held)
+    engine.preview([])
+
+    assert engine.refused() == {("GL-AZ-ARM-004", "")}
+
+
+def test_a_settings_file_that_is_named_comes_before_what_the_engine_tells(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "Pulumi.production.yaml"
     file.write_text(SETTINGS)
-    return file
+    monkeypatch.setenv(pack.SETTINGS, str(file))
+
+    pack.serve()
+
+    assert {policy.name for policy in served.held} >= set(SEVERITY)
 
 
-def test_bounds_come_from_the_file_that_is_named(settings: Path) -> None:
-    bounds = bounds_from({"GREENLIGHT_STACK_SETTINGS": str(settings), "PULUMI_CONFIG": "{}"})
+def test_one_that_is_wrong_stops_the_pack(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with it the preview; it says which setting is missing."""
+    file = tmp_path / "Pulumi.production.yaml"
+    file.write_text("config: {}\n")
+    monkeypatch.setenv(pack.SETTINGS, str(file))
 
-    assert bounds == Bounds("production", ("swedencentral",))
-
-
-def test_or_from_the_engine() -> None:
-    """Which hands structured settings over as JSON within JSON."""
-    config = (
-        '{"greenlight:azure": "{\\"environment\\": \\"x\\", \\"allowedLocations\\": [\\"a\\"]}"}'
-    )
-
-    assert bounds_from({"PULUMI_CONFIG": config}) == Bounds("x", ("a",))
-
-
-def test_without_bounds_the_pack_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says which setting is missing; a pack that does not start stops the preview."""
-    monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(pack, "read_inputs_openly", lambda _: None)
-
-    with pytest.raises(SystemExit, match="GREENLIGHT_STACK_SETTINGS"):
+    with pytest.raises(SystemExit, match=re.escape(MISSING)):
         pack.serve()
 
 
 def test_the_folder_is_a_policy_pack() -> None:
-    """Its structure only: the folder form needs a newer language host than can be built here."""
+    """Its structure only: the language host that can be built does not start a folder."""
     declared = yaml.safe_load((FOLDER / "PulumiPolicy.yaml").read_text())
 
     assert declared["runtime"] == "python"

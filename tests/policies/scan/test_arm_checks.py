@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from policies.rules.azure import kinds
 from policies.scan.kinds import Scannable
 from policies.scan.light import run_with_checkov
 from policies.scan.running import scan
@@ -108,16 +109,16 @@ def test_every_check_that_applies_to_a_type_in_use_has_a_sample() -> None:
 
 
 def applying_checks() -> Iterator[tuple[str, str]]:
-    """Check and type, for the types in use, of checkov's Python and graph checks."""
+    """Check and type, for the types that the rules know, of checkov's Python and graph checks."""
     from checkov.arm.registry import arm_resource_registry
     from checkov.common.checks_infra.registry import get_graph_checks_registry
 
-    for kind in SAMPLES["in_use"]:
+    for kind in kinds.KNOWN:
         yield from ((check.id, kind) for check in arm_resource_registry.get_checks(kind))
     registry = get_graph_checks_registry("arm")
     registry.load_checks()
     for check in registry.checks:
-        yield from ((check.id, kind) for kind in types_of(check) if kind in SAMPLES["in_use"])
+        yield from ((check.id, kind) for kind in types_of(check) if kind in kinds.KNOWN)
 
 
 def types_of(check: Any) -> set[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from policies.rules.azure.bounds import Bounds
 from policies.scan import light
 from policies.scan.kinds import classify
 from policies.scan.running import scan
@@ -17,34 +19,32 @@ from tests.policies.scan.test_arm_checks import sample, template
 
 FIXTURES = Path(__file__).with_name("fixtures")
 
-CHECK = """
-from checkov.arm.base_resource_check import BaseResourceCheck
-from checkov.common.models.enums import CheckCategories, CheckResult
-
-class Ours(BaseResourceCheck):
-    def __init__(self) -> None:
-        super().__init__(
-            name="Ensure that it is ours", id="GL_TEST_1", categories=[CheckCategories.NETWORKING],
-            supported_resources=["Microsoft.Storage/storageAccounts"],
-        )
-
-    def scan_resource_conf(self, conf):
-        {body}
-
-check = Ours()
-"""
+Judge = Callable[[Any], Any]
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of checks, empty yet, and a checkov that forgets them afterwards."""
-    folder = tmp_path / "own_checks"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    light.forget()
-    yield folder
-    light.forget(["own_checks"])
+def own_check() -> Iterator[Callable[[Judge], None]]:
+    """Registers a check for storage that answers as it is told; gone again afterwards."""
+    from policies.checks.azure import unregister
+
+    light.run_with_checkov(lambda: None)
+    yield _register
+    unregister(("GL_TEST_1",))
+
+
+def _register(judge: Judge) -> None:
+    from checkov.arm.base_resource_check import BaseResourceCheck
+    from checkov.common.models.enums import CheckCategories
+
+    class Own(BaseResourceCheck):
+        def __init__(self) -> None:
+            types = ["Microsoft.Storage/storageAccounts"]
+            super().__init__("own", "GL_TEST_1", [CheckCategories.NETWORKING], types)
+
+        def scan_resource_conf(self, conf: Any) -> Any:
+            return judge(conf)
+
+    Own()
 
 
 def scanned(*names: str) -> dict[str, set[str]]:
@@ -129,59 +129,50 @@ def test_an_object_that_checkov_would_not_look_at_is_bad_input(tmp_path: Path) -
         scan([known])
 
 
-@pytest.mark.slow
-def test_our_own_checks_run_beside_checkovs(package: Path, tmp_path: Path) -> None:
-    (package / "ours.py").write_text(CHECK.format(body="return CheckResult.FAILED"))
-    file = template(tmp_path, sample("Microsoft.Storage/storageAccounts", "stone"))
+def test_a_check_that_crashes_on_a_resource_is_an_error(
+    own_check: Callable[[Judge], None], tmp_path: Path
+) -> None:
+    """checkov logs it and counts the resource as not judged."""
+    own_check(lambda conf: conf["nothing"]["there"])
 
-    found = [scan([file], ["own_checks"]) for _ in range(2)]
-
-    assert found[0] == found[1]
-    assert [(one.rule, one.expected) for one in found[0]] == [
-        ("GL_TEST_1", "Ensure that it is ours")
-    ]
+    with pytest.raises(GreenlightError, match=r"GL_TEST_1.*KeyError"):
+        scan([template(tmp_path, sample("Microsoft.Storage/storageAccounts", "st"))])
 
 
-CANNOT_LOAD: dict[str, Any] = {
-    "a module that crashes": ("import nothing_of_that_name\n", "a module of checks fails"),
-    "a module without a check": ("x = 1\n", "registers none"),
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "a parameter without a default": {"location": "[parameters('location')]"},
+    "what is deployed elsewhere": {"dependsOn": ["[resourceId('a/b', 'c')]"]},
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CANNOT_LOAD)
-def test_checks_that_do_not_load_are_an_error(case: str, package: Path, tmp_path: Path) -> None:
-    """checkov logs the first and says nothing of the second."""
-    text, said = CANNOT_LOAD[case]
-    (package / "ours.py").write_text(text)
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_what_a_template_leaves_open_is_judged_as_it_stands(case: str, tmp_path: Path) -> None:
+    """checkov warns of it, and goes on as its command does."""
+    one = sample("Microsoft.Storage/storageAccounts", "stone") | ELSEWHERE[case]
+    file = template(tmp_path, one)
+    document = json.loads(Path(file.file).read_text())
+    document["parameters"] = {"location": {"type": "string"}}
+    Path(file.file).write_text(json.dumps(document, indent=1))
 
-    with pytest.raises(GreenlightError, match=said):
-        scan([template(tmp_path, sample("Microsoft.KeyVault/vaults", "kv"))], ["own_checks"])
-
-
-@pytest.mark.slow
-def test_a_folder_of_checks_without_init_is_an_error(package: Path, tmp_path: Path) -> None:
-    """checkov skips it."""
-    (package / "__init__.py").unlink()
-
-    with pytest.raises(GreenlightError, match=r"no __init__\.py"):
-        scan([template(tmp_path, sample("Microsoft.KeyVault/vaults", "kv"))], ["own_checks"])
+    assert scan([file]) == ()
 
 
-@pytest.mark.slow
-def test_a_check_that_crashes_on_a_resource_is_an_error(package: Path, tmp_path: Path) -> None:
-    """checkov logs it and counts the resource as not judged."""
-    (package / "ours.py").write_text(CHECK.format(body="return conf['nothing']['there']"))
+def test_our_rules_are_asked_where_there_are_bounds(tmp_path: Path) -> None:
+    """Of templates, beside checkov's checks, whose findings stay as they are."""
+    bad = FIXTURES / "bad.arm.json"
+    known = classify(str(bad), bad.read_bytes())
+    assert known is not None
 
-    with pytest.raises(GreenlightError, match=r"GL_TEST_1.*KeyError"):
-        scan(
-            [template(tmp_path, sample("Microsoft.Storage/storageAccounts", "st"))], ["own_checks"]
-        )
+    alone, both = scan([known]), scan([known], Bounds("production", ("swedencentral",)))
+
+    assert {one.rule[:3] for one in alone} == {"CKV"}
+    assert [one for one in both if one.rule.startswith("CKV")] == list(alone)
+    assert "GL-AZ-NET-005" in {one.rule for one in both}
+    assert scan([known]) == alone
 
 
-@pytest.mark.slow
 def test_a_graph_check_that_crashes_is_an_error(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """checkov waits for it and does not look whether it raised."""
     file = template(tmp_path, sample("Microsoft.MachineLearningServices/workspaces", "mlw"))

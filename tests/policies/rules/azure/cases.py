@@ -65,14 +65,14 @@ def _of(file: Path, kind: str) -> Iterator[Case]:
                 plan = tuple(_resource(one, _type(one)) for one in given["plan"])
                 yield Case(rule, place, plan=plan, given=given, **said)
             else:
-                for name in _types(rule, given["on"]):
+                for name in _types(rule, given):
                     yield Case(rule, place, resource=_resource(given, name), given=given, **said)
 
 
-def _types(rule: str, on: str) -> tuple[str, ...]:
+def _types(rule: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     known = RULES[rule]
     assert isinstance(known, Rule), f"{rule} is about a plan"
-    return known.types if on == "all" else (getattr(kinds, on),)
+    return known.types if given.get("on") == "all" else (_type(given),)
 
 
 def _type(given: Mapping[str, Any]) -> str:

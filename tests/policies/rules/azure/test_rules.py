@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from policies.arm.resource import UNKNOWN, ArmResource
 from policies.arm.table import row, tokens
 from policies.rules.azure import kinds, plan_rules, rules
 from policies.rules.azure.bounds import Bounds
-from policies.rules.rule import PlanRule, Rule
+from policies.rules.rule import EVERY, PlanRule, Rule
 from tests.policies.making import untimed
 from tests.policies.rules.azure.cases import BOUNDS, RULES, Case, cases
 
 REFUSED, PASSED = cases("refuses"), cases("passes")
 
 INDEPENDENT = {
+    "GL-AZ-GEN-001": "judges the type",
     "GL-AZ-SEC-001": "looks for what is readable, and nothing is",
     "GL-AZ-GPU-008": "judges the name",
     "GL-AZ-IMG-007": "speaks of registries that are known to be closed",
@@ -52,9 +54,17 @@ def test_s25_a_rule_without_fixtures_is_a_failure(rule: Rule | PlanRule) -> None
     """For each type that a rule is about there is one that it refuses, and one that it passes."""
     for shown in (REFUSED, PASSED):
         of_rule = [case for case in shown if case.rule == rule.id]
-        if isinstance(rule, Rule):
+        if isinstance(rule, Rule) and rule.types != EVERY:
             assert {case.resource.type for case in of_rule if case.resource} == set(rule.types)
         assert of_rule
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSED if case.plan], ids=str)
+def test_the_order_of_a_plan_says_nothing(case: Case) -> None:
+    """The engine shows a policy pack the same resources in another order than a preview has."""
+    turned = replace(case, plan=case.plan[::-1])
+
+    assert {one.resource for one in turned.judge()} == {one.resource for one in case.judge()}
 
 
 def test_fixtures_are_of_rules_that_exist() -> None:
@@ -81,7 +91,8 @@ def test_a_rule_says_all_that_a_reader_needs(rule: Rule | PlanRule) -> None:
     assert rule.expected
     assert rule.remedy.endswith(".")
     assert re.fullmatch(r"https://\S+", rule.source)
-    assert not isinstance(rule, Rule) or set(rule.types) <= set(kinds.KNOWN)
+    types = rule.types if isinstance(rule, Rule) else ()
+    assert types == EVERY or set(types) <= set(kinds.KNOWN)
 
 
 @pytest.mark.parametrize(

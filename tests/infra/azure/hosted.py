@@ -1,0 +1,35 @@
+"""A language host in this process: the engine attaches to it, and the program runs here.
+
+So the SDK is imported once and not once a stack, and a test can give the engine any program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+
+import grpc
+from pulumi.automation._server import LanguageServer
+from pulumi.runtime.proto import language_pb2_grpc
+
+from infra.__main__ import main
+from tests.infra.azure.recorded import uncollected
+
+
+@contextmanager
+def hosted(program: Callable[[], None] = main) -> Iterator[str]:
+    """The engine's argument that makes it run ``program`` here."""
+
+    def run() -> None:
+        with uncollected():
+            program()
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"--client=127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()

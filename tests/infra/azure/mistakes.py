@@ -1,0 +1,118 @@
+"""Settings with something wrong in them: what the reader of a stack's settings has to refuse."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from release.documents import Key, dotted
+from tests.infra.azure import options
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Settings with one thing wrong in them, and the path that has to be blamed for it."""
+
+    settings: Mapping[str, Any]
+    path: str
+
+
+FREE = ("labels",)
+"""Settings whose keys are the team's own."""
+
+WRONG: Any = {"never": ["so"]}
+"""What no setting takes, neither as a value nor as a group of settings."""
+
+
+@st.composite
+def mistaken(draw: st.DrawFn) -> Mistake:
+    """Whole settings in which one key is not known, or one value of another type."""
+    given = options.chosen(draw(options.choices())).model_dump(mode="json", by_alias=True)
+    places = [path for path in _places(given, ()) if not set(path[:-1]) & set(FREE)]
+    path = draw(st.sampled_from(places))
+    kind = draw(st.sampled_from(("type", "unknown")))
+    above = _at(given, path[:-1])
+    key = path[-1]
+    if kind == "unknown" and isinstance(key, str):
+        key = f"{key}X"
+    above[key] = WRONG
+    return Mistake(given, dotted((*path[:-1], key)))
+
+
+def _places(value: Any, path: tuple[Key, ...]) -> Iterator[tuple[Key, ...]]:
+    """Every key and item below ``value``."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from _places(inner, (*path, key))
+
+
+def _at(value: Any, path: tuple[Key, ...]) -> Any:
+    return functools.reduce(lambda inner, key: inner[key], path, value)
+
+
+def without_what_is_needed() -> Iterator[Mistake]:
+    """Whole settings that lack one thing each that has no default."""
+    for key in options.BASE:
+        yield Mistake({name: one for name, one in options.BASE.items() if name != key}, key)
+    yield Mistake({**options.BASE, "alerts": {}}, "alerts.emails")
+    for key in ("amount", "start"):
+        budget = {name: one for name, one in options.BASE["budget"].items() if name != key}
+        yield Mistake({**options.BASE, "budget": budget}, f"budget.{key}")
+
+
+TOGETHER: Mapping[str, Mapping[str, Any]] = {
+    "an endpoint without a workspace": {
+        "workspace": None,
+        "applications": [options.application("managed")],
+    },
+    "an endpoint in a hub": {
+        "workspace": options.WORKSPACES["hub"],
+        "applications": [options.application("managed")],
+    },
+    "an endpoint in a pool that is not there": {
+        "applications": [options.application("kubernetes")]
+    },
+    "a serverless endpoint without a model": {
+        "applications": [{"name": "support-bot", "endpoint": {"kind": "serverless"}}]
+    },
+    "a managed endpoint without a size": {"applications": [{"name": "a-bot", "endpoint": {}}]},
+    "two applications of one name": {"applications": [options.application("none")] * 2},
+    "two connections with one secret": {
+        "connections": [options.CONNECTION, {**options.CONNECTION, "name": "two"}]
+    },
+    "two deployments of one name": {
+        "openai": {"deployments": [options.MODELS[0], options.MODELS[0]]}
+    },
+    "two pools of one name": {
+        "cluster": {**options.CLUSTER, "gpuPools": [options.CLUSTER["gpuPools"][0]] * 2}
+    },
+    "a region outside the allowed ones": {"location": "westeurope"},
+    "a project without a hub": {"workspace": {"kind": "project"}},
+    "a registry made here and elsewhere": {
+        "workspace": {"registry": "models", "registryId": options.SHELF}
+    },
+    "a network that is public": {"network": {"addressSpace": "8.0.0.0/16"}},
+    "a network that the cluster has": {
+        "network": {"addressSpace": "10.244.0.0/16"},
+        "cluster": options.CLUSTER,
+    },
+    "a GPU that cannot be cut": {
+        "cluster": {
+            **options.CLUSTER,
+            "gpuPools": [
+                {"name": "t4", "size": "Standard_NC4as_T4_v3", "maxCount": 1, "migProfile": "MIG1g"}
+            ],
+        }
+    },
+    "addresses for a private API server": {
+        "cluster": {**options.CLUSTER, "private": True, "authorizedRanges": ["192.0.2.0/24"]}
+    },
+    "a pool that shrinks": {"cluster": {**options.CLUSTER, "work": {"minCount": 5, "maxCount": 2}}},
+}
+"""What does not go together, each beside BASE."""
