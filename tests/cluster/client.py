@@ -73,7 +73,8 @@ class Cluster:
 
     @contextmanager
     def nodes(self, *nodes: Mapping[str, Any]) -> Iterator[None]:
-        """Nodes of a test's own, ready when the block begins."""
+        """Nodes of a test's own, ready when the block begins; only where kwok plays them."""
+        assert not self.real_pods, "a cluster with real pods has the nodes that it has"
         names = [f"node/{node['metadata']['name']}" for node in nodes]
         self.must("create", "--filename=-", given=as_list(nodes))
         try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.cluster.running import FAILED, PATIENCE_SECONDS, READY, USERS, Settings
@@ -27,31 +27,26 @@ LINES = 15
 def shared_cluster(folder: Path, settings: Settings) -> Iterator[Path]:
     """The kubeconfig of the cluster in ``folder``, which runs at least as long as the block.
 
-    RuntimeError with the ends of the logs where it does not get ready."""
+    RuntimeError with the ends of the logs where it does not get ready; it is not tried again."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    with _locked(folder / DOOR):
-        users = _open(folder / USERS)
-        fcntl.flock(users, fcntl.LOCK_SH)  # where one is about to end, this waits until it has
-        if not (folder / READY).exists():
-            _start(folder, settings)
-    try:
+    with ExitStack() as used:
+        with _locked(folder / DOOR, fcntl.LOCK_EX):
+            # where a cluster is about to end, this waits until it has
+            used.enter_context(_locked(folder / USERS, fcntl.LOCK_SH))
+            if not (folder / READY).exists() and not (folder / FAILED).exists():
+                _start(folder, settings)
+            _await(folder)
         yield folder / READY
-    finally:
-        os.close(users)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = _open(path)
+def _locked(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, how)
         yield
     finally:
         os.close(descriptor)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
 
 
 def _start(folder: Path, settings: Settings) -> None:
@@ -65,6 +60,9 @@ def _start(folder: Path, settings: Settings) -> None:
             stderr=log,
             check=True,
         )
+
+
+def _await(folder: Path) -> None:
     deadline = time.monotonic() + 2 * PATIENCE_SECONDS
     while not (folder / READY).exists():
         if (folder / FAILED).exists() or time.monotonic() > deadline:

@@ -94,15 +94,17 @@ def test_parts_die_with_who_started_them(tmp_path: Path) -> None:
 
 
 def test_a_part_that_ends_is_named_with_its_last_words(tmp_path: Path) -> None:
+    """To the one who started the cluster, and to all who come later."""
     says = tmp_path / "says"
     says.write_text("#!/bin/sh\necho no room left >&2\nexit 3\n")
     says.chmod(0o755)
     names = ("etcd", "kube-apiserver", "kubectl")
     settings = Settings(dict.fromkeys(names, str(says)), "", "")
 
-    with (
-        pytest.raises(RuntimeError, match=r"ended with 3(.|\n)*no room left"),
-        shared_cluster(tmp_path / "own", settings),
-    ):
-        pass
+    for _ in range(2):
+        with (
+            pytest.raises(RuntimeError, match=r"ended with 3(.|\n)*no room left"),
+            shared_cluster(tmp_path / "own", settings),
+        ):
+            pass
     await_true(lambda: running_in(tmp_path / "own") == [], "the end of every part")
