@@ -46,7 +46,9 @@ def cluster(
     everything else to all."""
     if other := os.environ.get(OTHER):
         cache = tmp_path_factory.mktemp("kubectl")
-        yield Cluster(found(pytestconfig, provide_kubectl), Path(other), cache, real_pods=True)
+        yield Cluster(
+            found(pytestconfig, provide_kubectl), Path(other).resolve(), cache, real_pods=True
+        )
         return
     crds = definitions("crds")
     programs = found(pytestconfig, provide)

@@ -38,6 +38,11 @@ _PERSONS = {
 }
 """Who asks the API server, and the group each is in. The names with a colon have the roles that
 Kubernetes itself gives them."""
+_AWAITED = (
+    ("condition=Established", ("crd", "--all")),
+    ("condition=Ready", ("node", "--all")),
+    ("create", ("serviceaccount/default",)),
+)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -171,7 +176,7 @@ class Running:
         while not holds():
             self.check()
             if time.monotonic() > deadline:
-                raise Failed(f"{what} not within {PATIENCE_SECONDS} s")
+                raise Failed(f"{what} came to nothing in {PATIENCE_SECONDS} s")
             time.sleep(0.1)
 
 
@@ -189,23 +194,20 @@ def bring_up(running: Running) -> None:
     running.start("etcd", etcd((client, peer)))
     running.start("kube-apiserver", apiserver(server, client))
     cluster = Cluster(settings.programs["kubectl"], folder / "admin.yaml", folder / "cache")
-    running.until(lambda: cluster.ask("get", "--raw=/readyz").code == 0, "an API server")
+    _await(running, cluster, "get", "--raw=/readyz")
     running.start("kube-controller-manager", controllers())
     running.start("kube-scheduler", scheduler())
     running.start("kwok", kwok(Path(settings.stages)))
-    _fill(cluster, Path(settings.definitions))
-    account = ("get", "serviceaccount", "default")
-    running.until(lambda: cluster.ask(*account).code == 0, "a service account")
+    cluster.must("create", "--filename=-", given=as_list(NODES))
+    cluster.must("create", f"--filename={settings.definitions}")
+    for condition, what in _AWAITED:
+        _await(running, cluster, "wait", f"--for={condition}", "--timeout=20s", *what)
     (folder / "admin.yaml").rename(folder / READY)
 
 
-def _fill(cluster: Cluster, definitions: Path) -> None:
-    """Definitions and nodes, used by the API server and ready."""
-    cluster.must("create", "--filename=-", given=as_list(NODES))
-    cluster.must("create", f"--filename={definitions}")
-    patience = f"--timeout={PATIENCE_SECONDS}s"
-    cluster.must("wait", "--for=condition=Established", patience, "crd", "--all")
-    cluster.must("wait", "--for=condition=Ready", patience, "node", "--all")
+def _await(running: Running, cluster: Cluster, *words: str) -> None:
+    """Ask until the answer is good: `wait` itself fails at an object without conditions yet."""
+    running.until(lambda: cluster.ask(*words).code == 0, f"`kubectl {' '.join(words)}`")
 
 
 def _write_identities(folder: Path, port: int) -> None:

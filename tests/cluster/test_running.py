@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.cluster.client import Cluster
-from tests.cluster.running import READY, SETTINGS
-from tests.cluster.sharing import ROOT, Settings, shared_cluster
+from tests.cluster.running import READY, SETTINGS, Settings
+from tests.cluster.sharing import ROOT, shared_cluster
 from tests.launcher.sandbox import await_true
 
 USER = """
