@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.cluster.client import Cluster, as_list
+from tests.cluster.client import Cluster, as_text
 from tests.cluster.nodes import NODES
 
 READY, FAILED, USERS, SETTINGS = "kubeconfig", "failed", "users", "settings.json"
@@ -93,6 +93,7 @@ def apiserver(port: int, store: int) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=accounts.key",
         "--service-account-signing-key-file=accounts.key",
+        "--allow-privileged",  # or Pod Security would not be what refuses
         "--service-cluster-ip-range=10.96.0.0/16",
         "--endpoint-reconciler-type=none",  # its own address is this machine's alone
     ]
@@ -107,6 +108,8 @@ def controllers() -> list[str]:
         "--use-service-account-credentials",
         "--service-account-private-key-file=accounts.key",
         "--root-ca-file=certificates/apiserver.crt",
+        "--horizontal-pod-autoscaler-sync-period=2s",
+        "--node-monitor-grace-period=300s",  # a busy machine must not look like lost nodes
     ]
 
 
@@ -118,12 +121,17 @@ def scheduler() -> list[str]:
 
 def kwok(stages: Path) -> list[str]:
     """Its arguments: all nodes are its own, a pod is ready as soon as it has a node."""
-    used = ("node/fast/node-initialize", *(f"pod/fast/pod-{what}" for what in _POD_STAGES))
-    files = [f"--config={stages / name}.yaml" for name in used]
+    files = [f"--config={stages / name}.yaml" for name in _STAGES]
     return ["--kubeconfig=kwok.yaml", "--manage-all-nodes", "--cidr=10.244.0.0/16", *files]
 
 
-_POD_STAGES = ("ready", "complete", "delete")
+_STAGES = (
+    "node/fast/node-initialize",
+    "node/heartbeat/node-heartbeat",  # without it every node is lost in the end
+    "pod/fast/pod-ready",
+    "pod/fast/pod-complete",
+    "pod/fast/pod-delete",
+)
 
 
 class Running:
@@ -198,7 +206,7 @@ def bring_up(running: Running) -> None:
     running.start("kube-controller-manager", controllers())
     running.start("kube-scheduler", scheduler())
     running.start("kwok", kwok(Path(settings.stages)))
-    cluster.must("create", "--filename=-", given=as_list(NODES))
+    cluster.must("create", "--filename=-", given=as_text(*NODES))
     cluster.must("create", f"--filename={settings.definitions}")
     for condition, what in _AWAITED:
         _await(running, cluster, "wait", f"--for={condition}", "--timeout=20s", *what)
