@@ -1,6 +1,6 @@
 """Lets the workers of a run use one cluster: the first starts it, after the last it ends.
 
-A cluster takes half a gigabyte and some seconds, so one for each worker would be dear. The only
+A cluster takes a gigabyte and 20 s, so one for each worker would be dear. The only
 state is a folder and the kernel's locks, which die with their holders: no worker counts others.
 """
 

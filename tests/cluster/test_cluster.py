@@ -221,7 +221,7 @@ def test_controllers_do_their_work(cluster: Cluster, namespace: str) -> None:
     assert cluster.read("replicaset", where)["items"] == []
 
 
-def test_the_pages_nodes_are_ready(cluster: Cluster) -> None:
+def test_the_nodes_that_are_always_there(cluster: Cluster) -> None:
     """CPU nodes, GPU nodes, and one whose GPU is missing."""
     nodes = {
         node["metadata"]["name"]: node["status"]["allocatable"].get(GPU, "none")
