@@ -16,6 +16,8 @@ from tests import tiny
 # Before anything imports it: the page about targets does, too.
 pytest.register_assert_rewrite("tests.targets.conformance")
 
+pytest_plugins = ["tests.cluster.fixtures"]
+
 # How long one example takes says nothing on a machine that does other work as well.
 settings.register_profile(
     "greenlight", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
