@@ -42,7 +42,7 @@ class Suppression:
 
     @property
     def of_stacks(self) -> bool:
-        """Whether judging every stack shows what it is needed for; manifests are never all there."""
+        """Whether judging every stack shows if it is needed; manifests are never all there."""
         return not self.rule.startswith(("CKV_K8S_", "CKV2_K8S_"))
 
     def covers(self, finding: Finding) -> bool:

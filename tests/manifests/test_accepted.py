@@ -36,6 +36,9 @@ VARIANTS: dict[str, Rendering] = {
     "hostnames": rendering(
         release(), given=settings(gateway={"hostnames": ["assist.example.com", "*.example.org"]})
     ),
+    "scaled by requests in flight": rendering(
+        release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
+    ),
     "no priority": rendering(release(), given=settings(priority="none")),
     "weights in a volume": rendering(
         release(), given=settings(server={"weights": {"claim": "weights", "file": "a/model.gguf"}})

@@ -205,7 +205,7 @@ HOSTILE = st.one_of(
 def test_no_prompt_gets_out_of_its_place(text: str) -> None:
     """It is the text that the application reads, and changes no object besides its own name."""
     rendered = render(rendering(release(text)))
-    (bundle,) = of(rendered, "ConfigMap")
+    (bundle,) = of(rendered, "ConfigMap", "prompt-")
     plain = render(rendering(release("x")))
 
     assert json.loads(bundle["data"]["bundle.json"])["prompt"]["messages"][0]["template"] == text
