@@ -123,10 +123,11 @@ class ObjectStore:
     def _put(self, name: str, data: bytes) -> Failure:
         """Try once; what it failed of, without a reason when it did not."""
         import obstore
+        from obstore.exceptions import BaseError
 
         try:
             obstore.put(self._client, f"{self.folder}/{name}", data, mode="create")
-        except Exception as error:
+        except (BaseError, OSError, ValueError) as error:
             return self._bearable(name, error)
         return Failure("")
 
@@ -152,13 +153,13 @@ class ObjectStore:
             return None  # S3 answers 409 while another put is under way, which may yet fail
 
     def _patiently(self, name: str, ask: Callable[[], _T]) -> _T:
+        from obstore.exceptions import BaseError
+
         failure = Failure("nothing was tried")
         for _ in self._tries():
             try:
                 return ask()
-            except GreenlightError:
-                raise
-            except Exception as error:
+            except (BaseError, OSError, ValueError) as error:
                 failure = self._bearable(name, error)
                 if failure.status == 404:
                     raise FileNotFoundError(self.where(name)) from None
@@ -228,7 +229,7 @@ class ObjectStore:
 
 
 def _no_retries() -> RetryConfig:
-    return {"max_retries": 0}
+    return {"max_retries": 0}  # the module's docstring says why
 
 
 def explain(error: Exception) -> Failure:
