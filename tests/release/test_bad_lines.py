@@ -58,9 +58,7 @@ def test_s23_whatever_happens_to_a_put_its_entry_is_there_once_and_whole(
     assert verify(shared).problems == ()
 
 
-@settings(
-    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(accidents=st.lists(st.sampled_from(["", "", "", *ACCIDENTS]), max_size=24))
 def test_s09_two_writers_on_a_bad_line_lose_no_entry_and_double_none(
     accidents: list[str], emulator: Emulator, bad: Line
@@ -109,7 +107,7 @@ def test_a_store_that_is_away_is_named_and_the_next_run_goes_on(
     book.append("before")
 
     bad.cut = True
-    with pytest.raises(StoreAway, match="could not be read within 0 s: no answer. Nothing was"):
+    with pytest.raises(StoreAway, match=r"could not be read within 0 s: no answer\. "):
         book.append("cut")
     with pytest.raises(StoreAway, match="no answer") as error:
         reopened(book.records)
