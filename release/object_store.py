@@ -73,7 +73,6 @@ class ObjectStore:
     location: Location
     folder: str
     limit: int = 1 << 20
-    patience: float = PATIENCE
 
     def create(self, name: str, data: bytes) -> None:
         """Keep ``data``. BadInput when it is over the limit, or the store will not have it from
@@ -92,7 +91,7 @@ class ObjectStore:
                 raise FileExistsError(name)
             asked = True
         raise StoreAway(
-            f"{self.where(name)} could not be written within {self.patience:.0f} s: "
+            f"{self.where(name)} could not be written within {PATIENCE:.0f} s: "
             f"{failure.reason}. It may be there all the same. Run the same command again when "
             "the store answers: it reads first and goes on from what it finds."
         )
@@ -164,14 +163,14 @@ class ObjectStore:
                 if failure.status == 404:
                     raise FileNotFoundError(self.where(name)) from None
         raise StoreAway(
-            f"{self.where(name)} could not be read within {self.patience:.0f} s: "
+            f"{self.where(name)} could not be read within {PATIENCE:.0f} s: "
             f"{failure.reason}. Nothing was changed; run the same command again when the store "
             "answers."
         )
 
     def _tries(self) -> Iterator[int]:
         """Numbers until patience ends, with longer and longer pauses between them."""
-        end, number, (pause, longest) = time.monotonic() + self.patience, 0, PAUSES
+        end, number, (pause, longest) = time.monotonic() + PATIENCE, 0, PAUSES
         while True:
             yield (number := number + 1)
             if time.monotonic() + pause > end:

@@ -28,6 +28,9 @@ import pytest
 from release.files import locked
 
 HERE = Path(__file__).parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greenlight/tests"
+"""The user's, also in tests that have a cache of their own."""
+
 CONTAINER = "ledgers"
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = (  # Azurite's, in its documentation
@@ -124,10 +127,9 @@ def _azurite() -> Path:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not there: NOTHING was tried against Azure Blob Storage")
     lock = (HERE / "azurite/package-lock.json").read_bytes()
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greenlight/tests"
-    folder = base / f"azurite-{hashlib.sha256(lock).hexdigest()[:12]}"
-    base.mkdir(parents=True, exist_ok=True)
-    with locked(base / ".azurite.lock"):
+    folder = CACHE / f"azurite-{hashlib.sha256(lock).hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with locked(CACHE / ".azurite.lock"):
         if not folder.exists():
             _install(folder)
     return folder

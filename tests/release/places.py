@@ -61,12 +61,12 @@ class Place:
                     obstore.put(store._client, f"{folder}/{name}", data)
 
 
-def remote(url: str, patience: float = 20.0) -> Place:
+def remote(url: str) -> Place:
     """A place on object storage."""
     at = parse_location(url)
     return Place(
-        ObjectStore(at, "ledger/support-bot", patience=patience),
-        ObjectStore(at, "evidence/sha256", MAX_BYTES, patience),
+        ObjectStore(at, "ledger/support-bot"),
+        ObjectStore(at, "evidence/sha256", MAX_BYTES),
     )
 
 

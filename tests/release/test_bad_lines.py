@@ -24,22 +24,29 @@ from tests.release.places import Place, remote, reopened
 pytestmark = pytest.mark.slow
 
 UNKNOWN = ("unanswered", "refused after all")  # accidents after which it was written
-SHORT = 0.2  # seconds of patience
 
 
 @pytest.fixture
 def bad(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """A line to each emulator, on which tries follow one another without a pause."""
     monkeypatch.setattr(object_store, "PAUSES", (0.001, 0.001))
+    monkeypatch.setattr(object_store, "PATIENCE", 60.0)
     with line(emulator.port) as made:
         for name, value in emulator.variables(made.port).items():
             monkeypatch.setenv(name, value)
         yield made
 
 
-def somewhere(emulator: Emulator, patience: float = 60.0) -> Place:
+@pytest.fixture
+def impatient(bad: Line, monkeypatch: pytest.MonkeyPatch) -> Line:
+    """As ``bad``, for those who give up soon."""
+    monkeypatch.setattr(object_store, "PATIENCE", 0.2)
+    return bad
+
+
+def somewhere(emulator: Emulator) -> Place:
     """An empty place on the emulator, over the line."""
-    return remote(emulator.url(str(uuid.uuid4())), patience)
+    return remote(emulator.url(str(uuid.uuid4())))
 
 
 @pytest.mark.parametrize("accident", ACCIDENTS)
@@ -100,18 +107,18 @@ def test_a_rivals_entry_is_not_taken_for_the_own_one_after_a_lost_answer(
 
 
 def test_a_store_that_is_away_is_named_and_the_next_run_goes_on(
-    emulator: Emulator, bad: Line
+    emulator: Emulator, impatient: Line
 ) -> None:
-    place = somewhere(emulator, SHORT)
+    place = somewhere(emulator)
     book = reopened(place.records())
     book.append("before")
 
-    bad.cut = True
+    impatient.cut = True
     with pytest.raises(StoreAway, match=r"could not be read within 0 s: no answer\. "):
         book.append("cut")
     with pytest.raises(StoreAway, match="no answer") as error:
         reopened(book.records)
-    bad.cut = False
+    impatient.cut = False
 
     assert error.value.exit_code == 1
     assert place.entries.where("") in str(error.value)
@@ -120,15 +127,15 @@ def test_a_store_that_is_away_is_named_and_the_next_run_goes_on(
 
 
 def test_who_cannot_know_whether_it_was_written_says_so_and_the_next_run_finds_it(
-    emulator: Emulator, bad: Line
+    emulator: Emulator, impatient: Line
 ) -> None:
-    shared = somewhere(emulator, SHORT).records()
+    shared = somewhere(emulator).records()
     book = reopened(shared)
 
-    bad.meets(["", "unanswered", *["lost"] * 10_000])
+    impatient.meets(["", "unanswered", *["lost"] * 10_000])
     with pytest.raises(StoreAway, match=r"It may be there all the same\. Run the same command"):
         acquire(book, "production", "ship", holder=holder(host="elsewhere"))
-    bad.meets([])
+    impatient.meets([])
 
     assert [entry.kind for entry in history(shared)] == ["lease"]
     with pytest.raises(LeaseHeld, match="ship"):
@@ -137,29 +144,29 @@ def test_who_cannot_know_whether_it_was_written_says_so_and_the_next_run_finds_i
 
 
 def test_a_put_that_arrives_after_its_writer_gave_up_cannot_pass_the_next_one(
-    emulator: Emulator, bad: Line
+    emulator: Emulator, impatient: Line
 ) -> None:
     """However late it is: its number is taken, so its lease never was."""
-    shared = somewhere(emulator, SHORT).records()
+    shared = somewhere(emulator).records()
     late, quick = reopened(shared), reopened(shared)
 
-    bad.meets(["", "late", *["lost"] * 10_000])
+    impatient.meets(["", "late", *["lost"] * 10_000])
     with pytest.raises(StoreAway):
         acquire(late, "production", "ship", holder=holder())
-    held_back = list(bad.held_back())
-    bad.meets([])
+    held_back = list(impatient.held_back())
+    impatient.meets([])
     lease = acquire(quick, "production", "promote", holder=holder("promote", "b"))
-    bad.send(held_back)
+    impatient.send(held_back)
 
     assert [entry.holder for entry in history(shared)] == [lease.holder.id]
     assert held_back
 
 
 def test_a_store_that_hangs_is_given_up_in_time(
-    emulator: Emulator, bad: Line, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, impatient: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "ANSWER", -0.9)  # with the second of the limit: 0.1 s
-    place = somewhere(emulator, SHORT)
+    place = somewhere(emulator)
 
-    with bad.hanging(), pytest.raises(StoreAway, match="no answer"):
+    with impatient.hanging(), pytest.raises(StoreAway, match="no answer"):
         place.entries.create("000001.json", b"one")

@@ -188,7 +188,7 @@ def test_plain_http_needs_to_be_allowed_in_the_environment(monkeypatch: pytest.M
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.delenv("AWS_ALLOW_HTTP", raising=False)
-    store = ObjectStore(parse_location("s3://ledgers"), "x", patience=0.01)
+    store = ObjectStore(parse_location("s3://ledgers"), "x")
 
     assert store._options()["allow_http"] is False
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
