@@ -86,11 +86,12 @@ def line(upstream: int) -> Iterator[Line]:
 
     class OneRequest(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            rows = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []
+            if not (first := self.rfile.readline()):
+                return  # a connection that was opened in reserve
+            rows = [first, *iter(self.rfile.readline, b"\r\n")]
             sizes = [row for row in rows if row.lower().startswith(b"content-length:")]
             body = self.rfile.read(int(sizes[0].partition(b":")[2])) if sizes else b""
-            if rows:  # a connection that was opened in reserve brings none
-                self.wfile.write(made.answer(b"".join(rows) + b"\r\n" + body))
+            self.wfile.write(made.answer(b"".join(rows) + b"\r\n" + body))
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), OneRequest) as server:
         server.daemon_threads = True

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 
@@ -23,7 +23,8 @@ def main() -> None:
 
     def one_at_a_time(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         with lock:
-            return app(environ, start)
+            answer: Iterable[bytes] = app(environ, start)
+            return answer
 
     server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
     sys.stdout.write(f"listens on http://127.0.0.1:{server.server_port}\n")

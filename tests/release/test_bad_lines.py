@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from release import object_store
 from release.lease import acquire
-from release.ledger import Ledger, history, verify
+from release.ledger import Entry, Ledger, history, verify
+from release.ledger.entry import Draft
 from release.ledger.leases import LeaseHeld
 from release.object_store import StoreAway
 from tests.emulators import Emulator
@@ -94,7 +95,7 @@ def test_a_rivals_entry_is_not_taken_for_the_own_one_after_a_lost_answer(
     mine, rival = reopened(shared), reopened(shared)
 
     class Slow(Ledger):
-        def _create(self, draft):  # type: ignore[no-untyped-def]
+        def _create(self, draft: Draft) -> Entry:
             if not rival.entries:
                 rival.append("rival")
                 bad.meets([accident])  # which only ever finds the name taken

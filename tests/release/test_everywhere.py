@@ -14,7 +14,7 @@ from release.errors import BadInput
 from release.evidence import attest
 from release.integrity import Damaged, sha256
 from release.lease import acquire, release
-from release.ledger import Ledger, Mark, history, verify
+from release.ledger import Entry, Ledger, Mark, history, verify
 from release.ledger.entry import GENESIS, Draft, encode, name_of
 from release.ledger.leases import LeaseHeld, LeaseLost
 from release.object_store import ObjectStore
@@ -135,7 +135,7 @@ class Between(Ledger):
 
     happens: Callable[[], object] | None = None
 
-    def _create(self, draft: Draft):  # type: ignore[no-untyped-def]
+    def _create(self, draft: Draft) -> Entry:
         happens, self.happens = self.happens, None
         if happens is not None:
             happens()
