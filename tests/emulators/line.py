@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
 ACCIDENTS = ("lost", "unanswered", "refused", "refused after all", "late", "torn")
 """What can happen to a request: it never arrives; it is done and the answer is lost; the store is
@@ -86,9 +87,9 @@ def line(upstream: int) -> Iterator[Line]:
 
     class OneRequest(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            if not (first := self.rfile.readline()):
+            rows = list(takewhile(lambda row: row != b"\r\n", self.rfile))
+            if not rows:
                 return  # a connection that was opened in reserve
-            rows = [first, *iter(self.rfile.readline, b"\r\n")]
             sizes = [row for row in rows if row.lower().startswith(b"content-length:")]
             body = self.rfile.read(int(sizes[0].partition(b":")[2])) if sizes else b""
             self.wfile.write(made.answer(b"".join(rows) + b"\r\n" + body))
