@@ -13,6 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import tiny
 
+pytest_plugins = ["tests.emulators.fixtures"]
+
 # Before anything imports it: the page about targets does, too.
 pytest.register_assert_rewrite("tests.targets.conformance")
 
