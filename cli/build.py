@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from cli.common import add_app, add_json, show, workspace
+
+if TYPE_CHECKING:
+    from release.bundle import Release
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
         show({"label": release.label, "digest": release.digest, **json.loads(release.content)})
     else:
         print(f"{release.label}\n  digest   {release.digest}")
-        print(f"  weights  {release.weights.sha256} ({release.weights.size:,} bytes)")
+        print(f"  weights  {_weights(release)}")
         print(f"  engine   {release.engine.name} {release.engine.version}")
         print(f"  prompt   {len(release.prompt.messages)} messages")
     return 0
+
+
+def _weights(release: Release) -> str:
+    file = release.file
+    return f"{file.sha256} ({file.size:,} bytes)" if file else str(release.weights)

@@ -45,8 +45,8 @@ def section(name: str, schema: dict[str, Any]) -> str:
 def _type(value: dict[str, Any]) -> str:
     if "$ref" in value:
         return f"[`{_name(value)}`](#{_name(value).lower()})"
-    if "anyOf" in value:
-        return " or ".join(_type(one) for one in value["anyOf"] if one.get("type") != "null")
+    if either := value.get("anyOf") or value.get("oneOf"):
+        return " or ".join(_type(one) for one in either if one.get("type") != "null")
     if "enum" in value or "const" in value:
         return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
     if value.get("type") == "array":
@@ -56,7 +56,7 @@ def _type(value: dict[str, Any]) -> str:
         values = value.get("additionalProperties") or next(
             iter(value["patternProperties"].values())
         )
-        return f"mapping of names to {_type(values)}"
+        return "mapping" if values is True else f"mapping of names to {_type(values)}"
     return str(value.get("type", "any")) + _bounds(value)
 
 

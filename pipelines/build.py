@@ -17,14 +17,16 @@ from pipelines.cache import ModelCache
 from release.bundle import (
     PromptText,
     Release,
+    RemoteWeights,
     ServingEngine,
     Template,
+    VllmEngine,
     Weights,
     template_text,
 )
 from release.documents import Key, decode_text, dotted, read_bytes
 from release.errors import BadInput, Problem
-from release.spec import Message, Spec, locate
+from release.spec import LlamaCpp, Message, Spec, Vllm, locate
 from release.state import StateFolder
 
 ENGINE_PACKAGES = {"llama.cpp": "xllamacpp"}
@@ -56,15 +58,18 @@ class Sources:
 
 @dataclass(frozen=True)
 class Built:
-    """A release, and where its model file is on this machine."""
+    """A release, and where its model file is on this machine; None for what a cluster fetches."""
 
     release: Release
-    model: Path
+    model: Path | None
 
 
 def build(spec: Spec, sources: Sources, cache: ModelCache) -> Built:
     """The release that ``spec`` describes. Raises BadInput; opens no file with an engine."""
     check_files(spec, sources)
+    if spec.model.remote:
+        remote = RemoteWeights(source=spec.model.source, format="safetensors")
+        return Built(_release(spec, sources, remote), None)
     model = model_path(spec, sources)
     format_ = _format(model, sources)
     digest = cache.digest_of(model)
@@ -110,15 +115,25 @@ def _texts(spec: Spec) -> Iterator[tuple[tuple[Key, ...], str]]:
             yield ("prompt", "messages", number, "file"), message.file
 
 
-def _release(spec: Spec, sources: Sources, weights: Weights) -> Release:
-    engine = spec.engine
+def _engine(engine: LlamaCpp | Vllm) -> ServingEngine | VllmEngine:
+    """The model server with its exact version: llama.cpp's is that of the installed package."""
+    if isinstance(engine, LlamaCpp):
+        version = importlib.metadata.version(ENGINE_PACKAGES[engine.name])
+        return ServingEngine(**engine.model_dump(), version=version)
+    flags = engine.model_dump(exclude={"adapter"}) | {"quantization": engine.quantization or ""}
+    adapter = engine.adapter
+    return VllmEngine(
+        **flags,
+        adapter=adapter.source if adapter else "",
+        adapter_rank=adapter.rank if adapter else 0,
+    )
+
+
+def _release(spec: Spec, sources: Sources, weights: Weights | RemoteWeights) -> Release:
     return Release(
         application=spec.name,
         weights=weights,
-        engine=ServingEngine(
-            **engine.model_dump(),
-            version=importlib.metadata.version(ENGINE_PACKAGES[engine.name]),
-        ),
+        engine=_engine(spec.engine),
         prompt=PromptText(
             inputs=tuple(sorted(spec.prompt.inputs)),
             messages=tuple(

@@ -105,7 +105,8 @@ class Run:
         """The candidate's model in the cache; its lock file kept, and named in the ledger once."""
         built, cache = self.workspace.built, self.workspace.cache
         release = built.release
-        cache.keep(built.model, release.weights.sha256, self._models_in_use())
+        if built.model and release.file:
+            cache.keep(built.model, release.file.sha256, self._models_in_use())
         known = {e.data["release"] for e in self.ledger.entries if e.kind == past.BUILT}
         if release.digest not in known:
             data = {"release": release.digest, "label": release.label}
@@ -120,7 +121,8 @@ class Run:
         }
         for name in self.workspace.environments:
             releases.update(past.live_history(self.ledger.entries, name).before[:1])
-        return frozenset(self.workspace.release(one).weights.sha256 for one in releases)
+        files = (self.workspace.release(one).file for one in releases)
+        return frozenset(one.sha256 for one in files if one)
 
 
 def holder(entries: Sequence[Entry], now: float, environment: str) -> LeaseState | None:

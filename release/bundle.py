@@ -39,14 +39,40 @@ class Weights(Part):
     format: str
 
 
+class RemoteWeights(Part):
+    """Weights that a cluster fetches; ``source`` carries what makes them the same everywhere."""
+
+    source: str
+    format: Literal["safetensors"]
+
+    def __str__(self) -> str:
+        return self.source
+
+
 class ServingEngine(Part):
-    """The model server with its version and flags."""
+    """llama.cpp with its version and flags."""
 
     name: Literal["llama.cpp"]
     version: str
     context: int
     parallel: int
     threads: int
+    isolation: Literal["shared", "dedicated"]
+
+
+class VllmEngine(Part):
+    """vLLM with its version and flags. ``adapter`` is a LoRA adapter's source, empty for none."""
+
+    name: Literal["vllm"]
+    version: str
+    context: int
+    parallel: int
+    tensor_parallel: int
+    quantization: str
+    dtype: str
+    gpu_memory: float
+    adapter: str
+    adapter_rank: int
     isolation: Literal["shared", "dedicated"]
 
 
@@ -69,8 +95,8 @@ class Release(Part):
 
     version: Literal[1] = 1
     application: str
-    weights: Weights
-    engine: ServingEngine
+    weights: Weights | RemoteWeights
+    engine: ServingEngine | VllmEngine
     prompt: PromptText
     parameters: Parameters
 
@@ -83,6 +109,11 @@ class Release(Part):
     def digest(self) -> str:
         """SHA-256 of ``content``."""
         return sha256(self.content)
+
+    @property
+    def file(self) -> Weights | None:
+        """The model file, where it is one that this machine can hold."""
+        return self.weights if isinstance(self.weights, Weights) else None
 
     @property
     def label(self) -> str:

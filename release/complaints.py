@@ -25,16 +25,35 @@ def complaints(
     document: Document, root: type[BaseModel], error: ValidationError
 ) -> tuple[Problem, ...]:
     """``error``, raised when ``document`` was read as ``root``, as problems; each mistake once."""
-    errors: list[Any] = error.errors()
+    errors = [_without_unions(one) for one in error.errors()]
     blamed = [one for one in errors if not _follows_from_another(one, errors, root)]
     problems = {str(p): p for p in (_problem(document, root, one) for one in blamed)}
     return tuple(problems.values())
 
 
+def _without_unions(error: Any) -> Any:
+    """``error`` as if each key had one shape: what picks a section's shape is a key as well."""
+    kind = error["type"]
+    if not kind.startswith("union_tag"):
+        return error
+    ctx = error["ctx"]
+    at = {**error, "loc": (*error["loc"], ctx["discriminator"].strip("'"))}
+    if kind == "union_tag_not_found":
+        return {**at, "type": "missing"}
+    words = ctx["expected_tags"]
+    said = " or ".join(words.rsplit(", ", 1))
+    return {**at, "type": "literal_error", "input": ctx["tag"], "msg": f"Input should be {said}",
+            "ctx": {"expected": words}}  # fmt: skip
+
+
 def _problem(document: Document, root: type[BaseModel], error: Any) -> Problem:
     path = _path_in(document.value, error["loc"])
     missing = error["type"] == "missing"
-    found = {"missing": "nothing", "extra_forbidden": repr(path[-1]) if path else ""}
+    found = {
+        "missing": "nothing",
+        "extra_forbidden": repr(path[-1]) if path else "",
+        "withheld": "something else, not shown because it may hold a secret",
+    }
     file, line = document.place(path[:-1] if missing else path)
     return Problem(
         file=file,
@@ -83,7 +102,7 @@ def _remedy(error: Any, path: tuple[Key, ...], root: type[BaseModel]) -> str:
         return "Put it in quotes."
     if kind in ("int_type", "float_type") and isinstance(value, str | float):
         return "Write it in decimal digits, without quotes."
-    if kind == "model_type" and value is None:
+    if kind in ("model_type", "dict_type") and value is None:
         return "Write keys below it, or {} for the defaults."
     return _LOOK_IT_UP
 

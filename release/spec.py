@@ -15,15 +15,19 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from release.complaints import complaints
 from release.documents import Document, Key, Place, overlay, read_document
 from release.errors import BadInput, Problem
+from release.kubernetes_section import Kubernetes
+from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
 from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
 
@@ -35,8 +39,23 @@ RESERVED = (
     "edge", "feedback", "memory", "monitoring", "privacy", "retraining", "retrieval",
     "strategies", "streaming", "tools", "training", "training_data",
 )  # fmt: skip
-RESERVED_TARGETS = ("kubernetes", "azureml")
-RESERVED_SOURCES = ("azureml", "hf", "oci", "https", "models")
+LOCAL = "local"
+RESERVED_TARGETS = ("azureml",)
+RESERVED_SOURCES = ("azureml", "https", "models")
+
+REMOTE = {
+    "oci": r"oci://[a-z0-9][a-z0-9.:-]*/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}",
+    "hf": r"hf://[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}",
+    "volume": r"volume://[a-z0-9][a-z0-9-]{0,62}/[A-Za-z0-9][\w./-]*@[0-9a-f]{64}",
+}
+"""Sources that a cluster fetches itself, each with what makes it the same tomorrow: an image's
+digest, a commit, or the SHA-256 of the folder's SHA256SUMS."""
+
+_LIKE = {
+    "oci": "oci://HOST/REPOSITORY@sha256:DIGEST",
+    "hf": "hf://OWNER/MODEL@COMMIT, the commit in full",
+    "volume": "volume://CLAIM/FOLDER@SHA256 of the folder's file SHA256SUMS",
+}
 
 
 def _source(value: str) -> str:
@@ -47,9 +66,21 @@ def _source(value: str) -> str:
         inside(rest.removeprefix("//").partition("/")[2])
     elif scheme == "file" and rest and not rest.startswith("//"):
         inside(rest)
+    elif scheme in REMOTE:
+        if ".." in rest or not re.fullmatch(REMOTE[scheme], value):
+            raise ValueError(f"must be {_LIKE[scheme]}")
     else:
-        raise ValueError("must be package://PACKAGE/FILE or file:PATH")
+        raise ValueError(
+            "must be package://PACKAGE/FILE or file:PATH; on Kubernetes also "
+            + ", ".join(_LIKE.values())
+        )
     return value
+
+
+def _remote(value: str) -> str:
+    if value.partition(":")[0] not in REMOTE:
+        raise ValueError(f"must be {', '.join(_LIKE.values())}")
+    return _source(value)
 
 
 class Model(Section):
@@ -57,7 +88,9 @@ class Model(Section):
 
     name: Text = Field(description="as its makers call it")
     source: Annotated[str, AfterValidator(_source)] = Field(
-        description="package://PACKAGE/FILE (a file of an installed Python package) or file:PATH"
+        description="package://PACKAGE/FILE (a file of an installed Python package) or file:PATH; "
+        "on Kubernetes also oci://HOST/REPOSITORY@sha256:DIGEST, hf://OWNER/MODEL@COMMIT and "
+        "volume://CLAIM/FOLDER@SHA256 (of the folder's SHA256SUMS)"
     )
     license: Text = Field(description="SPDX identifier, held against the allowed ones")
     card: FilePath = Field(description="the model card, Markdown, in the application's folder")
@@ -65,14 +98,57 @@ class Model(Section):
         default=None, description="refuse any other file; None accepts what the source holds"
     )
 
+    @property
+    def remote(self) -> bool:
+        """Whether a cluster fetches it, and this machine never has it."""
+        return self.source.partition(":")[0] in REMOTE
 
-class Engine(Section):
-    """The model server."""
+    @model_validator(mode="after")
+    def _known_once(self) -> Model:
+        if self.remote and self.sha256 is not None:
+            raise ValueError("no sha256 beside a source that carries its own")
+        return self
 
-    name: Literal["llama.cpp"] = Field(description="the only one that this version has")
+
+class LlamaCpp(Section):
+    """llama.cpp, on the processor."""
+
+    name: Literal["llama.cpp"] = Field(description="GGUF files")
     context: int = Field(4096, ge=256, le=1 << 20, description="tokens, for all decoding slots")
     parallel: int = Field(4, ge=1, le=64, description="requests decoded at the same time")
     threads: int = Field(2, ge=1, le=256, description="CPU threads")
+    isolation: Literal["shared", "dedicated"] = Field(
+        "shared", description="dedicated: a model server of its own for each slot"
+    )
+
+
+class Adapter(Section):
+    """A LoRA adapter that the model answers through."""
+
+    source: Annotated[str, AfterValidator(_remote)] = Field(description="as of the model: remote")
+    rank: int = Field(16, ge=1, le=512, description="of its matrices, at most")
+
+
+class Vllm(Section):
+    """vLLM, on GPUs, from safetensors files alone: other formats can carry code."""
+
+    name: Literal["vllm"] = Field(description="safetensors files, on Kubernetes")
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){1,3}$")] = Field(
+        description="exactly; the environment's image must be of it"
+    )
+    context: int = Field(8192, ge=256, le=1 << 21, description="tokens of one request")
+    parallel: int = Field(64, ge=1, le=4096, description="requests decoded at the same time")
+    tensor_parallel: int = Field(1, ge=1, le=16, description="GPUs that share one model")
+    quantization: Literal["awq", "gptq", "fp8", "compressed-tensors", "bitsandbytes"] | None = (
+        Field(None, description="None: as the model's own configuration says")
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="of weights and activations"
+    )
+    gpu_memory: float = Field(
+        0.9, gt=0, le=0.99, description="share of each GPU's memory that vLLM takes"
+    )
+    adapter: Adapter | None = Field(None, description="a LoRA adapter; None: the model alone")
     isolation: Literal["shared", "dedicated"] = Field(
         "shared", description="dedicated: a model server of its own for each slot"
     )
@@ -193,11 +269,14 @@ class Compliance(Section):
     )
 
 
+TARGETS = ("local", "kubernetes")
+
+
 def _target(value: str) -> str:
     if value in RESERVED_TARGETS:
         raise ValueError(f"local: {value} is reserved, this version has no engine for it")
-    if value != "local":
-        raise ValueError("must be local")
+    if value not in TARGETS:
+        raise ValueError(f"must be {' or '.join(TARGETS)}")
     return value
 
 
@@ -215,13 +294,30 @@ class Environment(Section):
 
     target: Annotated[str, AfterValidator(_target)] = Field(
         "local",
-        description="local: processes on this machine",
-        json_schema_extra={"enum": ["local"]},
+        description="local: processes on this machine; kubernetes: a cluster",
+        json_schema_extra={"enum": ["local", "kubernetes"]},
+    )
+    kubernetes: Kubernetes | None = Field(
+        None, description="where in a cluster; needed for that target"
     )
     port: int = Field(0, ge=0, le=65535, description="of the gateway; 0 lets the kernel choose")
     rate_limit: RateLimit | None = Field(
         None, alias="rateLimit", description="for the user's key; None: no limit"
     )
+
+    @model_validator(mode="after")
+    def _has_what_its_target_needs(self) -> Environment:
+        if self.target == "kubernetes" and self.kubernetes is None:
+            raise ValueError("kubernetes beside target: kubernetes")
+        return self
+
+
+def _ledger(value: object) -> str:
+    """``value`` as a location is spelt. A complaint shows nothing of it: it may hold a key."""
+    try:
+        return parse_location(value).url
+    except ValueError as error:
+        raise PydanticCustomError("withheld", "{text}", {"text": str(error)}) from None
 
 
 def _own_ports(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:
@@ -240,18 +336,39 @@ class Spec(Section):
     name: Name = Field(description="lower case, 2 to 31 letters, digits and single dashes")
     description: str = Field("", description="for people")
     model: Model = Field(description="the weights")
-    engine: Engine = Field(description="the model server")
+    engine: Annotated[LlamaCpp | Vllm, Field(discriminator="name")] = Field(
+        description="the model server"
+    )
     prompt: Prompt = Field(description="what is put around a question")
     parameters: Parameters = Field(Parameters(), description="sampling")
     evaluation: Evaluation = Field(description="questions and gates")
     compliance: Compliance = Field(Compliance(), description="what else is asked of the model")
     rollout: Rollout = Field(Rollout(), description="how traffic moves")
+    ledger: Annotated[str, BeforeValidator(_ledger)] | None = Field(
+        None,
+        description="where the record is kept, as a URL of Azure Blob, S3 or Google Cloud Storage; "
+        "None: in the application's folder, which only environments on this machine can use",
+    )
     environments: Annotated[Mapping[Name, Environment], AfterValidator(_own_ports)] = Field(
         min_length=1,
         max_length=16,
         description="in the order in which a release passes them",
         json_schema_extra={"additionalProperties": False},
     )
+
+    @model_validator(mode="after")
+    def _runs_where_it_can(self) -> Spec:
+        vllm = self.engine.name == "vllm"
+        if vllm != self.model.remote:
+            raise ValueError("a model that a cluster fetches with engine vllm, and with no other")
+        if vllm and any(one.target == "local" for one in self.environments.values()):
+            raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
+        return self
+
+    @property
+    def location(self) -> Location | None:
+        """Where the shared record is; None: it is not shared."""
+        return parse_location(self.ledger) if self.ledger else None
 
 
 def load_spec(app: Path, changes: tuple[Path, ...] = ()) -> Spec:
@@ -295,6 +412,24 @@ def _reserved_problem(document: Document, key: str) -> Problem:
         found=f"{key!r}, which is reserved for a later version",
         remedy="Remove it: nothing would act on it.",
     )
+
+
+def require_shared(spec: Spec, app: Path, changes: tuple[Path, ...] = ()) -> None:
+    """BadInput when something runs elsewhere and the record is on this machine: whoever else
+    acts there could not read it, and two machines would each write their own.
+    """
+    away = {name: one.target for name, one in spec.environments.items() if one.target != LOCAL}
+    if spec.ledger is not None or not away:
+        return
+    problems = []
+    for name, target in away.items():
+        path = ("environments", name, "target")
+        file, line = locate(app, changes, path)
+        expected = f"a ledger on object storage, because {name} runs on {target}"
+        found = "none: the record would be in a folder of this machine"
+        remedy = f"Add `ledger: URL` to {FILE_NAME}, a URL like {' or '.join(EXAMPLES)}."
+        problems.append(Problem(expected, found, remedy, file, line, ".".join(path)))
+    raise BadInput(*problems)
 
 
 def locate(app: Path, changes: tuple[Path, ...], path: tuple[Key, ...]) -> Place:

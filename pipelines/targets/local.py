@@ -185,7 +185,10 @@ class LocalTarget:
         )
 
     def _slot_spec(self, slot: str, release: Release) -> dict[str, Any]:
-        model = self.cache.path(release.weights.sha256)
+        file = release.file
+        if file is None:
+            raise DeployFailedError(f"{release.label}: its weights are only a cluster's to fetch")
+        model = self.cache.path(file.sha256)
         if not model.is_file():
             raise DeployFailedError(
                 f"the model of {release.label} is not in the cache ({model}). "
@@ -211,7 +214,7 @@ class LocalTarget:
                 **engine,
                 "key": key,
                 "model": str(model),
-                "model_sha256": release.weights.sha256,
+                "model_sha256": file.sha256,
             },
         }
 

@@ -23,8 +23,9 @@ def test_a_release_holds_what_serves(app: Path) -> None:
     made = built(app)
 
     assert made.model == app / "model.gguf"
-    assert made.release.weights.sha256 == sha256(gguf())
-    assert (made.release.weights.size, made.release.weights.format) == (len(gguf()), "gguf")
+    assert made.release.file
+    assert made.release.file.sha256 == sha256(gguf())
+    assert (made.release.file.size, made.release.file.format) == (len(gguf()), "gguf")
     assert made.release.engine.version == importlib.metadata.version("xllamacpp")
     assert [message.template for message in made.release.prompt.messages] == [
         "Answer from the context.",

@@ -49,11 +49,12 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "number": (int, float),
 }
-_ANNOTATIONS = {"$schema", "$defs", "title", "description", "default"}
+_ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "discriminator"}
 _RULES: dict[str, tuple[str, Rule]] = {
     "$ref": ("", lambda r, v, s, root: valid(root["$defs"][r.rpartition("/")[2]], v, root)),
     "type": ("", lambda r, v, s, root: isinstance(v, _TYPES[r]) and not isinstance(v, bool)),
     "anyOf": ("", lambda r, v, s, root: any(valid(one, v, root) for one in r)),
+    "oneOf": ("", lambda r, v, s, root: sum(valid(one, v, root) for one in r) == 1),
     "enum": ("", lambda r, v, s, root: v in r),
     "const": ("", lambda r, v, s, root: bool(v == r)),
     "required": ("object", lambda r, v, s, root: set(r) <= v.keys()),

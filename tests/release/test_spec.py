@@ -178,7 +178,7 @@ def test_an_overlay_changes_what_it_names_and_nothing_else(app: Path) -> None:
 
     spec = load_spec(app, (first, second))
 
-    assert (spec.engine.context, spec.engine.threads) == (1024, 1)
+    assert (spec.engine.context, spec.engine.model_dump()["threads"]) == (1024, 1)
     assert [step.set_weight for step in spec.rollout.steps] == [100]
     assert spec.evaluation == load_spec(app).evaluation
 

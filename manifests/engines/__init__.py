@@ -1,0 +1,23 @@
+"""Model servers as pods: one file an engine. Another serving platform comes as another file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from manifests.engines import llama_cpp, vllm
+from manifests.engines.base import Engine, Server
+from release.bundle import Release, RemoteWeights
+from release.kubernetes_section import Kubernetes
+
+ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.server}
+
+
+def server(release: Release, settings: Kubernetes) -> Server:
+    """The container that serves the release's model."""
+    return ENGINES[release.engine.name](release, settings)
+
+
+def fetched_by_pods(release: Release) -> bool:
+    """Whether its pods ask the internet for weights; else the node brings them, or a volume."""
+    weights = release.weights
+    return isinstance(weights, RemoteWeights) and weights.source.startswith("hf://")

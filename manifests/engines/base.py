@@ -1,0 +1,50 @@
+"""What a serving engine adds to the pod of a model server. One file an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from release.bundle import Release
+from release.kubernetes_section import Kubernetes
+
+PORT = 8000
+
+Volume = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A volume and where its container sees it."""
+
+    name: str
+    path: str
+    volume: Volume
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Server:
+    """The container of a model server. ``environment`` are its variables, without secrets.
+
+    ``resources`` are what it asks for and, but for the processor, its limits. ``command`` is None
+    for the image's own. ``tolerations`` and ``node_selector`` bring it to the nodes that it needs.
+    """
+
+    image: str
+    arguments: tuple[str, ...]
+    requests: Mapping[str, str]
+    limits: Mapping[str, str]
+    command: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    tolerations: tuple[Mapping[str, str], ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Makes the container for a release in an environment."""
+
+    def __call__(self, release: Release, settings: Kubernetes) -> Server:
+        """BadInput for a release that it cannot serve there."""

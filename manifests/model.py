@@ -1,0 +1,83 @@
+"""What is rendered: an application in an environment, and the release in each of its slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from release.bundle import Release
+from release.integrity import canonical, sha256
+from release.kubernetes_section import Kubernetes
+
+SHORT = 12
+"""Hexadecimal digits of a digest in an object's name: 48 bits, for a handful of objects."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One slot and the release in it."""
+
+    name: str
+    release: Release
+
+    @cached_property
+    def bundle(self) -> str:
+        """What the application serves, as the JSON that it reads."""
+        release = self.release
+        content = {
+            "application": release.application,
+            "label": release.label,
+            "prompt": release.prompt.model_dump(mode="json"),
+            "parameters": release.parameters.model_dump(mode="json"),
+        }
+        return canonical(content).decode()
+
+    @property
+    def prompt_name(self) -> str:
+        """The name of the ConfigMap with the bundle: another content has another name."""
+        return f"prompt-{sha256(self.bundle.encode())[:SHORT]}"
+
+    @property
+    def server_name(self) -> str:
+        """The name of the model server: equal for releases that can share one."""
+        return f"model-{self.release.engine_key[:SHORT]}"
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """``weights`` are per cent of requests by slot; ``mirror`` per cent that a slot gets a copy of.
+
+    ``drain_seconds``: how long a pod that goes may finish what it has begun.
+    """
+
+    application: str
+    environment: str
+    settings: Kubernetes
+    slots: tuple[Slot, ...]
+    weights: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    drain_seconds: int = 30
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that everything is in."""
+        return self.settings.namespace or f"{self.application}-{self.environment}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What every object of it carries."""
+        return {
+            "app.kubernetes.io/name": self.application,
+            "app.kubernetes.io/managed-by": "greenlight",
+            "greenlight/environment": self.environment,
+        }
+
+    def of_slot(self, slot: str) -> str:
+        """The name of what serves ``slot``."""
+        return f"{self.application}-{slot}"
+
+    @cached_property
+    def servers(self) -> tuple[tuple[str, Release], ...]:
+        """Each model server once, with a release that it serves, by name."""
+        return tuple(sorted({one.server_name: one.release for one in self.slots}.items()))

@@ -1,0 +1,19 @@
+"""In which order kinds are applied; they are deleted in the reverse.
+
+What others stand on comes first; traffic comes last.
+"""
+
+from __future__ import annotations
+
+_ORDER = (
+    ("Namespace", "PriorityClass"),
+    ("ServiceAccount", "NetworkPolicy", "SecretProviderClass", "ExternalSecret"),
+    ("ConfigMap", "PersistentVolumeClaim"),
+    ("Service", "PodDisruptionBudget"),
+    ("Deployment",),
+    ("HorizontalPodAutoscaler", "ScaledObject", "PodMonitor", "PrometheusRule"),
+    ("HTTPRoute",),
+)
+
+RANKS = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
+"""Kind to rank."""

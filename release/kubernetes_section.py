@@ -1,0 +1,150 @@
+"""``kubernetes`` of an environment in ``llm.yaml``: where in a cluster it runs, and how.
+
+Every default is the secure and quiet one. What has no field here is set by a patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from release.sections import FilePath, Section, Share
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+"""RFC 1123, as names of namespaces and of most objects have to be."""
+
+Host = Annotated[
+    str, StringConstraints(pattern=r"^(?:\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$")
+]
+Image = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9](?:[a-z0-9._/:-]{0,400})@sha256:[0-9a-f]{64}$", max_length=500
+    ),
+]
+"""By digest: a tag may be another image tomorrow."""
+
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
+]
+Address = Annotated[
+    str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[\w./-]*)?$")
+]
+"""Without a user or a password in it."""
+
+LabelKey = Annotated[
+    str, StringConstraints(pattern=r"^(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+]
+LabelValue = Annotated[
+    str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")
+]
+
+
+class Resources(Section):
+    """What a container asks for. Memory is its limit too; the processor has none, since a limit
+    there only slows down what nobody else wants.
+    """
+
+    cpu: Quantity = Field(description="cores: 500m is half of one")
+    memory: Quantity = Field(description="bytes: 2Gi")
+
+
+class Gateway(Section):
+    """The Gateway API's Gateway that the route hangs on. The platform keeps it."""
+
+    name: Label = Field("greenlight", description="the Gateway's name")
+    namespace: Label = Field("gateways", description="the Gateway's namespace")
+    hostnames: tuple[Host, ...] = Field((), max_length=16, description="none: the Gateway's own")
+
+
+class Scaling(Section):
+    """How many application pods a slot has, by what they have to do."""
+
+    min: int = Field(2, ge=1, le=1000, description="pods: two, so that one may go")
+    max: int = Field(10, ge=1, le=1000, description="pods")
+    prometheus: Address | None = Field(
+        None, description="where KEDA asks for requests in flight; None: by the processor's use"
+    )
+    in_flight: int = Field(32, ge=1, le=100_000, description="requests in flight a pod, with KEDA")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Scaling:
+        if self.min > self.max:
+            raise ValueError("max of at least min")
+        return self
+
+
+class Gpu(Section):
+    """The GPUs of one model server's pod, and the pool that has them."""
+
+    count: int = Field(1, ge=1, le=16, description="GPUs a pod")
+    resource: LabelKey = Field("nvidia.com/gpu", description="as the device plugin calls it")
+    pool: LabelValue | None = Field(None, description="AKS agent pool; None: any with such GPUs")
+
+
+class Volume(Section):
+    """A file in a volume that the team fills; a release knows it by its digest."""
+
+    claim: Label = Field(description="the PersistentVolumeClaim, in the same namespace")
+    file: FilePath = Field(description="the file in it")
+
+
+class ModelServer(Section):
+    """The model servers of the environment."""
+
+    image: Image | None = Field(None, description="None: llama.cpp in Greenlight's own image")
+    replicas: int = Field(1, ge=1, le=1000, description="pods of one model server")
+    resources: Resources = Field(
+        Resources(cpu="2", memory="4Gi"), description="beside the GPUs; limits are the same"
+    )
+    gpu: Gpu | None = Field(None, description="None: it computes on the processor")
+    load_seconds: int = Field(
+        600, ge=1, le=86_400, description="until weights are loaded and a prompt is answered"
+    )
+    weights: Volume | None = Field(
+        None, description="where llama.cpp's file is; None: in the image, at /models/SHA256"
+    )
+    cache: Quantity | None = Field(None, description="size of a volume for weights; None: none")
+    shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")
+
+
+class Identity(Section):
+    """Microsoft Entra Workload ID: pods are this identity, and have no key."""
+
+    client_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
+        alias="clientId", description="of the managed identity (the stack's outputs have it)"
+    )
+    tenant_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
+        alias="tenantId", description="of the directory that it is in"
+    )
+
+
+class Patch(Section):
+    """A merge patch (RFC 7396) of one rendered object, for what has no field."""
+
+    kind: str = Field(min_length=1, max_length=63, description="such as Deployment")
+    name: str = Field(min_length=1, max_length=253, description="the object's name")
+    patch: Mapping[str, Any] = Field(description="null takes a key away")
+
+
+class Kubernetes(Section):
+    """Where in a cluster an environment runs."""
+
+    image: Image = Field(description="Greenlight's serving image, by digest")
+    context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
+    namespace: Label | None = Field(None, description="None: NAME-ENVIRONMENT")
+    gateway: Gateway = Field(Gateway(), description="what traffic comes through")
+    application: Resources = Field(
+        Resources(cpu="250m", memory="512Mi"), description="of one pod of the prompt application"
+    )
+    scaling: Scaling = Field(Scaling(), description="of the prompt application")
+    server: ModelServer = Field(ModelServer(), description="of the model")
+    identity: Identity | None = Field(None, description="None: pods have none")
+    monitoring: Label = Field("monitoring", description="namespace that metrics are read from")
+    priority: Literal["serving", "none"] = Field(
+        "serving", description="serving: pods come before what has no class of its own"
+    )
+    max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
+    patches: tuple[Patch, ...] = Field((), max_length=64, description="in order")

@@ -1,0 +1,278 @@
+"""What an application is in a cluster: secure and quiet by default, and the same every time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from manifests.render import Rendered, merge, render
+from pipelines.check import check
+from pipelines.rendering import write_rendered
+from policies.suppressions import suppressed_today
+from release.errors import BadInput
+from tests.manifests.making import (
+    HF,
+    OCI,
+    VOLUME,
+    gpu_settings,
+    release,
+    rendering,
+    settings,
+    vllm_release,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def of(rendered: tuple[Rendered, ...], kind: str, name: str = "") -> list[dict[str, Any]]:
+    """The objects of a kind."""
+    return [one.object for one in rendered if one.kind == kind and name in one.name]
+
+
+def pods(rendered: tuple[Rendered, ...]) -> list[dict[str, Any]]:
+    """The specs of all pods."""
+    return [one["spec"]["template"]["spec"] for one in of(rendered, "Deployment")]
+
+
+EVERY = (
+    rendering(release()),
+    rendering(release(), release("Be kind.")),
+    rendering(vllm_release(), given=gpu_settings()),
+    rendering(vllm_release(OCI, tensor_parallel=2), given=gpu_settings(2)),
+    rendering(vllm_release(VOLUME, adapter=VOLUME, adapter_rank=16), given=gpu_settings()),
+)
+
+
+@pytest.mark.parametrize("one", EVERY)
+def test_every_pod_is_what_the_restricted_standard_asks(one: Any) -> None:
+    """And has no token, no root, no writable image, no privilege."""
+    for pod in pods(render(one)):
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"]
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+@pytest.mark.parametrize("one", EVERY)
+def test_every_container_has_limits_probes_and_an_image_by_digest(one: Any) -> None:
+    """Memory is limited; the processor is asked for and not limited."""
+    for pod in pods(render(one)):
+        for container in pod["containers"]:
+            assert "@sha256:" in container["image"]
+            assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+            asked = container["resources"]
+            assert asked["requests"]["memory"] == asked["limits"]["memory"]
+            assert "cpu" in asked["requests"]
+            assert "cpu" not in asked["limits"]
+
+
+def test_equal_input_gives_equal_bytes_in_every_process() -> None:
+    """Whatever the order of hashes there."""
+    code = (
+        "from tests.manifests.test_render import EVERY, render\n"
+        "print(hash(tuple(0 for _ in ())), *(one.text for e in EVERY for one in render(e)))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("one", EVERY)
+def test_each_object_has_a_file_of_its_own(one: Any) -> None:
+    """In the order in which they are applied: traffic last."""
+    rendered = render(one)
+    files = [each.file for each in rendered]
+
+    assert files == sorted(set(files))
+    assert rendered[-1].kind == "HTTPRoute"
+
+
+def test_releases_that_differ_in_the_prompt_share_the_model_server() -> None:
+    """A second copy of the small application, and none of the model."""
+    rendered = render(rendering(release("Be brief."), release("Be kind.")))
+
+    assert len(of(rendered, "Deployment", "model-")) == 1
+    assert len(of(rendered, "Deployment", "assist-")) == 2
+    assert len(of(rendered, "ConfigMap", "prompt-")) == 2
+
+
+def test_releases_with_another_engine_have_their_own() -> None:
+    """Each with its service."""
+    rendered = render(rendering(release(), release(threads=4)))
+
+    assert len(of(rendered, "Deployment", "model-")) == 2
+    assert len(of(rendered, "Service", "model-")) == 2
+
+
+def test_weights_are_the_routes() -> None:
+    """A slot is asked by name through a header, whatever its weight."""
+    both = rendering(release(), release("Be kind."), weights={"blue": 95, "green": 5})
+    (route,) = of(render(both), "HTTPRoute")
+    *pinned, everybody = route["spec"]["rules"]
+
+    assert {one["name"]: one["weight"] for one in everybody["backendRefs"]} == {
+        "assist-blue": 95,
+        "assist-green": 5,
+    }
+    assert [one["matches"][0]["headers"][0]["value"] for one in pinned] == ["blue", "green"]
+
+
+def test_a_mirror_is_a_filter_of_what_everybody_asks() -> None:
+    """And of no pinned request."""
+    (route,) = of(render(rendering(release(), release("b"), mirror={"green": 10})), "HTTPRoute")
+    *pinned, everybody = route["spec"]["rules"]
+
+    (mirror,) = everybody["filters"]
+    assert mirror["requestMirror"]["backendRef"]["name"] == "assist-green"
+    assert mirror["requestMirror"]["percent"] == 10
+    assert not any("filters" in one for one in pinned)
+
+
+@pytest.mark.parametrize("source", [HF, OCI, VOLUME])
+def test_vllm_reads_safetensors_and_nothing_that_could_carry_code(source: str) -> None:
+    """Wherever the weights come from."""
+    (server,) = (pod for pod in pods(render(rendering(vllm_release(source), given=gpu_settings()))) if "volumes" in pod and pod["containers"][0]["name"] == "model")  # fmt: skip  # noqa: E501
+    arguments = server["containers"][0]["args"]
+
+    assert "--load-format=safetensors" in arguments
+    assert not any("trust-remote-code" in one for one in arguments)
+
+
+def test_vllm_asks_for_its_gpus_and_goes_where_they_are() -> None:
+    """Tainted nodes included; no other pod tolerates them."""
+    given = gpu_settings(4, gpu={"count": 4, "pool": "h100x4"})
+    rendered = render(rendering(vllm_release(tensor_parallel=4), given=given))
+    server, application = pods(rendered)[1], pods(rendered)[0]
+    if server["containers"][0]["name"] != "model":
+        server, application = application, server
+
+    assert server["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "4"
+    assert server["nodeSelector"] == {"kubernetes.azure.com/agentpool": "h100x4"}
+    assert server["tolerations"][0]["value"] == "gpu"
+    assert "tolerations" not in application
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in server["containers"][0][
+        "volumeMounts"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        (settings(), "kubernetes.server.image"),
+        (settings(server={"image": gpu_settings().server.image}), "kubernetes.server.gpu"),
+        (gpu_settings(2), "kubernetes.server.gpu.count"),
+    ],
+)
+def test_what_vllm_cannot_be_without_is_asked_for(given: Any, path: str) -> None:
+    """By name, before anything is applied."""
+    with pytest.raises(BadInput, match=path):
+        render(rendering(vllm_release(), given=given))
+
+
+HOSTILE = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    st.sampled_from(
+        [
+            "x\n---\nkind: Secret", "{{ 7 * 7 }}", "{% raw %}", '"\nprivileged: true', "a: b",
+            "*alias", "&anchor", "!!python/object:os.system", "#", "|", "\u2028kind: x", "\x85a: b",
+        ]
+    ),
+)  # fmt: skip
+
+
+@given(HOSTILE)
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_no_prompt_gets_out_of_its_place(text: str) -> None:
+    """It is the text that the application reads, and changes no object besides its own name."""
+    rendered = render(rendering(release(text)))
+    (bundle,) = of(rendered, "ConfigMap", "prompt-")
+    plain = render(rendering(release("x")))
+
+    assert json.loads(bundle["data"]["bundle.json"])["prompt"]["messages"][0]["template"] == text
+    assert _shape([one.object for one in rendered]) == _shape([one.object for one in plain])
+
+
+def _shape(value: Any) -> Any:
+    """``value`` without its texts."""
+    if isinstance(value, dict):
+        return {key: _shape(one) for key, one in value.items()}
+    return [_shape(one) for one in value] if isinstance(value, list) else type(value)
+
+
+def test_a_patch_changes_what_it_names() -> None:
+    """And takes away what it says is null."""
+    patch = {"spec": {"template": {"spec": {"priorityClassName": None, "dnsPolicy": "None"}}}}
+    given = settings(patches=[{"kind": "Deployment", "name": "assist-blue", "patch": patch}])
+    rendered = render(rendering(release(), given=given))
+    (deployment,) = of(rendered, "Deployment", "assist-blue")
+
+    assert "priorityClassName" not in deployment["spec"]["template"]["spec"]
+    assert deployment["spec"]["template"]["spec"]["dnsPolicy"] == "None"
+
+
+def test_a_patch_of_nothing_is_refused_with_what_there_is() -> None:
+    given = settings(patches=[{"kind": "Deployment", "name": "assist-blau", "patch": {}}])
+
+    with pytest.raises(BadInput, match=r"patches\[0\].*Deployment/assist-blue"):
+        render(rendering(release(), given=given))
+
+
+@pytest.mark.parametrize(
+    ("value", "patch", "merged"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        (["a"], {"b": 1}, {"b": 1}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_patches_are_merged_as_the_standards_examples_are(
+    value: Any, patch: Any, merged: Any
+) -> None:
+    """RFC 7396, appendix A."""
+    assert merge(value, patch) == merged
+
+
+def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:
+    (namespace,) = of(render(rendering(release())), "Namespace")
+
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_an_environment_without_a_release_has_no_route() -> None:
+    """A route to nothing would be an error for whoever asks."""
+    assert "HTTPRoute" not in {one.kind for one in render(rendering())}
+
+
+@pytest.mark.slow
+def test_checkov_finds_nothing_that_is_not_answered_for(tmp_path: Path) -> None:
+    """On the plain rendering, with two slots, and of vLLM."""
+    for number, one in enumerate(EVERY):
+        write_rendered(render(one), tmp_path / str(number))
+    checked = check([tmp_path])
+    left = suppressed_today(checked.findings, whole=False)
+
+    assert left.findings == ()
+    assert {entry.rule for _, entry in left.suppressed} == {"CKV_K8S_11"}
