@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from docs.kubernetes import FOLDER, pages
+from docs.manifests import FOLDER, pages
 
 
 def test_every_variant_is_shown_as_it_is_rendered() -> None:
-    """``python -m docs.kubernetes`` writes them anew."""
+    """``python -m docs.manifests`` writes them anew."""
     shown = pages()
 
     assert {file: file.read_text() for file in shown} == shown

@@ -1,4 +1,4 @@
-"""Write docs/kubernetes: ``python -m docs.kubernetes``. A test compares them.
+"""Write docs/kubernetes: ``python -m docs.manifests``. A test compares them.
 
 Each variant of the rendering is a file, so that a change of what is rendered is seen in review.
 """
@@ -35,7 +35,7 @@ safetensors alone, and no code of a model's is run. What has no field in
 The first file below is whole, each other holds what differs from it. A real API server takes every
 object of each, and refuses a field that it does not know.
 
-This page and the files are written by `python -m docs.kubernetes`; a test keeps them current.
+This page and the files are written by `python -m docs.manifests`; a test keeps them current.
 
 | variant | objects |
 |---|---|
