@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show what was found. Refused where one finding refuses; what only Azure could tell is a
     warning: in a pull request there are no credentials, so it is no reason to stop.
     """
+    from infra.settings import require_settings
     from pipelines.check import check
     from pipelines.programs import programs
     from policies.rules.findings import refusals
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         checked = check(
             arguments.paths,
             suppress=_suppress,
-            programs=partial(programs, reporter=reporter),
+            programs=partial(programs, reporter=reporter, require=require_settings),
             stack=arguments.stack,
         )
     code = REFUSED if refusals(checked.findings) else DONE

@@ -35,11 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan and judge. Refused for a finding that refuses, inconclusive where a limit is unknown."""
+    from infra.settings import require_settings
     from pipelines.preview import preview
     from pipelines.workspace import ROOT
 
     with terminal() as reporter:
-        found = preview(ROOT, arguments.stack, state=arguments.state, reporter=reporter)
+        found = preview(
+            ROOT,
+            arguments.stack,
+            state=arguments.state,
+            reporter=reporter,
+            require=require_settings,
+        )
     if arguments.out:
         _write(found, arguments.out)
     code = exit_code(found)

@@ -10,9 +10,9 @@ import json
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipelines.azure_facts import azure_facts, named_subscription
 from pipelines.exported import State, read_state
 from pipelines.planning import StackPlan, plan_stack
 from pipelines.reporting import SILENT, Reporter
-from pipelines.stack_settings import read_settings, stack_file
+from pipelines.stack_settings import TARGET, read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
 from policies.arm.resource import ArmResource
@@ -37,6 +37,14 @@ from release.errors import BadInput, Problem
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 NOTHING = Sorted((), ())
 NOWHERE: Mapping[str, Place] = {}
+
+
+Require = Callable[[Path, date], None]
+"""Raises BadInput where a program could not take a stack's settings on a day."""
+
+
+def engine_tells(file: Path, today: date) -> None:
+    """Without a reader of the settings, the program itself says what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,16 @@ def preview(
     environment: Mapping[str, str] = os.environ,
     today: date | None = None,
     reporter: Reporter = SILENT,
+    require: Require = engine_tells,
 ) -> Preview:
     """Plan ``stack`` and judge it. ``state``: what ``pulumi stack export`` said of it as it is.
+    ``require`` reads the settings of an Azure stack before the engine starts.
 
     BadInput for a stack, a setting or a resource type that is not known.
     """
     file = stack_file(root, stack)
+    if read_settings(file)["config"].get(TARGET) == "azure":
+        require(file, today or datetime.now(UTC).date())
     before = read_state(state, stack) if state else State()  # first: it costs no plan
     reporter.step(f"planning {stack} with the Pulumi engine; nothing of Azure's is called")
     plan = plan_stack(root, stack, _subscription(before, environment))

@@ -7,10 +7,12 @@ depends on: the program, the settings, the rules and the versions of what judges
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.remembered import memory_of, recall, remember
 from pipelines.reporting import SILENT, Reporter
@@ -19,6 +21,9 @@ from pipelines.walked import walk
 from policies.rules.findings import Finding
 from release.documents import read_document
 from release.integrity import sha256
+
+if TYPE_CHECKING:
+    from pipelines.preview import Require
 
 PROJECT = "Pulumi.yaml"
 VERSIONS = ("checkov", "pulumi", "pulumi-azure-native")
@@ -32,6 +37,10 @@ SIGNED_IN = ("AZURE_", "ARM_")
 """Variables that make limits live: what Azure said a minute ago is not remembered."""
 
 
+Planned = Callable[[Path, str], tuple[Finding, ...]]
+"""What is found in a stack of a checkout."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What was found in the program in ``folder``. Not ``judged``: the finding says why."""
@@ -41,17 +50,20 @@ class Program:
     judged: bool = True
 
 
-def programs(paths: Sequence[Path], reporter: Reporter = SILENT) -> tuple[Program, ...]:
+def programs(
+    paths: Sequence[Path], reporter: Reporter = SILENT, require: Require | None = None
+) -> tuple[Program, ...]:
     """The programs that ``paths`` hold or lie in, each once, judged for each Azure stack.
 
-    ``reporter`` hears of a stack that has to be planned, since that takes seconds. BadInput for a
-    project file that is not YAML.
+    ``reporter`` hears of a stack that has to be planned, since that takes seconds; ``require``
+    reads its settings before. BadInput for a project file that is not YAML, and as they do.
     """
     found = {root: main for path in paths for root, main in _near(path)}
-    return tuple(_judged(root, main, reporter) for root, main in found.items())
+    planned = partial(_previewed, reporter=reporter, require=require)
+    return tuple(_judged(root, main, planned) for root, main in found.items())
 
 
-def _judged(root: Path, main: Path, reporter: Reporter) -> Program:
+def _judged(root: Path, main: Path, planned: Planned) -> Program:
     stacks = azure_stacks(root)
     if not stacks:
         expected = f"a program with a stack of Azure's in {STACKS}"
@@ -59,7 +71,7 @@ def _judged(root: Path, main: Path, reporter: Reporter) -> Program:
         file = str(root / PROJECT)
         skipped = Finding(NOT_JUDGED, file, expected, found, _ELSEWHERE, severity="warn", line=1)
         return Program(main, (skipped,), judged=False)
-    of_stacks = (_of_stack(root, main, stack, reporter) for stack in stacks)
+    of_stacks = (_of_stack(root, main, stack, planned) for stack in stacks)
     return Program(main, tuple(finding for one in of_stacks for finding in one))
 
 
@@ -86,21 +98,24 @@ def _main(root: Path) -> Path | None:
     return folder if folder.is_dir() else folder.parent
 
 
-def _of_stack(root: Path, folder: Path, stack: str, reporter: Reporter) -> tuple[Finding, ...]:
+def _of_stack(root: Path, folder: Path, stack: str, planned: Planned) -> tuple[Finding, ...]:
     if _signed_in(os.environ):
-        return _previewed(root, stack, reporter)
+        return planned(root, stack)
     memory = _memory(root, folder, stack)
     known = recall(memory)
     if known is None:
-        known = _previewed(root, stack, reporter), {}
+        known = planned(root, stack), {}
         remember(memory, known)
     return known[0]
 
 
-def _previewed(root: Path, stack: str, reporter: Reporter) -> tuple[Finding, ...]:
-    from pipelines.preview import preview  # takes as long as all the rest of a run from memory
+def _previewed(
+    root: Path, stack: str, reporter: Reporter, require: Require | None
+) -> tuple[Finding, ...]:
+    # Importing it takes as long as all the rest of a run from memory.
+    from pipelines.preview import engine_tells, preview
 
-    return preview(root, stack, reporter=reporter).found
+    return preview(root, stack, reporter=reporter, require=require or engine_tells).found
 
 
 def _signed_in(environment: Mapping[str, str]) -> bool:

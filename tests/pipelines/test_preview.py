@@ -12,6 +12,7 @@ import pytest
 
 from cli.__main__ import main
 from cli.preview import _document, exit_code
+from infra.settings import require_settings
 from pipelines import preview as module
 from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
@@ -168,6 +169,17 @@ def test_a_setting_that_is_not_known_is_refused_with_its_line(project: Path, eng
 
     with pytest.raises(BadInput, match=r"Pulumi\.staging\.yaml:\d+: ownr: .*'owner'"):
         plan_stack(project, "staging")
+
+
+def test_settings_that_are_wrong_are_bad_input_before_the_engine_starts(project: Path) -> None:
+    """Not only the engine's last words: each problem with its place."""
+    edit(project, "    owner: ml-platform", "    ownr: ml-platform")
+
+    with pytest.raises(BadInput) as refused:
+        preview(project, "staging", environment={}, require=require_settings)
+    (one,) = refused.value.problems
+    assert type(refused.value) is BadInput
+    assert (one.path, one.remedy) == ("ownr", "Did you mean 'owner'?")
 
 
 def test_a_type_without_a_row_is_refused_by_name() -> None:
