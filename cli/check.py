@@ -22,13 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """PATH…, --stack, --sarif, --json."""
     parser.add_argument(
         "paths", metavar="PATH", type=Path, nargs="+",
-        help="a folder or a file: a Pulumi program, deployment templates, manifests, workflows",
+        help="a folder or a file: Pulumi programs, deployment templates, manifests, workflows. "
+        "A file or a folder of a program stands for all of it. In a folder, hidden folders but "
+        ".github, node_modules, __pycache__ and links to folders are passed by",
     )  # fmt: skip
     parser.add_argument(
         "--stack", metavar="STACK",
         help="deployment templates are for this stack, by whose settings our rules judge them; "
         "without it for any of Azure's: all of them have to allow what one has. "
-        "A program is always judged for each of its stacks",
+        "A program is always judged for each of its stacks; what only Azure could tell is a "
+        "warning (exit 0), where `preview` ends with 4",
     )  # fmt: skip
     parser.add_argument(
         "--sarif", metavar="FILE", type=Path, help="write the findings as SARIF 2.1.0 as well"
@@ -37,15 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show what was found. Refused where one finding refuses."""
+    """Show what was found. Refused where one finding refuses; what only Azure could tell is a
+    warning: in a pull request there are no credentials, so it is no reason to stop.
+    """
+    from infra.settings import require_settings
     from pipelines.check import check
-    from pipelines.programs import judged
+    from pipelines.programs import programs
     from policies.rules.findings import refusals
 
     with terminal() as reporter:
-        programs = partial(judged, reporter=reporter)
         checked = check(
-            arguments.paths, suppress=_suppress, programs=programs, stack=arguments.stack
+            arguments.paths,
+            suppress=_suppress,
+            programs=partial(programs, reporter=reporter, require=require_settings),
+            stack=arguments.stack,
         )
     code = REFUSED if refusals(checked.findings) else DONE
     if arguments.sarif:

@@ -35,11 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan and judge. Refused for a finding that refuses, inconclusive where a limit is unknown."""
+    from infra.settings import require_settings
     from pipelines.preview import preview
     from pipelines.workspace import ROOT
 
     with terminal() as reporter:
-        found = preview(ROOT, arguments.stack, state=arguments.state, reporter=reporter)
+        found = preview(
+            ROOT,
+            arguments.stack,
+            state=arguments.state,
+            reporter=reporter,
+            require=require_settings,
+        )
     if arguments.out:
         _write(found, arguments.out)
     code = exit_code(found)
@@ -51,12 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def exit_code(found: Preview) -> int:
-    """3 where something is refused; 4 where only Azure could tell; else 0."""
+    """3 where something is refused; 4 where only Azure could tell, of names as of quota; else 0."""
+    from policies.limits.found import inconclusive
     from policies.rules.findings import refusals
 
     if refusals(found.judged.findings):
         return REFUSED
-    return WAITING if any(row.verdict == "unknown" for row in found.capacity) else DONE
+    unknown = any(row.verdict == "unknown" for row in found.capacity)
+    return WAITING if unknown or inconclusive(found.judged.findings) else DONE
 
 
 def _write(found: Preview, folder: Path) -> None:
@@ -88,11 +97,16 @@ def _document(found: Preview, code: int) -> dict[str, Any]:
 
 def _row(row: CapacityRow) -> dict[str, Any]:
     return {
-        "what": row.ask.resource.name if row.ask.resource else "",
+        "what": _what(row),
         "size": row.ask.size, "count": row.ask.count, "slots": row.ask.slots, "cores": row.cores,
         "together": row.together, "limit": row.limit, "used": row.used, "left": row.left,
         "verdict": row.verdict, "reasons": list(row.reasons),
     }  # fmt: skip
+
+
+def _what(row: CapacityRow) -> str:
+    """What asks for the cores: a resource of the plan, or an application that is still to come."""
+    return row.ask.resource.name if row.ask.resource else row.ask.name
 
 
 def _lines(found: Preview) -> list[str]:
@@ -113,9 +127,8 @@ def _table(rows: tuple[CapacityRow, ...]) -> list[str]:
     head = ("what", "size", "count", "slots", "cores", "left", "verdict")
     cells: list[tuple[str, ...]] = [head]
     for row in rows:
-        what = row.ask.resource.name if row.ask.resource else row.ask.name
         told = (row.ask.count, row.ask.slots, row.cores, row.left)
-        cells.append((what, row.ask.size, *("?" if n is None else str(n) for n in told),
+        cells.append((_what(row), row.ask.size, *("?" if n is None else str(n) for n in told),
                       row.verdict))  # fmt: skip
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     return [

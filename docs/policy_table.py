@@ -33,6 +33,22 @@ and so are a rule that falls over, a type that no rule knows and a policy that d
 **refuse** stops a plan, **warn** is shown. *Production* after it: elsewhere the rule warns.
 *Private*: with `network.private: false` the rule warns.
 
+## What `check` looks at
+
+A path that holds a Pulumi program or lies in one has the whole program planned and judged, for each
+of its Azure stacks. A program without any is said (GL-CHECK-002, a warning): nothing in it was
+judged. What only Azure could tell is a warning too, and `check` ends with 0: a pull request has no
+credentials. `preview` ends with 4.
+
+In a folder every `.json`, `.yaml` and `.yml` is looked at, whatever the case of its suffix. Passed
+by are hidden folders except `.github`, `node_modules`, `__pycache__`, links to folders, and files
+that are neither template nor manifest nor workflow. Only regular files are opened: a pipe, or a
+link to what is not there, is said (GL-CHECK-001, a warning), and is bad input (exit 2) when it is
+named. What checkov would take for something else is bad input, with the place: a suffix in
+capitals, a template in `.jsonc`, `Resources` for `resources`, resources without `$schema` and
+`contentVersion`. So is a template or manifest over 4 MB, any file over 20 MB, and YAML whose
+aliases, written out, are more than 100,000 values.
+
 ## Deployment templates
 
 `greenlight check PATH…` judges the deployment templates (ARM, JSON) that it finds, by checkov's

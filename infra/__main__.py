@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
+from datetime import UTC, datetime
 
 import pulumi
 
 from infra.outputs import export
-from infra.settings import STACKS, parse_local, parse_target, read_azure, require_own_domain
+from infra.settings import (
+    STACKS,
+    parse_local,
+    parse_target,
+    read_azure,
+    require_days_ahead,
+    require_own_domain,
+)
 from release.errors import GreenlightError
 
 
@@ -43,6 +51,7 @@ def _provision_azure(config: pulumi.Config) -> None:
     settings = read_azure(written, file)
     if not pulumi.runtime.is_dry_run():
         require_own_domain(settings, written, file)
+        require_days_ahead(settings, written, file, datetime.now(UTC).date())
     secrets = {one.secret: config.require_secret(one.secret) for one in settings.connections}
     export("azure", provision(settings, secrets))
 

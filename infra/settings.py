@@ -13,11 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from release.documents import Document, read_document
+from release.documents import Document, dotted, read_document
 from release.errors import BadInput, Problem
+from release.stack_keys import require_known_keys
 
 if TYPE_CHECKING:
     from infra.azure.settings import AzureSettings
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STACKS = ROOT / "infra/stacks"
 TARGETS = ("local", "azure")
 AZURE = ("config", "greenlight:azure")
+LOOK_IT_UP = "docs/azure-settings.md says what each setting takes."
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,39 @@ def read_azure(value: Mapping[str, Any], file: Path) -> AzureSettings:
     try:
         return AzureSettings.model_validate_json(json.dumps(value))
     except ValidationError as error:
-        raise BadInput(*complaints(_written(value, file), AzureSettings, error)) from None
+        written = _written(value, file)
+        raise BadInput(*complaints(written, AzureSettings, error, LOOK_IT_UP)) from None
+
+
+def require_settings(file: Path, today: date) -> None:
+    """BadInput where the Azure stack of ``file`` cannot be planned ``today``: before an engine is
+    started, and in the words of this program.
+    """
+    document = read_document(file)
+    require_known_keys(document)
+    config = document.value.get("config") or {}
+    value = config.get(AZURE[-1])
+    if not isinstance(value, dict):
+        _, line = document.place(AZURE)
+        found = "nothing" if value is None else repr(value)
+        remedy = f"Write them below it. {LOOK_IT_UP}"
+        raise BadInput(
+            Problem("the settings of the platform", found, remedy, str(file), line, AZURE[-1])
+        )
+    require_days_ahead(read_azure(value, file), value, file, today)
+
+
+def require_days_ahead(
+    settings: AzureSettings, value: Mapping[str, Any], file: Path, today: date
+) -> None:
+    """BadInput for a connection whose key has expired: nothing could read it."""
+    for index, one in enumerate(settings.connections):
+        if one.expires >= today.isoformat():
+            continue
+        path = ("connections", index, "expires")
+        written, line = _written(value, file).place(path)
+        expected, remedy = f"{today} or later", "Renew the key, and write the day of the new one."
+        raise BadInput(Problem(expected, one.expires, remedy, written, line, dotted(path)))
 
 
 def require_own_domain(settings: AzureSettings, value: Mapping[str, Any], file: Path) -> None:

@@ -11,14 +11,16 @@ template could be deployed to any, so what all of them allow and what one of the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.programs import Program
 from pipelines.remembered import Found, memory_of, recall, remember
 from pipelines.stack_settings import STACKS, TARGET, azure_stacks, stack_file, stack_names
+from pipelines.walked import File, collect
 from policies.rules.findings import Finding
 from release.errors import BadInput, Problem
 from release.integrity import sha256
@@ -29,18 +31,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, which has the stacks' settings."""
 
-SUFFIXES = frozenset({".json", ".yaml", ".yml"})
-PASSED_BY = frozenset({"node_modules", "__pycache__"})
-"""Folders that are not walked, besides hidden ones; ``.github`` is."""
-
 Suppressed = tuple[Finding, str]
 """A finding that does not count, and the reason."""
 
 Suppress = Callable[[tuple[Finding, ...]], tuple[tuple[Finding, ...], tuple[Suppressed, ...]]]
 """Parts findings into those that count and those that are suppressed."""
 
-Programs = Callable[[Path], tuple[Finding, ...] | None]
-"""Findings of the Pulumi program in a folder, None where there is none: it is planned, not read."""
+Programs = Callable[[Sequence[Path]], tuple[Program, ...]]
+"""The Pulumi programs that paths hold or lie in, judged: they are planned, not read."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,6 @@ class Checked:
     cached: bool
 
 
-@dataclass(frozen=True)
-class _File:
-    """``named``: somebody asked for this very file, so that it has to be of a known kind."""
-
-    path: Path
-    named: bool
-    data: bytes
-
-
 def keep_all(
     findings: tuple[Finding, ...],
 ) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
@@ -71,9 +60,9 @@ def keep_all(
     return findings, ()
 
 
-def no_programs(folder: Path) -> tuple[Finding, ...] | None:
-    """Without an engine a program is not planned."""
-    return None
+def no_programs(paths: Sequence[Path]) -> tuple[Program, ...]:
+    """Without an engine no program is planned."""
+    return ()
 
 
 def check(
@@ -91,51 +80,23 @@ def check(
     where no stack says what may be.
     """
     stacks = tuple(stack_file(root, one) for one in ([stack] if stack else stack_names(root)))
-    files = tuple(_collect(paths))
-    programmed = [programs(one) for one in paths if one.is_dir()]
-    planned = [one for one in programmed if one is not None]
-    memory = _memory(files, stack, stacks)
+    files, unread = collect(paths)
+    planned = programs(paths)
+    folders = tuple(one.folder for one in planned)
+    memory = _memory(files, stack, stacks, folders)
     known = recall(memory)
-    found = known or _judge(files, not planned, lambda: _bounds(root, stack))
+    found = known or _judge(files, folders, lambda: _bounds(root, stack))
     if known is None:
         remember(memory, found)
-    everything = (*found[0], *(finding for one in planned for finding in one))
+    everything = (*found[0], *unread, *(finding for one in planned for finding in one.findings))
     counting, suppressed = suppress(everything)
-    kinds = {**found[1], **({"program": len(planned)} if planned else {})}
+    judged = sum(one.judged for one in planned)
+    kinds = {**found[1], **({"program": judged} if judged else {})}
     return Checked(counting, suppressed, kinds, known is not None)
 
 
-def _collect(paths: Sequence[Path]) -> Iterator[_File]:
-    """Each file once, in the order of the paths and of names."""
-    seen: set[str] = set()
-    for path, named in _candidates(paths):
-        place = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() leaves `..` in it
-        if place not in seen:
-            seen.add(place)
-            yield _File(path, named, path.read_bytes())
-
-
-def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
-    for path in paths:
-        if path.is_dir():
-            yield from ((file, False) for file in _walk(path))
-        elif path.is_file():
-            yield path, True
-        else:
-            raise BadInput(Problem("a file or a folder", "none there", file=str(path)))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one not in PASSED_BY and _is_shown(one))
-        yield from (Path(root, name) for name in sorted(names) if Path(name).suffix in SUFFIXES)
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith(".") or name == ".github"
-
-
-def _judge(files: Sequence[_File], alone: bool, bounds: Callable[[], Bounds]) -> Found:
+def _judge(files: Sequence[File], programs: Sequence[Path], bounds: Callable[[], Bounds]) -> Found:
+    """What scanners have against ``files``. A file of one of the ``programs`` is planned."""
     from policies.scan.kinds import Scannable, classify
     from policies.scan.running import scan
 
@@ -144,9 +105,9 @@ def _judge(files: Sequence[_File], alone: bool, bounds: Callable[[], Bounds]) ->
         scannable = classify(str(file.path), file.data)
         if scannable is not None:
             taken.append(scannable)
-        elif file.named:
+        elif file.named and not any(file.path.resolve().is_relative_to(one) for one in programs):
             raise BadInput(Problem(*_NO_SCANNER, file=str(file.path)))
-    if not taken and alone:
+    if not taken and not programs:
         raise BadInput(Problem(*_NOTHING))
     if not taken:
         return (), {}
@@ -160,11 +121,21 @@ def _bounds(root: Path, stack: str | None) -> Bounds:
     from policies.rules.azure.bounds import read_bounds, strictest
 
     if stack:
-        return read_bounds(stack_file(root, stack))
+        return read_bounds(_of_azures(root, stack))
     stacks = {one: read_bounds(stack_file(root, one)) for one in azure_stacks(root)}
     if not stacks:
         raise BadInput(Problem(*_NO_STACK, file=str(root / STACKS)))
     return strictest(stacks)
+
+
+def _of_azures(root: Path, stack: str) -> Path:
+    """The settings of ``stack``; BadInput where it is not Azure's."""
+    file, known = stack_file(root, stack), azure_stacks(root)
+    if stack not in known:
+        expected = f"for templates a stack with `{TARGET}: azure`"
+        remedy = f"Name one of {', '.join(known)}." if known else _NO_STACK[2]
+        raise BadInput(Problem(expected, f"'{stack}'", remedy, file=str(file), path="--stack"))
+    return file
 
 
 _NO_SCANNER = (
@@ -185,11 +156,14 @@ _NOTHING = (
 )
 
 
-def _memory(files: Sequence[_File], stack: str | None, stacks: Sequence[Path]) -> Path:
+def _memory(
+    files: Sequence[File], stack: str | None, stacks: Sequence[Path], programs: Sequence[Path]
+) -> Path:
     """Where what is found in ``files`` is remembered, for ``stack`` by the settings ``stacks``."""
     parts = [
         [os.path.abspath(file.path), file.named, sha256(file.data)]  # noqa: PTH100
         for file in files
     ]
     settings = [[str(file), sha256(file.read_bytes())] for file in stacks]
-    return memory_of(version("checkov"), stack, settings, str(Path.cwd()), parts)
+    places = [str(one) for one in programs]
+    return memory_of(version("checkov"), stack, settings, str(Path.cwd()), parts, places)

@@ -10,9 +10,9 @@ import json
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipelines.azure_facts import azure_facts, named_subscription
 from pipelines.exported import State, read_state
 from pipelines.planning import StackPlan, plan_stack
 from pipelines.reporting import SILENT, Reporter
-from pipelines.stack_settings import read_settings, stack_file
+from pipelines.stack_settings import TARGET, read_settings, stack_file
 from policies import gate
 from policies.arm.convert import template
 from policies.arm.resource import ArmResource
@@ -31,10 +31,20 @@ from policies.limits.request import Deployment, Model, Request
 from policies.rules.azure.bounds import AZURE, Bounds, read_bounds
 from policies.rules.findings import Finding, by_place
 from policies.suppressions import Sorted, suppressed_today
+from release.documents import Place, read_document
 from release.errors import BadInput, Problem
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 NOTHING = Sorted((), ())
+NOWHERE: Mapping[str, Place] = {}
+
+
+Require = Callable[[Path, date], None]
+"""Raises BadInput where a program could not take a stack's settings on a day."""
+
+
+def engine_tells(file: Path, today: date) -> None:
+    """Without a reader of the settings, the program itself says what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,16 @@ def preview(
     environment: Mapping[str, str] = os.environ,
     today: date | None = None,
     reporter: Reporter = SILENT,
+    require: Require = engine_tells,
 ) -> Preview:
     """Plan ``stack`` and judge it. ``state``: what ``pulumi stack export`` said of it as it is.
+    ``require`` reads the settings of an Azure stack before the engine starts.
 
     BadInput for a stack, a setting or a resource type that is not known.
     """
     file = stack_file(root, stack)
+    if read_settings(file)["config"].get(TARGET) == "azure":
+        require(file, today or datetime.now(UTC).date())
     before = read_state(state, stack) if state else State()  # first: it costs no plan
     reporter.step(f"planning {stack} with the Pulumi engine; nothing of Azure's is called")
     plan = plan_stack(root, stack, _subscription(before, environment))
@@ -76,7 +90,8 @@ def preview(
     if azure is None:  # a stack of this machine: nothing of it is Azure's
         return Preview(plan)
     reporter.step(f"judging {len(plan.resources)} resources")
-    return judged(plan, azure, read_bounds(file), before.resources, environment, today)
+    asked_in = _asked_in(root, file, azure)
+    return judged(plan, azure, read_bounds(file), before.resources, environment, today, asked_in)
 
 
 def judged(
@@ -86,15 +101,45 @@ def judged(
     state: Sequence[ArmResource] = (),
     environment: Mapping[str, str] = os.environ,
     today: date | None = None,
+    asked_in: Mapping[str, Place] = NOWHERE,
 ) -> Preview:
-    """``plan`` with all that is against it. ``azure`` are the settings that it was made of."""
+    """``plan`` with all that is against it. ``azure`` are the settings that it was made of;
+    ``asked_in`` is where in them each application stands, whose deployments are still to come.
+    """
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
     limits = check_limits(plan.resources, facts, _request(azure, state))
     found = by_place(
-        [*gate.judge(plan.resources, bounds), *limits.findings, *by_checkov(plan.resources)]
+        [
+            *gate.judge(plan.resources, bounds),
+            *(_in_settings(one, asked_in) for one in limits.findings),
+            *by_checkov(plan.resources),
+        ]
     )
     left = suppressed_today(found, whole=False, today=today)
     return Preview(plan, found, left, limits.capacity, facts.origin)
+
+
+def _asked_in(root: Path, file: Path, azure: Mapping[str, Any]) -> dict[str, Place]:
+    """Where ``file`` says of each application what endpoint it has."""
+    document = read_document(file)
+    known = enumerate(azure.get("applications") or [])
+    places = {
+        one["name"]: document.place(("config", AZURE, "applications", index, "endpoint"))
+        for index, one in known
+    }
+    return {name: (_below(root, there), line) for name, (there, line) in places.items()}
+
+
+def _below(root: Path, file: str) -> str:
+    return Path(file).relative_to(root).as_posix()
+
+
+def _in_settings(finding: Finding, asked_in: Mapping[str, Place]) -> Finding:
+    """``finding`` about an application at the line that asks for it."""
+    if finding.file or finding.resource not in asked_in:
+        return finding
+    file, line = asked_in[finding.resource]
+    return replace(finding, file=file, line=line)
 
 
 def _request(azure: Mapping[str, Any], state: Sequence[ArmResource]) -> Request:
@@ -179,5 +224,10 @@ def _placed(finding: Finding, one: ArmResource) -> Finding:
         resource=one.urn,
         file=source.file if source else "",
         line=source.line if source else None,
-        found=finding.found.replace(finding.resource, f"{one.type} {one.name}"),
+        found=finding.found.replace(finding.resource, _called(one)),
     )
+
+
+def _called(one: ArmResource) -> str:
+    """Type and name; the type alone where the finding says that name by itself."""
+    return one.type if one.urn.rpartition("::")[2] == one.name else f"{one.type} {one.name}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from release.documents import read_document
 from release.errors import BadInput, Problem
+from release.stack_keys import require_known_keys
 
 STACK = "local"
 STACKS = "infra/stacks"
@@ -74,8 +75,11 @@ def last_given(file: Path) -> Mapping[str, Any]:
 
 
 def read_settings(file: Path) -> Mapping[str, Any]:
-    """A stack's settings. BadInput when they are not YAML, or ``config`` is not a mapping."""
+    """A stack's settings. BadInput when they are not YAML, ``config`` is not a mapping, or a key
+    of ours in it is not known.
+    """
     document = read_document(file)
+    require_known_keys(document)
     config = document.value.get("config") or {}
     if not isinstance(config, dict):
         _, line = document.place(("config",))

@@ -10,25 +10,45 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from release.documents import Document, Key, dotted
 from release.errors import Problem
 
 _PREAMBLE = re.compile(r"^(?:Value error, )?(?:Input |String )?(?:must |should )?(?:be )?")
 _LOOK_IT_UP = "`greenlight schema` says what each key takes."
+_PLACED = "placed"
 
 
 def complaints(
-    document: Document, root: type[BaseModel], error: ValidationError
+    document: Document,
+    root: type[BaseModel],
+    error: ValidationError,
+    look_it_up: str = _LOOK_IT_UP,
 ) -> tuple[Problem, ...]:
-    """``error``, raised when ``document`` was read as ``root``, as problems; each mistake once."""
+    """``error``, raised when ``document`` was read as ``root``, as problems; each mistake once.
+
+    ``look_it_up`` is what to do where the mistake itself does not tell.
+    """
     errors = [_without_unions(one) for one in error.errors()]
     blamed = [one for one in errors if not _follows_from_another(one, errors, root)]
-    problems = {str(p): p for p in (_problem(document, root, one) for one in blamed)}
-    return tuple(problems.values())
+    found = (_problem(document, root, one) for one in blamed)
+    told = (one if one.remedy else replace(one, remedy=look_it_up) for one in found)
+    return tuple({str(one): one for one in told}.values())
+
+
+def placed(expected: str, found: Any, *path: Key) -> PydanticCustomError:
+    """What a check across several keys raises, so that the very key is blamed.
+
+    ``path`` leads to it from the section that is checked, in the words of the file.
+    """
+    return PydanticCustomError(
+        _PLACED, "{expected}", {"expected": expected, "found": found, "path": path}
+    )
 
 
 def _without_unions(error: Any) -> Any:
@@ -48,6 +68,9 @@ def _without_unions(error: Any) -> Any:
 
 def _problem(document: Document, root: type[BaseModel], error: Any) -> Problem:
     path = _path_in(document.value, error["loc"])
+    value = error["input"]
+    if error["type"] == _PLACED:
+        path, value = (*path, *error["ctx"]["path"]), error["ctx"]["found"]
     missing = error["type"] == "missing"
     found = {
         "missing": "nothing",
@@ -60,7 +83,7 @@ def _problem(document: Document, root: type[BaseModel], error: Any) -> Problem:
         line=line,
         path=dotted(path),
         expected=_expected(error),
-        found=found.get(error["type"]) or _shown(error["input"]),
+        found=found.get(error["type"]) or _shown(value),
         remedy=_remedy(error, path, root),
     )
 
@@ -90,6 +113,7 @@ def _expected(error: Any) -> str:
 
 
 def _remedy(error: Any, path: tuple[Key, ...], root: type[BaseModel]) -> str:
+    """What to do; empty where only the documentation tells."""
     kind, value = error["type"], error["input"]
     if kind == "missing":
         return f"Add {path[-1]}."
@@ -97,14 +121,14 @@ def _remedy(error: Any, path: tuple[Key, ...], root: type[BaseModel]) -> str:
         known = _known_keys(root, path[:-1])
         return _hint(str(path[-1]), known) or f"Known keys here: {', '.join(known)}."
     if kind == "literal_error":
-        return _hint(str(value), re.findall("'(.*?)'", error["ctx"]["expected"])) or _LOOK_IT_UP
+        return _hint(str(value), re.findall("'(.*?)'", error["ctx"]["expected"]))
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "Put it in quotes."
     if kind in ("int_type", "float_type") and isinstance(value, str | float):
         return "Write it in decimal digits, without quotes."
     if kind in ("model_type", "dict_type") and value is None:
         return "Write keys below it, or {} for the defaults."
-    return _LOOK_IT_UP
+    return ""
 
 
 def _follows_from_another(error: Any, errors: list[Any], root: type[BaseModel]) -> bool:

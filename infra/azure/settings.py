@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from policies.limits.tables import table
+from release.complaints import placed
+from release.documents import Key
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
@@ -42,6 +45,10 @@ CatalogModel = Annotated[
     str, StringConstraints(pattern=r"^(azureml://registries/[A-Za-z0-9_-]+/models/[\w.-]+)?$")
 ]
 Days = Annotated[int, Field(ge=30, le=730)]
+Tag = Annotated[str, StringConstraints(max_length=256)]
+Group = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+]
 Zone = Literal["1", "2", "3"]
 Taint = Annotated[
     str,
@@ -61,13 +68,36 @@ CONSUMER_GROUPS = 20
 https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas"""
 
 
+OF_AZURES = re.compile(r"^([\w-]+\.)*(kubernetes\.io|k8s\.io|kubernetes\.azure\.com)/")
+"""Labels and taints that Kubernetes and AKS keep for themselves:
+https://learn.microsoft.com/azure/aks/use-labels#reserved-system-labels"""
+
+OF_THE_CLUSTERS = re.compile(r"^(kube-.*|.*-system|default)$")
+"""Namespaces of what runs the cluster: an application in one of them could stop it."""
+
+
 class Setting(BaseModel):
     """What every group of settings has in common: frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, validate_by_name=True,
+        frozen=True, extra="forbid", strict=True, validate_by_name=True, allow_inf_nan=False,
         alias_generator=AliasGenerator(alias=to_camel),
     )  # fmt: skip
+
+
+def _require_order(least: int, most: int) -> None:
+    if least > most:
+        raise placed(f"at most maxCount, {most}", least, "minCount")
+
+
+def _again(values: Iterable[str]) -> int | None:
+    """The index of the first of ``values`` that was there before."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            return index
+        seen.add(value)
+    return None
 
 
 class Network(Setting):
@@ -93,9 +123,9 @@ class Network(Setting):
         try:
             space = IPv4Network(self.address_space)
         except ValueError as error:
-            raise ValueError(f"an IPv4 network, {error}") from None
+            raise placed(f"an IPv4 network: {error}", self.address_space, "addressSpace") from None
         if not space.is_private or not 12 <= space.prefixlen <= 22:
-            raise ValueError(f"a private network from /12 to /22, found {space}")
+            raise placed("a private network from /12 to /22", str(space), "addressSpace")
         return self
 
 
@@ -133,9 +163,9 @@ class Workspace(Setting):
     @model_validator(mode="after")
     def _knows_its_hub_and_registry(self) -> Workspace:
         if (self.kind == "project") != bool(self.hub):
-            raise ValueError("a hub for a project, and for nothing else")
+            raise placed("a hub for a project, and for nothing else", self.hub, "hub")
         if self.registry and self.registry_id:
-            raise ValueError("either registry or registryId")
+            raise placed("either registry or registryId", self.registry_id, "registryId")
         return self
 
 
@@ -168,12 +198,27 @@ class GpuPool(Setting):
     @model_validator(mode="after")
     def _can_offer_its_gpus(self) -> GpuPool:
         known = table().sizes.get(self.size.lower())  # others are told of by the check of limits
-        if known and known.gpus and self.os == "AzureLinux" and known.azure_linux is None:
-            raise ValueError(f"os Ubuntu for {self.size}: Azure Linux does not support its GPUs")
+        if known and not known.gpus:
+            raise placed("a size with GPUs: what needs none runs in `work`", self.size, "size")
+        if known and self.os == "AzureLinux" and known.azure_linux is None:
+            expected = f"Ubuntu for {self.size}: Azure Linux does not support its GPUs"
+            raise placed(expected, self.os, "os")
         if known and self.mig_profile and not (known.gpu and known.gpu.mig):
-            raise ValueError(f"no migProfile: the GPUs of {self.size} cannot be cut")
-        if self.min_count > self.max_count:
-            raise ValueError("minCount at most maxCount")
+            expected = f"no migProfile: the GPUs of {self.size} cannot be cut"
+            raise placed(expected, self.mig_profile, "migProfile")
+        _require_order(self.min_count, self.max_count)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_the_clusters_names_alone(self) -> GpuPool:
+        for key in self.labels:
+            if OF_AZURES.match(key):
+                raise placed("a label that neither Kubernetes nor AKS keeps", key, "labels", key)
+        for index, taint in enumerate(self.taints):
+            if OF_AZURES.match(taint):
+                raise placed(
+                    "a taint that neither Kubernetes nor AKS keeps", taint, "taints", index
+                )
         return self
 
 
@@ -189,8 +234,7 @@ class SystemPool(Setting):
 
     @model_validator(mode="after")
     def _grows(self) -> SystemPool:
-        if self.min_count > self.max_count:
-            raise ValueError("minCount at most maxCount")
+        _require_order(self.min_count, self.max_count)
         return self
 
 
@@ -234,7 +278,7 @@ class Cluster(Setting):
     authorized_ranges: tuple[Cidr, ...] = Field(
         (), max_length=200, description="of a public API server: addresses that may reach it"
     )
-    admin_groups: tuple[str, ...] = Field(
+    admin_groups: tuple[Group, ...] = Field(
         min_length=1, description="object ids of the Entra groups that administer it"
     )
     tier: Literal["Free", "Standard", "Premium"] = Field(
@@ -243,7 +287,7 @@ class Cluster(Setting):
     system: SystemPool = Field(SystemPool(), description="the system pool")
     work: WorkPool = Field(WorkPool(), description="the pool of all that needs no GPU")
     gpu_pools: tuple[GpuPool, ...] = Field((), max_length=20, description="pools of GPU nodes")
-    grafana_admin_groups: tuple[str, ...] | None = Field(
+    grafana_admin_groups: tuple[Group, ...] | None = Field(
         None,
         description="object ids of the Entra groups that administer the dashboards; null: "
         "adminGroups; empty: nobody, and nobody can let others in",
@@ -267,11 +311,13 @@ class Cluster(Setting):
 
     @model_validator(mode="after")
     def _pools_have_names_of_their_own(self) -> Cluster:
-        names = [pool.name for pool in self.gpu_pools]
-        if len({*names, "npsystem", "system", "work"}) != len(names) + 3:
-            raise ValueError("pools with names of their own, none of them system or work")
+        names = ["npsystem", "system", "work", *(pool.name for pool in self.gpu_pools)]
+        if (again := _again(names)) is not None:
+            expected = "a name of its own, neither system nor work"
+            raise placed(expected, names[again], "gpuPools", again - 3, "name")
         if self.private and self.authorized_ranges:
-            raise ValueError("no authorizedRanges: a private API server has no public address")
+            expected = "no authorizedRanges: a private API server has no public address"
+            raise placed(expected, self.authorized_ranges, "authorizedRanges")
         return self
 
 
@@ -305,8 +351,8 @@ class OpenAI(Setting):
     @model_validator(mode="after")
     def _deployments_have_names_of_their_own(self) -> OpenAI:
         names = [one.name for one in self.deployments]
-        if len(set(names)) != len(names):
-            raise ValueError("deployments with names of their own")
+        if (again := _again(names)) is not None:
+            raise placed("a name of its own", names[again], "deployments", again, "name")
         return self
 
 
@@ -322,6 +368,14 @@ class Connection(Setting):
         "greenlight:NAME`) that holds its key; it goes to Key Vault"
     )
     expires: Date = Field(description="day by which the key has to be renewed; Key Vault warns")
+
+    @model_validator(mode="after")
+    def _expires_on_a_day(self) -> Connection:
+        try:
+            date.fromisoformat(self.expires)
+        except ValueError as error:
+            raise placed(f"a day: {error}", self.expires, "expires") from None
+        return self
 
 
 class Events(Setting):
@@ -372,8 +426,11 @@ class Budget(Setting):
         max_length=4,
         description="shares at which somebody is told; Azure takes five, one is for the forecast",
     )
-    start: Annotated[str, StringConstraints(pattern=r"^20\d\d-\d\d-01$")] = Field(
-        description="first day of a month; Azure wants one and never changes it"
+    start: Annotated[str, StringConstraints(pattern=r"^20(2[4-9]|[3-9]\d)-(0[1-9]|1[0-2])-01$")] = (
+        Field(
+            description="first day of a month, 2024 or later: of that in which the stack is made, "
+            "or at most a year ahead; Azure takes no other, and never changes it"
+        )
     )
 
 
@@ -406,10 +463,18 @@ class Application(Setting):
     """An application that runs in this stack."""
 
     name: Name = Field(description="as in its llm.yaml")
-    owner: str = Field("", description="tag; empty: the platform's")
+    owner: Tag = Field("", description="tag; empty: the platform's")
     endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
     namespace: Name | None = Field(None, description="in the cluster; without one, its name")
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
+
+    @model_validator(mode="after")
+    def _keeps_out_of_the_clusters_namespaces(self) -> Application:
+        space = self.namespace or self.name
+        if OF_THE_CLUSTERS.match(space):
+            key = "namespace" if self.namespace else "name"
+            raise placed("a namespace that is not one of the cluster's own", space, key)
+        return self
 
 
 class AzureSettings(Setting):
@@ -426,8 +491,8 @@ class AzureSettings(Setting):
     instance: Annotated[str, StringConstraints(pattern=r"^\d{3}$")] = Field(
         "001", description="tells stacks of the same workload and environment apart"
     )
-    owner: str = Field(min_length=1, description="tag: the team that answers for it")
-    cost_centre: str = Field(min_length=1, description="tag: who pays")
+    owner: Tag = Field(min_length=1, description="tag: the team that answers for it")
+    cost_centre: Tag = Field(min_length=1, description="tag: who pays")
     data_classification: Literal["public", "internal", "confidential", "restricted"] = Field(
         "confidential", description="tag: how the data in it is to be handled"
     )
@@ -445,52 +510,51 @@ class AzureSettings(Setting):
     @model_validator(mode="after")
     def _fits_together(self) -> AzureSettings:
         if self.location not in self.allowed_locations:
-            raise ValueError(f"a location among allowedLocations, found {self.location}")
-        names = [one.name for one in self.applications]
-        if len(set(names)) != len(names):
-            raise ValueError("applications with names of their own")
-        if _twice(one.name for one in self.connections) or _twice(
-            one.secret for one in self.connections
-        ):
-            raise ValueError("connections with names and secrets of their own")
-        for one in self.applications:
-            _require(self, one)
+            allowed = ", ".join(self.allowed_locations)
+            raise placed(f"one of allowedLocations: {allowed}", self.location, "location")
+        _require_own_names(self)
+        for index, one in enumerate(self.applications):
+            _require(self, one, ("applications", index))
         space = IPv4Network(self.network.address_space)
         if self.cluster and space.overlaps(IPv4Network(CLUSTER_ADDRESSES)):
-            raise ValueError(f"an addressSpace that leaves {CLUSTER_ADDRESSES} to the cluster")
-        if self.events and len(names) > CONSUMER_GROUPS:
-            raise ValueError(f"at most {CONSUMER_GROUPS} applications, each reads every hub")
+            expected = f"addresses that leave {CLUSTER_ADDRESSES} to the cluster"
+            raise placed(expected, str(space), "network", "addressSpace")
+        if self.events and len(self.applications) > CONSUMER_GROUPS:
+            expected = f"at most {CONSUMER_GROUPS} applications, each reads every hub"
+            raise placed(expected, len(self.applications), "applications")
         return self
 
 
-def _twice(values: Iterable[str]) -> bool:
-    every = list(values)
-    return len(set(every)) != len(every)
+def _require_own_names(settings: AzureSettings) -> None:
+    """What is told apart by a name has one of its own."""
+    for group, key, values in (
+        ("applications", "name", [one.name for one in settings.applications]),
+        ("connections", "name", [one.name for one in settings.connections]),
+        ("connections", "secret", [one.secret for one in settings.connections]),
+    ):
+        if (again := _again(values)) is not None:
+            raise placed(f"a {key} of its own", values[again], group, again, key)
 
 
-def _require(settings: AzureSettings, application: Application) -> None:
-    """What an application's endpoint needs of the stack."""
-    endpoint = application.endpoint
+def _require(settings: AzureSettings, application: Application, at: tuple[Key, ...]) -> None:
+    """What an application's endpoint needs of the stack; the application is ``at`` this path."""
+    endpoint, at = application.endpoint, (*at, "endpoint")
     if endpoint is None:
         return
     if settings.workspace is None:
-        raise ValueError(f"a workspace, which the endpoint of {application.name} needs")
+        raise placed("none, or a workspace for it", endpoint.kind, *at, "kind")
     if settings.workspace.kind == "hub":
-        raise ValueError(
-            f"a default workspace or a project for the endpoint of {application.name}: "
-            "a hub only shares"
-        )
+        expected = "none, or a default workspace or a project for it: a hub only shares"
+        raise placed(expected, endpoint.kind, *at, "kind")
     if endpoint.kind == "kubernetes":
         pools = [pool.name for pool in settings.cluster.gpu_pools] if settings.cluster else []
         if endpoint.pool not in pools:
-            raise ValueError(
-                f"a GPU pool of the cluster for {application.name}, found {endpoint.pool!r}"
-            )
+            expected = f"a GPU pool of the cluster: {', '.join(pools) or 'there is none'}"
+            raise placed(expected, endpoint.pool, *at, "pool")
         if not (settings.cluster and settings.cluster.ml_domain):
-            raise ValueError(
-                f"a cluster.mlDomain for the Kubernetes endpoint of {application.name}"
-            )
+            expected = f"a domain for the Kubernetes endpoint of {application.name}"
+            raise placed(expected, "", "cluster", "mlDomain")
     if endpoint.kind == "serverless" and not endpoint.model:
-        raise ValueError(f"a model for the serverless endpoint of {application.name}")
+        raise placed("a model for a serverless endpoint", endpoint.model, *at, "model")
     if endpoint.kind == "managed" and endpoint.instance_type is None:
-        raise ValueError(f"an instanceType for the endpoint of {application.name}")
+        raise placed("an instanceType for a managed endpoint", None, *at, "instanceType")

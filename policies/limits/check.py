@@ -6,7 +6,7 @@ The capacity table is counted once, and given back: the findings are read from i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies.arm.resource import ArmResource
 from policies.limits.asks import Ask
@@ -45,10 +45,15 @@ def check_limits(plan: Sequence[ArmResource], facts: AzureFacts, request: Reques
         *region_findings(plan, facts),
         *traffic_findings(plan, request.state),
         *endpoint_findings(plan, request, facts),
-        *(finding for row in rows for finding in _of_row(row, facts, request)),
+        *(_named(finding, row.ask) for row in rows for finding in _of_row(row, facts, request)),
         *immutable_changes(request.state, plan),
     )
     return Limits(findings, rows)
+
+
+def _named(finding: Finding, ask: Ask) -> Finding:
+    """``finding`` about an application that the plan has no resource of: by the name it has."""
+    return finding if finding.resource or ask.resource else replace(finding, resource=ask.app)
 
 
 def _of_row(row: CapacityRow, facts: AzureFacts, request: Request) -> Iterator[Finding]:

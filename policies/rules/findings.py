@@ -36,7 +36,7 @@ class Finding:
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         name = shown(self.resource.rpartition("::")[2])
-        where += f" {name}" if name and name not in self.found else ""
+        where += f" {name}" if name and not self.found.startswith(f"{name} ") else ""
         said = f"expected {self.expected}, found {self.found}"
         return f"{self.rule} {where}: {said}. {self.remedy}"
 

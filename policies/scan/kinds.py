@@ -8,6 +8,7 @@ written down, for comparison with what checkov then says that it saw.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,8 +21,11 @@ from release.errors import BadInput, Problem
 Kind = Literal["arm", "kubernetes", "github_actions"]
 
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
-MAX_BYTES = 20 << 20
+MAX_BYTES = 4 << 20
 """Azure takes templates up to 4 MB, Kubernetes objects up to 1.5 MB: the rest is a mistake."""
+
+MAX_NODES = 100_000
+"""Of a YAML document with its aliases written out: half a kilobyte of them can be a billion."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KUSTOMIZE = "kustomize.config.k8s.io/"  # a build file of kustomize's, no object of a cluster
@@ -42,26 +46,45 @@ def classify(file: str, data: bytes) -> Scannable | None:
     A workflow is known by its folder, a template and a manifest by what they say they are.
     """
     suffix = PurePosixPath(file).suffix
-    if suffix not in SUFFIXES:
+    if suffix.lower() == ".jsonc":
+        _refuse_comments(file, data)
+    if suffix.lower() not in SUFFIXES:
         return None
-    text = _text(file, data)
+    found = _read(file, suffix.lower(), _text(file, data))
+    if found and len(data) > MAX_BYTES:
+        megabytes = f"{len(data) / (1 << 20):.1f} MB"
+        raise _bad(file, None, f"at most {MAX_BYTES >> 20} MB", megabytes, _SPLIT)
+    if found and suffix != suffix.lower():
+        raise _bad(file, None, "a suffix in small letters", suffix, _RENAME)
+    return found
+
+
+def _read(file: str, suffix: str, text: str) -> Scannable | None:
     if suffix == ".json":
         return _json(file, text)
     if is_workflow(file):
-        next(_nodes(file, text), None)
+        for node in _nodes(file, text):
+            _require_bounded(file, node)
         return Scannable(file, "github_actions")
     return _manifest(file, text)
+
+
+def _refuse_comments(file: str, data: bytes) -> None:
+    """Refuse a template that checkov would not take for one."""
+    if re.search(rb'"\$schema"\s*:[^\n]*deploymentTemplate', data, re.IGNORECASE):
+        raise _bad(file, None, "a template in .json, without comments", ".jsonc", _RENAME)
 
 
 def is_workflow(file: str) -> bool:
     """By its folder, as GitHub itself knows them."""
     path = Path(file).resolve()
-    return path.parent.parts[-2:] == (".github", "workflows") and path.suffix in (".yml", ".yaml")
+    return path.parent.parts[-2:] == (".github", "workflows") and path.suffix.lower() in (
+        ".yml",
+        ".yaml",
+    )
 
 
 def _text(file: str, data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise _bad(file, None, f"at most {MAX_BYTES} bytes", f"{len(data)}", "Split it.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -77,8 +100,32 @@ def _json(file: str, text: str) -> Scannable | None:
     if not isinstance(document, dict):
         return None
     if "$schema" in document and "contentVersion" in document:
+        _require_spelling(file, document)
         return _template(file, document)
+    if _is_like_a_template(document):
+        raise _bad(file, None, "$schema and contentVersion of a template", "not both", _SPELL)
     return _manifest(file, text) if {"apiVersion", "kind"} <= document.keys() else None
+
+
+def _require_spelling(file: str, document: dict[str, Any]) -> None:
+    """Azure does not care for capitals. checkov does, and would see a template without anything."""
+    for key in document:
+        if key.lower() == "resources" and key != "resources":
+            raise _bad(file, None, "`resources` in small letters", f"`{key}`", _SPELL)
+
+
+def _is_like_a_template(document: dict[str, Any]) -> bool:
+    """Whether it has resources of Azure's, whatever its head says."""
+    keys = {key.lower() for key in document}
+    if {"$schema", "contentversion", "resources"} <= keys:
+        return True
+    listed = next((value for key, value in document.items() if key.lower() == "resources"), ())
+    return isinstance(listed, list) and any(
+        isinstance(one, dict)
+        and "apiVersion" in one
+        and str(one.get("type", "")).lower().startswith("microsoft.")
+        for one in listed
+    )
 
 
 def _template(file: str, document: dict[str, Any]) -> Scannable | None:
@@ -98,6 +145,8 @@ def _manifest(file: str, text: str) -> Scannable | None:
     objects = [node for node in objects if not _says(node, "apiVersion").startswith(_KUSTOMIZE)]
     if not objects:
         return None
+    for node in objects:
+        _require_bounded(file, node)
     held = (name for node in objects for name in _names(file, node))
     return Scannable(file, "kubernetes", tuple(held))
 
@@ -132,7 +181,55 @@ def _nodes(file: str, text: str) -> Iterator[yaml.MappingNode]:
         raise _bad(file, line, "YAML", found, _RENDER) from None
 
 
+def _require_bounded(file: str, document: yaml.Node) -> None:
+    """BadInput where aliases make more of a document than anybody could judge."""
+    written: dict[int, int] = {}
+    try:
+        whole = _expanded(document, written)
+    except RecursionError:
+        whole = MAX_NODES + 1
+    if whole > max(MAX_NODES, len(written)):
+        line = document.start_mark.line + 1
+        expected = f"at most {MAX_NODES} values with the aliases written out"
+        raise _bad(file, line, expected, "more", "Write out what is meant, without aliases.")
+
+
+def _expanded(node: yaml.Node, written: dict[int, int]) -> int:
+    """How many nodes ``node`` is with its aliases written out; ``written``: those counted before.
+
+    RecursionError for one that holds itself.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in written:
+        written[id(node)] = 0  # still being counted
+        inside = _children(node)
+        written[id(node)] = 1 + sum(_expanded(child, written) for child in inside)
+    elif not written[id(node)]:
+        raise RecursionError
+    return written[id(node)]
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    else:
+        yield from node.value
+
+
 def _keys(node: yaml.MappingNode) -> dict[str, yaml.Node]:
+    """Each key's value, those that `<<` brings included: what stands in a node itself wins."""
+    found: dict[str, yaml.Node] = {}
+    merged = [value for key, value in node.value if key.tag == _MERGE]
+    for one in merged:
+        for source in reversed(one.value) if isinstance(one, yaml.SequenceNode) else [one]:
+            if isinstance(source, yaml.MappingNode):
+                found |= _own(source)
+    return found | _own(node)
+
+
+def _own(node: yaml.MappingNode) -> dict[str, yaml.Node]:
     return {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
 
 
@@ -141,9 +238,14 @@ def _says(node: yaml.MappingNode, key: str) -> str:
     return value.value if isinstance(value, yaml.ScalarNode) else ""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
 _FIX = "Mend it, or leave it out of the paths to check."
 _NAMED = "checkov reads no symbolic names: `az bicep build` without them, or write a list."
 _NAME = "Without one checkov would pass over the object in silence; name it."
+_RENAME = "Rename it: checkov takes no other, and would pass it over in silence."
+_SPELL = "Write it as Azure's reference does: checkov takes no other, and would pass it over."
+_SPLIT = "Split it, or leave it out of the paths to check."
 _RENDER = "Mend it; where it is a template for YAML, render it first, or let its name end in .j2."
 
 

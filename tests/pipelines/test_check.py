@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from pipelines import check as module
 from pipelines import remembered
 from pipelines.check import Checked, check
+from pipelines.programs import NOT_JUDGED, Program, programs
+from pipelines.walked import UNREAD
 from policies import source
 from policies.rules.azure.bounds import Bounds
 from policies.rules.findings import Finding
@@ -203,7 +206,11 @@ def _nothing_in_common(root: Path) -> None:
 UNBOUND = {
     "none": (_no_stack, None, "infra/stacks: expected the settings of a stack"),
     "an unknown one": (lambda _: None, "qa", "one of local, production, staging, found 'qa'"),
-    "one of this machine": (lambda _: None, "local", r"Pulumi\.local\.yaml.*environment"),
+    "one of this machine": (
+        lambda _: None,
+        "local",
+        r"Pulumi\.local\.yaml.*Name one of production, staging",
+    ),
     "nothing in common": (_nothing_in_common, None, "regions that production, staging all allow"),
 }
 
@@ -296,8 +303,116 @@ def test_what_is_found_in_a_program_counts_with_the_rest(repository: Path, scans
     other = Finding("GL-1", "infra/a.py", "that", "this", "Mend it.", line=7)
     (repository / "infra").mkdir()
 
-    alone = check([repository / "infra"], programs=lambda folder: (other,))
-    both = check([repository], programs=lambda folder: (other,))
+    def programs(paths: Sequence[Path]) -> tuple[Program, ...]:
+        return (Program(repository / "infra", (other,)),)
+
+    alone = check([repository / "infra"], programs=programs)
+    both = check([repository], programs=programs)
 
     assert (alone.findings, alone.files) == ((other,), {"program": 1})
     assert both.findings == (FINDING, other)
+
+
+PROJECT = "name: x\nmain: infra\nruntime: python\n"
+
+
+@pytest.fixture
+def planned(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose program is there; planning it finds its stack's name."""
+
+    def of_stack(root: Path, main: Path, stack: str, _: object) -> tuple[Finding, ...]:
+        return (Finding("GL-1", stack, "that", str(main.relative_to(root)), "Mend it."),)
+
+    (root / "Pulumi.yaml").write_text(PROJECT)
+    (root / "infra/__main__.py").write_text("")
+    (root / "manifests").mkdir()
+    shutil.copy(FIXTURES / "good.k8s.yaml", root / "manifests")
+    monkeypatch.setattr("pipelines.programs._of_stack", of_stack)
+    return root
+
+
+@pytest.mark.usefixtures("scans")
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [""],
+        ["infra"],
+        ["infra/stacks"],
+        ["infra/__main__.py"],
+        [".."],
+        ["", "infra"],
+    ],
+)
+def test_a_path_that_holds_a_program_or_lies_in_one_has_it_judged(
+    paths: Sequence[str], planned: Path
+) -> None:
+    """For each of its Azure stacks, once."""
+    checked = check([planned / one for one in paths], programs=programs, root=planned)
+
+    found = [one.file for one in checked.findings if one.rule == "GL-1"]
+    assert found == ["production", "staging"]
+    assert checked.files["program"] == 1
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_path_beside_the_program_has_nothing_to_do_with_it(planned: Path) -> None:
+    assert check([planned / "manifests"], programs=programs).findings == (FINDING,)
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_program_that_cannot_be_planned_is_said(planned: Path) -> None:
+    """Somebody else's, with stacks that Greenlight does not know."""
+    other = planned / "other"
+    other.mkdir()
+    (other / "Pulumi.yaml").write_text("name: y\nruntime: nodejs\n")
+
+    found = check([planned], programs=programs, root=planned).findings
+
+    (said,) = (one for one in found if one.rule == NOT_JUDGED)
+    assert (said.file, said.severity) == (str(other / "Pulumi.yaml"), "warn")
+
+
+ODD: Mapping[str, tuple[Callable[[Path], None], str]] = {
+    "a pipe": (os.mkfifo, "such as a pipe"),
+    "a link to nothing": (lambda path: path.symlink_to("nowhere"), "a link to what is not there"),
+}
+
+
+@pytest.mark.usefixtures("scans")
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_no_file_is_never_opened(case: str, repository: Path) -> None:
+    """Named it is bad input; in a folder it is said, and the rest is judged."""
+    make, said = ODD[case]
+    odd = repository / "odd.json"
+    make(odd)
+
+    with pytest.raises(BadInput, match=said):
+        check([odd])
+    first, second = check([repository]), check([repository])
+    assert [one.rule for one in first.findings] == ["CKV_1", UNREAD]
+    assert first.findings == second.findings
+    assert said in str(first.findings[1])
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_folder_that_must_not_be_read_is_bad_input(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not passed by."""
+
+    def closed(folder: Path, onerror: Callable[[OSError], None]) -> None:
+        onerror(PermissionError(13, "Permission denied", str(folder)))
+
+    monkeypatch.setattr(os, "walk", closed)
+
+    with pytest.raises(BadInput, match="a folder that can be read, found Permission denied"):
+        check([repository])
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_suffix_in_capitals_hides_nothing(repository: Path) -> None:
+    """checkov takes none, so the file has to be renamed."""
+    (repository / "good.k8s.yaml").rename(repository / "good.YAML")
+
+    with pytest.raises(BadInput, match=r"good\.YAML: expected a suffix in small letters"):
+        check([repository])

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cli.__main__ import main
-from cli.preview import exit_code
+from cli.preview import _document, exit_code
+from infra.settings import require_settings
 from pipelines import preview as module
 from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
@@ -21,11 +22,12 @@ from policies.limits.found import UNKNOWN_RULES
 from policies.rules import azure
 from policies.rules.azure import rules
 from policies.rules.azure.bounds import Bounds
-from policies.rules.findings import refusals
+from policies.rules.findings import Finding, refusals
 from policies.rules.rule import PlanRule, Rule
 from policies.scan.kinds import classify
 from policies.scan.running import scan
-from release.errors import REFUSED, WAITING, BadInput, GreenlightError
+from policies.suppressions import Sorted
+from release.errors import DONE, REFUSED, WAITING, BadInput, GreenlightError
 from tests.azure_types import refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +50,31 @@ def test_a_stack_of_the_repository_has_no_finding_that_is_not_explained(
     assert all(entry.reason for _, entry in previewed.judged.suppressed)
     assert exit_code(previewed) == WAITING
     assert previewed.origin.startswith("table of ")
+
+
+@pytest.mark.slow
+def test_quota_that_only_azure_could_tell_is_said_at_the_application_that_asks_for_it(
+    previewed: Preview,
+) -> None:
+    """In the stack's settings: the plan has no deployment of it yet."""
+    file = f"infra/stacks/Pulumi.{previewed.plan.stack}.yaml"
+    lines = (ROOT / file).read_text().splitlines()
+    for one in previewed.judged.findings:
+        assert one.file
+        assert one.line
+        assert one.resource
+        if one.rule.startswith("GL-QUOTA") and one.file == file:
+            assert "endpoint: {kind: managed" in lines[one.line - 1]
+    assert all(row["what"] for row in _document(previewed, 4)["capacity"])
+
+
+def test_a_name_that_only_azure_could_tell_is_inconclusive() -> None:
+    """As quota is: nobody looked it up."""
+    unknown = Finding("GL-NAME-002", "a.py", "a name", "unknown", "Ask.", severity="warn")
+    found = Preview(StackPlan("dev", (), {}), judged=Sorted((unknown,), ()))
+
+    assert exit_code(found) == WAITING
+    assert exit_code(Preview(StackPlan("dev", (), {}))) == DONE
 
 
 @pytest.mark.slow
@@ -142,6 +169,17 @@ def test_a_setting_that_is_not_known_is_refused_with_its_line(project: Path, eng
 
     with pytest.raises(BadInput, match=r"Pulumi\.staging\.yaml:\d+: ownr: .*'owner'"):
         plan_stack(project, "staging")
+
+
+def test_settings_that_are_wrong_are_bad_input_before_the_engine_starts(project: Path) -> None:
+    """Not only the engine's last words: each problem with its place."""
+    edit(project, "    owner: ml-platform", "    ownr: ml-platform")
+
+    with pytest.raises(BadInput) as refused:
+        preview(project, "staging", environment={}, require=require_settings)
+    (one,) = refused.value.problems
+    assert type(refused.value) is BadInput
+    assert (one.path, one.remedy) == ("ownr", "Did you mean 'owner'?")
 
 
 def test_a_type_without_a_row_is_refused_by_name() -> None:

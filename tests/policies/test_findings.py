@@ -18,6 +18,18 @@ def test_a_finding_says_rule_place_expectation_and_remedy() -> None:
     assert str(replace(FINDING, line=None)).startswith("GL-X-001 a.md: expected")
 
 
+def test_a_finding_names_its_resource_once() -> None:
+    """Also one whose name is a part of another word in what was found."""
+    named = replace(FINDING, resource="urn:pulumi:p::g::t::vault")
+
+    told = str(replace(named, found="vaults of type Vault/vaults"))
+    assert (
+        told == "GL-X-001 a.md:3 vault: expected a thing, found vaults of type Vault/vaults. Add it"
+    )
+    begun = str(replace(named, found="vault does not hold it"))
+    assert begun == "GL-X-001 a.md:3: expected a thing, found vault does not hold it. Add it"
+
+
 def test_a_warning_stops_nothing() -> None:
     assert refusals((FINDING, replace(FINDING, severity="warn"))) == (FINDING,)
 

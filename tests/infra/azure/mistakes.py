@@ -66,6 +66,12 @@ def without_what_is_needed() -> Iterator[Mistake]:
         yield Mistake({**options.BASE, "budget": budget}, f"budget.{key}")
 
 
+def pool(**changes: Any) -> Mapping[str, Any]:
+    """A cluster whose only GPU pool is this one."""
+    first = {**options.CLUSTER["gpuPools"][0], **changes}
+    return {"cluster": {**options.CLUSTER, "gpuPools": [first]}}
+
+
 TOGETHER: Mapping[str, Mapping[str, Any]] = {
     "an endpoint without a workspace": {
         "workspace": None,
@@ -114,5 +120,37 @@ TOGETHER: Mapping[str, Mapping[str, Any]] = {
         "cluster": {**options.CLUSTER, "private": True, "authorizedRanges": ["192.0.2.0/24"]}
     },
     "a pool that shrinks": {"cluster": {**options.CLUSTER, "work": {"minCount": 5, "maxCount": 2}}},
+    "a pool of GPUs without any": pool(size="Standard_D4ds_v5"),
 }
 """What does not go together, each beside BASE."""
+
+HARMFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "a day that is not there": (
+        {"connections": [{**options.CONNECTION, "expires": "2027-02-30"}]},
+        "connections[0].expires",
+    ),
+    "a month that is not there": ({"budget": {"amount": 1, "start": "2026-13-01"}}, "budget.start"),
+    "a start long past": ({"budget": {"amount": 1, "start": "2019-01-01"}}, "budget.start"),
+    "a group by its name": (
+        {"cluster": {**options.CLUSTER, "adminGroups": ["me"]}},
+        "cluster.adminGroups[0]",
+    ),
+    "an owner that is no tag": ({"owner": "x" * 300}, "owner"),
+    "an application among the cluster's own": (
+        {"applications": [{"name": "a-bot", "namespace": "kube-system"}]},
+        "applications[0].namespace",
+    ),
+    "a label of the cluster's": (
+        pool(labels={"kubernetes.azure.com/mode": "system"}),
+        'cluster.gpuPools[0].labels["kubernetes.azure.com/mode"]',
+    ),
+    "a taint of the cluster's": (
+        pool(taints=["node.kubernetes.io/unreachable=x:NoExecute"]),
+        "cluster.gpuPools[0].taints[0]",
+    ),
+    "weights without end": (
+        {"applications": [{"name": "a-bot", "modelGib": float("inf")}]},
+        "applications[0].modelGib",
+    ),
+}
+"""What Azure would refuse, or what would do harm, beside BASE; and the path to blame."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 import yaml
 from hypothesis import given
 
-from infra.settings import read_azure
+from infra.settings import LOOK_IT_UP, read_azure, require_settings
+from release.documents import parse_document
 from release.errors import BAD_INPUT, BadInput, Problem
+from release.stack_keys import KEYS, require_known_keys
 from tests.infra.azure import mistakes, options
 
 
@@ -19,7 +23,8 @@ def refusal(folder: Path, settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What is wrong with ``settings``, as a stack's file has them; its lines are in the answer."""
     file = folder / "Pulumi.staging.yaml"
     config = {"greenlight:target": "azure", "greenlight:azure": settings}
-    file.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    written = json.loads(json.dumps({"config": config}))  # each value once: no aliases
+    file.write_text(yaml.safe_dump(written, sort_keys=False))
     with pytest.raises(BadInput) as refused:
         read_azure(settings, file)
     assert refused.value.exit_code == BAD_INPUT
@@ -60,3 +65,89 @@ def test_what_is_missing_is_named(tmp_path: Path, mistake: mistakes.Mistake) -> 
 def test_what_does_not_go_together_is_refused(tmp_path: Path, change: Mapping[str, Any]) -> None:
     """Each setting by itself is right."""
     assert len(refusal(tmp_path, {**options.BASE, **change})) == 1
+
+
+@pytest.mark.parametrize(("change", "path"), mistakes.HARMFUL.values(), ids=list(mistakes.HARMFUL))
+def test_what_azure_would_refuse_or_what_does_harm_is_refused_here(
+    tmp_path: Path, change: Mapping[str, Any], path: str
+) -> None:
+    """Before anything is made."""
+    (found,) = refusal(tmp_path, {**options.BASE, **change})
+
+    assert found.path == path
+    assert "greenlight schema" not in found.remedy
+
+
+BLAMED = {
+    "a region outside the allowed ones": ("location", '"westeurope"', "location: westeurope"),
+    "two applications of one name": (
+        "applications[1].name",
+        '"support-bot"',
+        "- name: support-bot",
+    ),
+    "an endpoint in a pool that is not there": (
+        "applications[0].endpoint.pool",
+        '"a100"',
+        "pool: a100",
+    ),
+    "two pools of one name": ("cluster.gpuPools[1].name", '"a100"', "- name: a100"),
+    "a pool of GPUs without any": (
+        "cluster.gpuPools[0].size",
+        '"Standard_D4ds_v5"',
+        "size: Standard_D4ds_v5",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BLAMED)
+def test_the_very_key_is_blamed_and_only_its_value_is_shown(tmp_path: Path, case: str) -> None:
+    """Where several keys do not go together as well; and what says more is the right page."""
+    path, value, line = BLAMED[case]
+
+    (found,) = refusal(tmp_path, {**options.BASE, **mistakes.TOGETHER[case]})
+
+    text = (tmp_path / "Pulumi.staging.yaml").read_text().splitlines()
+    assert (found.path, found.found) == (path, value)
+    assert found.line is not None
+    assert line in text[found.line - 1]
+    assert found.remedy == LOOK_IT_UP
+
+
+STACKS = {
+    "a misspelt key": ("greenlight:tagret: azure", "2: config: .*Did you mean 'greenlight:target'"),
+    "no settings": ("greenlight:target: azure", "1: greenlight:azure: .*found nothing"),
+    "text": ("greenlight:azure: x", "2: greenlight:azure: .*found 'x'"),
+    "an empty mapping": ("greenlight:azure: {}", "2: environment: .*Add environment"),
+}
+
+
+@pytest.mark.parametrize("case", STACKS)
+def test_a_stack_that_cannot_be_planned_is_refused_before_the_engine_starts(
+    tmp_path: Path, case: str
+) -> None:
+    """With file, line and remedy, as everything else."""
+    line, said = STACKS[case]
+    file = tmp_path / "Pulumi.staging.yaml"
+    file.write_text(f"config:\n  {line}\n")
+
+    with pytest.raises(BadInput, match=f"Pulumi.staging.yaml:{said}"):
+        require_settings(file, date(2026, 12, 1))
+
+
+def test_a_key_of_yesterday_is_refused_and_one_of_today_is_not(tmp_path: Path) -> None:
+    """Key Vault would not give it out, and every call to the provider would fail."""
+    settings = {**options.BASE, "connections": [options.CONNECTION]}
+    file = tmp_path / "Pulumi.staging.yaml"
+    file.write_text(yaml.safe_dump({"config": {"greenlight:azure": settings}}))
+
+    require_settings(file, date(2027, 6, 30))
+    with pytest.raises(BadInput, match=r"connections\[0\]\.expires: expected 2027-07-01 or later"):
+        require_settings(file, date(2027, 7, 1))
+
+
+@pytest.mark.parametrize("key", ["other:tagret: x", "greenlight:myKey: {secure: v1:a}", *KEYS])
+def test_a_key_that_is_somebodys_passes(key: str) -> None:
+    """Other projects' keys, secrets of connections, and every one of ours."""
+    text = key if ": " in key else f"{key}: x"
+
+    require_known_keys(parse_document(f"config: {{{text}}}\n".encode(), "a.yaml"))

@@ -10,7 +10,29 @@ from release.errors import BadInput
 TEMPLATE = '{"$schema": "x", "contentVersion": "1.0.0.0", "resources": %s}'
 POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: one\n"
 
+
+def _bomb(step: str) -> str:
+    """An object in which each of nine lines is nine of the one before."""
+    lines = [step.format(number, ", ".join([f"*a{number - 1}"] * 9)) for number in range(1, 10)]
+    return "\n".join([POD + "a0: &a0 {x: y}", *lines, ""])
+
+
+BOMB, MERGES = _bomb("a{0}: &a{0} [{1}]"), _bomb("a{0}: &a{0} {{<<: [{1}]}}")
+
 KNOWN = {
+    "an object that is merged": (
+        "a.yaml",
+        "x: &x {apiVersion: v2, metadata: {name: z}}\n"
+        "<<: [{apiVersion: v1, kind: Pod}, *x]\nmetadata: {name: a}\n",
+        "kubernetes",
+        ("Pod.default.a",),
+    ),
+    "an object with some aliases": (
+        "a.yaml",
+        POD + "a: &a [1]\nb: *a\n",
+        "kubernetes",
+        ("Pod.default.one",),
+    ),
     "a template": ("a.json", TEMPLATE % '[{"type": "T/a", "name": "x"}]', "arm", ("T/a",)),
     "an object": ("a.yaml", POD, "kubernetes", ("Pod.default.one",)),
     "an object in JSON": (
@@ -56,7 +78,33 @@ BROKEN = {
     "an object without a name": ("a.yaml", b"apiVersion: v1\nkind: Pod\n", "metadata.name of the"),
     "symbolic names": ("a.json", (TEMPLATE % "{}").encode(), "`resources` as a list"),
     "a resource without a type": ("a.json", (TEMPLATE % "[{}]").encode(), "type and name"),
-    "far too long": ("a.json", b" " * (MAX_BYTES + 1), "at most"),
+    "far too long": ("a.yaml", POD.encode() + b"#" * MAX_BYTES, "at most 4 MB, found 4.0 MB"),
+    "an object with a suffix in capitals": ("a.YAML", POD.encode(), "small letters, found .YAML"),
+    "a template with one": ("a.JSON", (TEMPLATE % "[]").encode(), "small letters, found .JSON"),
+    "a template with comments": (
+        "a.jsonc",
+        b'{ // mine\n"$schema": "https://x/deploymentTemplate.json#"}',
+        "a template in .json",
+    ),
+    "a template in capitals": (
+        "a.json",
+        (TEMPLATE % "[]").replace("resources", "Resources").encode(),
+        "found `Resources`",
+    ),
+    "a template whose head is in capitals": (
+        "a.json",
+        (TEMPLATE % "[]").replace("contentV", "ContentV").encode(),
+        "expected $schema and contentVersion",
+    ),
+    "resources without a head": (
+        "a.json",
+        b'{"resources": [{"type": "Microsoft.X/y", "apiVersion": "1", "name": "z"}]}',
+        "expected $schema and contentVersion",
+    ),
+    "a bomb of aliases": ("a.yaml", BOMB.encode(), "a.yaml:1: expected at most 100000 values"),
+    "a bomb of merges": ("a.yaml", MERGES.encode(), "expected at most 100000 values"),
+    "a bomb in a workflow": ("/r/.github/workflows/a.yml", BOMB.encode(), "at most 100000 values"),
+    "an object that holds itself": ("a.yaml", b"&a\n" + POD.encode() + b"x: *a\n", "at most"),
     "far too deep": ("a.json", b"[" * 100_000, "expected JSON"),
 }
 
