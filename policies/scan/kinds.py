@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from policies.rules.findings import shown
 from release.errors import BadInput, Problem
 
 Kind = Literal["arm", "kubernetes", "github_actions"]
@@ -34,6 +35,13 @@ class Scannable:
     file: str
     kind: Kind
     holds: tuple[str, ...] = ()
+
+
+_TOP = {
+    key.lower(): key
+    for key in ("$schema", "contentVersion", "resources", "parameters", "variables", "outputs")
+}
+"""Keys of a template: Azure takes them in any case, checkov does not."""
 
 
 def classify(file: str, data: bytes) -> Scannable | None:
@@ -70,18 +78,36 @@ def _text(file: str, data: bytes) -> str:
 
 def _json(file: str, text: str) -> Scannable | None:
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise _bad(file, line, "JSON", str(error), _FIX) from None
     if not isinstance(document, dict):
         return None
-    if "$schema" in document and "contentVersion" in document:
+    if {"$schema", "contentversion"} <= {key.lower() for key in document}:
         return _template(file, document)
     return _manifest(file, text) if {"apiVersion", "kind"} <= document.keys() else None
 
 
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text}, which JSON does not have")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that names each key once: of two, whoever reads it takes another one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} twice in an object")
+    return found
+
+
 def _template(file: str, document: dict[str, Any]) -> Scannable | None:
+    odd = next((key for key in document if key.lower() in _TOP and key not in _TOP.values()), None)
+    if odd is not None:
+        expected = f"`{_TOP[odd.lower()]}`"
+        raise _bad(file, None, expected, f"`{shown(odd)}`, which checkov passes over", _FIX)
     if "resources" not in document:
         return None  # a file of parameters
     resources = document["resources"]

@@ -151,6 +151,11 @@ LOST: dict[str, dict[str, Any]] = {
     },
     "a type in another spelling": {"type": "microsoft.storage/storageaccounts"},
     "a parameter that has no default": {"name": "[parameters('name')]"},
+    "a property in another case": {"properties": {"AllowBlobPublicAccess": True}},
+    "a nested template in another case": {
+        "type": "Microsoft.Resources/deployments",
+        "properties": {"Template": {"Resources": [CARELESS]}},
+    },
 }
 
 

@@ -44,6 +44,17 @@ NO_SCANNERS = {
 }
 
 BROKEN = {
+    "a number that is none": (
+        "a.json",
+        (TEMPLATE % '[{"type": "T/a", "name": "x", "a": NaN}]').encode(),
+        "NaN, which JSON does not have",
+    ),
+    "a key given twice": ("a.json", b'{"a": {"tls": 1, "tls": 2}}', "tls twice in an object"),
+    "resources in another spelling": (
+        "a.json",
+        (TEMPLATE % "[]").replace("resources", "Resources").encode(),
+        "expected `resources`, found `Resources`",
+    ),
     "JSON cut off": ("a.json", b'{"a": 1', "a.json:1: expected JSON"),
     "YAML with a tab": ("a.yaml", b"a:\n\t- b", "a.yaml:2: expected YAML"),
     "a template for YAML": (
