@@ -21,7 +21,7 @@ from release.integrity import sha256
 
 PROJECT = "Pulumi.yaml"
 VERSIONS = ("checkov", "pulumi", "pulumi-azure-native")
-JUDGES = ("planning.py", "preview.py", "recorder.py")
+JUDGES = ("guarded.py", "planning.py", "preview.py", "recorder.py")
 """What of this package a finding depends on; the rules are counted by themselves."""
 
 SIGNED_IN = ("AZURE_", "ARM_")

@@ -8,6 +8,7 @@ written down, for comparison with what checkov then says that it saw.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -85,7 +86,7 @@ def _json(file: str, text: str) -> Scannable | None:
     if not isinstance(document, dict):
         return None
     if {"$schema", "contentversion"} <= {key.lower() for key in document}:
-        return _template(file, document)
+        return _template(file, text, document)
     return _manifest(file, text) if {"apiVersion", "kind"} <= document.keys() else None
 
 
@@ -103,11 +104,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _template(file: str, document: dict[str, Any]) -> Scannable | None:
+def _template(file: str, text: str, document: dict[str, Any]) -> Scannable | None:
     odd = next((key for key in document if key.lower() in _TOP and key not in _TOP.values()), None)
     if odd is not None:
         expected = f"`{_TOP[odd.lower()]}`"
         raise _bad(file, None, expected, f"`{shown(odd)}`, which checkov passes over", _FIX)
+    told = next(_showing_keys(document), None)
+    if told is not None:
+        line = next((n for n, one in enumerate(text.splitlines(), 1) if f'"{told}"' in one), None)
+        raise _bad(file, line, "outputs without keys", f"`list...()` in {shown(told)}", _KEYS)
     if "resources" not in document:
         return None  # a file of parameters
     resources = document["resources"]
@@ -117,6 +122,21 @@ def _template(file: str, document: dict[str, Any]) -> Scannable | None:
         if not isinstance(resource, dict) or not {"type", "name"} <= resource.keys():
             raise _bad(file, None, "resources with type and name", "one without", _FIX)
     return Scannable(file, "arm", tuple(str(resource["type"]) for resource in resources))
+
+
+def _showing_keys(value: Any) -> Iterator[str]:
+    """The outputs of a template, and of those nested in it, that ask Azure for keys or secrets.
+
+    What is deployed is kept with its outputs, for everybody who may read the deployment.
+    """
+    if isinstance(value, dict):
+        outputs = next((one for key, one in value.items() if key.lower() == "outputs"), None)
+        for name, one in outputs.items() if isinstance(outputs, dict) else ():
+            if _LISTED.search(json.dumps(one)):
+                yield name
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from _showing_keys(one)
 
 
 def _manifest(file: str, text: str) -> Scannable | None:
@@ -167,6 +187,12 @@ def _says(node: yaml.MappingNode, key: str) -> str:
     return value.value if isinstance(value, yaml.ScalarNode) else ""
 
 
+_LISTED = re.compile(r"\"\[.*\blist[A-Za-z]*\s*\(", re.IGNORECASE)
+"""An expression that calls listKeys, listSecrets, listAccountSas or another of that family:
+https://learn.microsoft.com/azure/azure-resource-manager/templates/template-functions-resource#list
+"""
+
+_KEYS = "Take it out: read the key where it is needed, or write it to Key Vault."
 _FIX = "Mend it, or leave it out of the paths to check."
 _NAMED = "checkov reads no symbolic names: `az bicep build` without them, or write a list."
 _NAME = "Without one checkov would pass over the object in silence; name it."

@@ -73,7 +73,7 @@ def _numbered(listed: list[Case]) -> list[tuple[str, Case, ArmResource]]:
     for index, case in enumerate(listed):
         assert case.resource is not None
         one = case.resource
-        named = case.rule == "GL-AZ-GPU-008"  # the one rule that judges the name
+        named = case.rule == "GL-AZ-GPU-008" or case.found.endswith(" in name")  # judge the name
         name = one.name if named else f"r{index}"
         found.append((name, case, ArmResource(one.type, one.api, name, one.body)))
     return found
