@@ -119,7 +119,7 @@ def test_a_type_that_is_not_mapped_is_refused_by_name_and_line(engine: str) -> N
 @pytest.mark.slow
 def test_another_providers_resource_is_refused_by_name_and_line(engine: str) -> None:
     """And nothing else is: the component around it makes nothing."""
-    with pytest.raises(BadInput, match=r"program/__main__\.py:18.*dynamic.*") as refused:
+    with pytest.raises(BadInput, match=r"program/__main__\.py:22.*dynamic.*") as refused:
         preview(PROGRAMS / "foreign", STACK, environment={})
 
     assert [one.path.rpartition("::")[2] for one in refused.value.problems] == ["unseen"]

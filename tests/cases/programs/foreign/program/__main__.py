@@ -14,5 +14,9 @@ class Anything(ResourceProvider):
         return CreateResult("one", props)
 
 
+class Unseen(Resource):
+    """A resource that the program itself provides."""
+
+
 around = pulumi.ComponentResource("greenlight:azure:Around", "around")
-Resource(Anything(), "unseen", {}, pulumi.ResourceOptions(parent=around))
+Unseen(Anything(), "unseen", {}, pulumi.ResourceOptions(parent=around))
