@@ -66,8 +66,23 @@ read: what may be deployed is judged. What is nested is judged with its whole ty
 nested templates by their own parameters; a linked template is not in the file and so refused
 (GL-AZ-GEN-001), as is every type that no rule knows.
 
+Names of properties are read in any case, as Azure reads them; one that is given in two is refused
+(GL-AZ-GEN-002). A key that stands twice in an object, `NaN`, a top-level key such as `Resources` in
+another spelling, and an output that calls `listKeys` or another of its family end with exit code 2.
+
 Rules over a whole plan are not asked of a file: it is a part of what is deployed, and the budget or
 the alert that it lacks may be in another. `preview` asks them of a stack.
+
+## Secrets
+
+A secret of the engine may stand only where Azure keeps it secret (GL-AZ-SEC-004); the places are in
+`policies/rules/azure/credentials.py`. What is a credential by its form is refused wherever it
+stands (GL-AZ-SEC-005). No finding shows one, and `plan.json`, `template.json` and `--json` have
+`<redacted>` in its place. A stack's settings file that has a connection's secret, or a credential,
+in plain text is refused with its line (exit code 2).
+
+In an Azure stack a resource of a provider other than azure-native is refused by name, by `preview`
+(exit code 2) and by the pack (GL-AZ-ARM-001): no rule could judge it.
 
 ## Settings
 

@@ -21,9 +21,18 @@ from typing import Any
 import yaml
 
 from pipelines.engine import bare_project, executable, surroundings
+from pipelines.guarded import (
+    Where,
+    is_azures,
+    refuse_foreign,
+    refuse_plain_secrets,
+    secret_names,
+)
 from pipelines.stack_settings import read_settings, stack_file
 from policies.arm.convert import to_arm
 from policies.arm.resource import ArmResource, Source
+from policies.redaction import redacted_plan
+from policies.rules.azure.credentials import without_credentials
 from release.errors import BAD_INPUT, BadInput, GreenlightError, Problem
 
 PROVIDER = "azure-native"
@@ -33,7 +42,9 @@ _POSITION = re.compile(r"^project:///(?P<file>.+)#(?P<line>\d+)")
 
 @dataclass(frozen=True)
 class StackPlan:
-    """A stack's plan. ``engine`` is the engine's own JSON, with every secret as ``[secret]``."""
+    """A stack's plan. ``engine`` is the engine's own JSON, with every secret as ``[secret]``, and
+    as ``<redacted>`` where the program has it in the clear. ``resources`` are as declared.
+    """
 
     stack: str
     resources: tuple[ArmResource, ...]
@@ -43,11 +54,13 @@ class StackPlan:
 def plan_stack(root: Path, stack: str, subscription: str = "") -> StackPlan:
     """Plan ``stack`` of the program in ``root``, in ``subscription``; empty: in one made up.
 
-    BadInput for settings that the program refuses, and for a resource type without a row in the
-    table; GreenlightError with the engine's last words for whatever else ends it.
+    BadInput for settings that the program refuses or that show a secret, for a resource type
+    without a row in the table, and in an Azure stack for one of another provider; GreenlightError
+    with the engine's last words for whatever else ends it.
     """
     file = stack_file(root, stack)
     _refuse_dates(file)
+    refuse_plain_secrets(file)
     with planner(root, stack, subscription) as engine:
         return engine.plan(read_settings(file)["config"])
 
@@ -73,8 +86,17 @@ def _dates(value: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 def resources_of(engine: Mapping[str, Any]) -> list[ArmResource]:
     """The Azure resources in the engine's plan, in its order."""
-    states = [step["newState"] for step in engine["steps"] if step.get("newState")]
-    return [_resource(one) for one in states if one["type"].startswith(f"{PROVIDER}:")]
+    return [_resource(one) for one in _states(engine) if one["type"].startswith(f"{PROVIDER}:")]
+
+
+def _states(engine: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [step["newState"] for step in engine["steps"] if step.get("newState")]
+
+
+def _planned(engine: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Where]]:
+    """Each state of the plan, with where the program declared it."""
+    places = [(one, _source(one.get("sourcePosition", ""))) for one in _states(engine)]
+    return [(one, (at.file, at.line) if at else ("", None)) for one, at in places]
 
 
 def _resource(state: Mapping[str, Any]) -> ArmResource:
@@ -98,16 +120,9 @@ def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
         key: "to-be-known-at-up" if isinstance(value, dict) and "secure" in value else value
         for key, value in config.items()
     }
-    for name in _secrets(known.get("greenlight:azure")):
+    for name in secret_names(known.get("greenlight:azure")):
         known.setdefault(f"greenlight:{name}", "to-be-known-at-up")
     return known
-
-
-def _secrets(azure: Any) -> list[str]:
-    """The secrets that connections name; what is no such list is for the program to refuse."""
-    connections = azure.get("connections") if isinstance(azure, dict) else None
-    found = connections if isinstance(connections, list) else []
-    return [str(one["secret"]) for one in found if isinstance(one, dict) and "secret" in one]
 
 
 @contextlib.contextmanager
@@ -142,7 +157,9 @@ class Planner:
         ``arguments`` are more of the engine's own.
         """
         found: Mapping[str, Any] = json.loads(self.of("preview", config, "--json", *arguments))
-        shown = {key: value for key, value in found.items() if key != "config"}  # not the plan
+        if is_azures(config):
+            refuse_foreign(_planned(found))
+        shown = redacted_plan({k: v for k, v in found.items() if k != "config"})  # not the plan
         return StackPlan(self.stack, tuple(resources_of(found)), shown)
 
     def of(self, verb: str, config: Mapping[str, Any], *arguments: str) -> str:
@@ -179,7 +196,7 @@ def _failed(out: str, err: str) -> GreenlightError:
     words = _diagnostics(out) or [line for line in err.splitlines() if line.strip()]
     text = "\n".join(words)
     code = _EXIT.search(text)
-    said = "\n".join(word for word in words if not _EXIT.search(word)) or text
+    said = without_credentials("\n".join(w for w in words if not _EXIT.search(w)) or text)
     if code and int(code[1]) == BAD_INPUT:
         return _Refused(said)
     return GreenlightError(f"the engine could not plan the stack:\n{said}")

@@ -28,7 +28,9 @@ from policies.limits.capacity import CapacityRow
 from policies.limits.check import check_limits
 from policies.limits.names import names_to_ask
 from policies.limits.request import Deployment, Model, Request
+from policies.redaction import redacted
 from policies.rules.azure.bounds import AZURE, Bounds, read_bounds
+from policies.rules.azure.credentials import without_credentials
 from policies.rules.findings import Finding, by_place
 from policies.suppressions import Sorted, suppressed_today
 from release.documents import Place, read_document
@@ -49,8 +51,8 @@ def engine_tells(file: Path, today: date) -> None:
 
 @dataclass(frozen=True)
 class Preview:
-    """A stack's plan, judged. ``found`` is everything, ``judged`` what is left after suppression.
-    ``origin`` says what the limits rest on.
+    """A stack's plan, judged, without what it shows in the clear. ``found`` is everything,
+    ``judged`` what is left after suppression. ``origin`` says what the limits rest on.
     """
 
     plan: StackPlan
@@ -107,16 +109,20 @@ def judged(
     ``asked_in`` is where in them each application stands, whose deployments are still to come.
     """
     facts = azure_facts(environment, azure["location"], names_to_ask(plan.resources))
+    harmless = replace(plan, resources=tuple(map(redacted, plan.resources)))
     limits = check_limits(plan.resources, facts, _request(azure, state))
-    found = by_place(
-        [
-            *gate.judge(plan.resources, bounds),
-            *(_in_settings(one, asked_in) for one in limits.findings),
-            *by_checkov(plan.resources),
-        ]
-    )
+    ours = gate.judge(plan.resources, bounds)
+    placed = [_in_settings(one, asked_in) for one in limits.findings]
+    everything = (*ours, *placed, *by_checkov(harmless.resources))
+    found = by_place(map(_harmless, everything))
     left = suppressed_today(found, whole=False, today=today)
-    return Preview(plan, found, left, limits.capacity, facts.origin)
+    return Preview(harmless, found, left, limits.capacity, facts.origin)
+
+
+def _harmless(finding: Finding) -> Finding:
+    """``finding`` without a credential that its resource has for a name."""
+    told = without_credentials(finding.found)
+    return replace(finding, found=told, resource=without_credentials(finding.resource))
 
 
 def _asked_in(root: Path, file: Path, azure: Mapping[str, Any]) -> dict[str, Place]:

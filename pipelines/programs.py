@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PROJECT = "Pulumi.yaml"
 VERSIONS = ("checkov", "pulumi", "pulumi-azure-native")
-JUDGES = ("planning.py", "preview.py", "recorder.py")
+JUDGES = ("guarded.py", "planning.py", "preview.py", "recorder.py")
 """What of this package a finding depends on; the rules are counted by themselves."""
 
 NOT_JUDGED = "GL-CHECK-002"

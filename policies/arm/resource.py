@@ -46,15 +46,19 @@ class ArmResource:
         """The value at a dotted path of the body, such as ``properties.networkAcls.bypass``."""
         value: Any = self.body
         for part in path.split("."):
-            key = _key(value, part) if isinstance(value, Mapping) else None
+            key = spelled(value, part) if isinstance(value, Mapping) else None
             if key is None:
                 return default
             value = value[key]
         return value
 
 
-def _key(body: Mapping[str, Any], name: str) -> str | None:
-    """``name`` as ``body`` spells it: Azure takes a property in any case, so a rule has to."""
+def spelled(body: Mapping[str, Any], name: str) -> str | None:
+    """``name`` as ``body`` spells it: Azure takes a property in any case, so a rule has to.
+
+    Every reader of a body finds its keys through this. A body with a name in two spellings is
+    refused by a rule (GL-AZ-GEN-002), so that it matters to none which of them is taken.
+    """
     if name in body:
         return name
-    return next((key for key in body if key.lower() == name.lower()), None)
+    return next((key for key in body if str(key).lower() == name.lower()), None)

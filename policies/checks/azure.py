@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policies.arm.resource import ArmResource, Source
+from policies.arm.resource import ArmResource, Source, spelled
 from policies.checks.template import Held, entries
 from policies.gate import judge_resource
 from policies.rules.azure import rules
@@ -130,9 +130,14 @@ def _line(entry: Any, path: tuple[str | int, ...]) -> int | None:
     """The line at which checkov saw what ``path`` leads to, or the nearest thing around it."""
     line = None
     for key in (None, *path):
-        entry = entry if key is None else entry[key]
+        entry = entry if key is None else _step(entry, key)
         line = entry.get("__startline__", line) if isinstance(entry, Mapping) else line
     return None if line is None else max(1, int(line))
+
+
+def _step(entry: Any, key: str | int) -> Any:
+    """What is under ``key``, which an entry may spell in another case."""
+    return entry[spelled(entry, key) or key] if isinstance(key, str) else entry[key]
 
 
 def _check(rule: Rule, door: Door) -> BaseResourceCheck:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from policies.arm.resource import UNKNOWN, ArmResource
+from policies.arm.resource import UNKNOWN, ArmResource, spelled
 from policies.rules.azure import kinds
-from policies.rules.azure.values import SECRET, is_unknown
+from policies.rules.azure.credentials import holds_credential
+from policies.rules.azure.values import SECRET, is_unknown, value_in
 
 Path = tuple[str | int, ...]
 Held = tuple[Path, ArmResource]
@@ -52,24 +53,30 @@ class _Scope:
     def _named(self, expression: str, depth: int) -> Any:
         """The parameter or variable that ``expression`` is; all else is not computed here."""
         said = _REFERENCE.fullmatch(expression)
-        if said is None or depth > _DEEPEST:
-            return UNKNOWN
+        if said is None or depth > _DEEPEST:  # a literal in it is seen by a rule all the same
+            return expression if holds_credential(expression) else UNKNOWN
         table = self.parameters if said[1].lower() == "parameters" else self.variables
         value = self.value(table.get(said[2].lower(), UNKNOWN), depth + 1)
         return reduce(_below, said[3].split(".")[1:], value)
 
 
+def _get(given: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """What ``given`` has under ``name`` in any case, as Azure reads a template."""
+    key = spelled(given, name)
+    return default if key is None else given[key]
+
+
 def _below(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
-        return value.get(key, UNKNOWN)
+        return _get(value, key, UNKNOWN)
     return SECRET if value == SECRET else UNKNOWN
 
 
 def _copied(given: Mapping[str, Any]) -> dict[str, Any]:
     """Properties that a loop makes: how often is said by an expression."""
-    loops = given.get("copy")
+    loops = _get(given, "copy")
     named = loops if isinstance(loops, list) else []
-    return {str(one.get("name")): UNKNOWN for one in named if isinstance(one, Mapping)}
+    return {str(_get(one, "name")): UNKNOWN for one in named if isinstance(one, Mapping)}
 
 
 def entries(template: Mapping[str, Any]) -> list[tuple[Held, ...]]:
@@ -79,7 +86,7 @@ def entries(template: Mapping[str, Any]) -> list[tuple[Held, ...]]:
     default; one without is UNKNOWN, a secure one SECRET.
     """
     scope = _scope(template, {})
-    return [tuple(_held(one, (), scope, None)) for _, one in _listed(template.get("resources"))]
+    return [tuple(_held(one, (), scope, None)) for _, one in _listed(_get(template, "resources"))]
 
 
 def _listed(resources: Any) -> list[tuple[str | int, Any]]:
@@ -97,19 +104,18 @@ def _held(entry: Any, path: Path, scope: _Scope, parent: ArmResource | None) -> 
         yield from _deployed(given, path, scope)
     else:
         yield path, one
-    for key, child in _listed(given.get("resources")):
+    for key, child in _listed(_get(given, "resources")):
         yield from _held(child, (*path, "resources", key), scope, one)
 
 
 def _deployed(entry: Mapping[str, Any], path: Path, outer: _Scope) -> Iterator[Held]:
     """What a nested template makes."""
-    properties = entry["properties"]
-    template = properties["template"]
-    chosen = properties.get("expressionEvaluationOptions") or {}
-    inner = isinstance(chosen, Mapping) and str(chosen.get("scope", "")).lower() == "inner"
-    given = outer.value(properties.get("parameters") or {})
+    template = value_in(entry, "properties.template")
+    chosen = value_in(entry, "properties.expressionEvaluationOptions.scope", "")
+    inner = str(chosen).lower() == "inner"
+    given = outer.value(value_in(entry, "properties.parameters", {}))
     scope = _scope(template, given if isinstance(given, Mapping) else {}) if inner else outer
-    for key, one in _listed(template.get("resources")):
+    for key, one in _listed(_get(template, "resources")):
         yield from _held(one, (*path, "properties", "template", "resources", key), scope, None)
 
 
@@ -128,15 +134,15 @@ def _scope(template: Mapping[str, Any], given: Mapping[str, Any]) -> _Scope:
 
 
 def _mapping(template: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = template.get(key)
+    found = _get(template, key)
     return found if isinstance(found, Mapping) else {}
 
 
 def _parameter(declared: Mapping[str, Any], told: Mapping[str, Any]) -> Any:
-    if "value" in told:
-        return _escaped(told["value"])
-    default = declared.get("defaultValue", UNKNOWN)
-    secure = str(declared.get("type", "")).lower().startswith("secure")
+    if spelled(told, "value"):
+        return _escaped(_get(told, "value"))
+    default = _get(declared, "defaultValue", UNKNOWN)
+    secure = str(_get(declared, "type", "")).lower().startswith("secure")
     return _escaped(SECRET) if secure and is_unknown(default) else default
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.arm.resource import ArmResource
 from policies.gate import judge_resource, judge_whole
+from policies.pack.foreign import NATIVE, is_foreign
 from policies.pack.inputs import plain, read_inputs_openly
 from policies.pack.stack import when_told
 from policies.rules.azure import plan_rules, rules
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 NAME = "greenlight"
 SETTINGS = "GREENLIGHT_STACK_SETTINGS"
-NATIVE = "azure-native:"
 CONVERTED = "GL-AZ-ARM-001"
 WHOLE = "GL-AZ-ARM-002"
 ANSWERED = "GL-AZ-ARM-003"
@@ -134,6 +134,8 @@ class Plan:
                 self._seen[args.urn] = (args.resource_type, plain(args.props))
                 if isinstance(result := self._arm(args.urn), str):
                     report(result, args.urn)
+            elif is_foreign(args.resource_type, args.provider is not None):
+                report(f"expected azure-native, found {args.resource_type}", args.urn)
 
         return _on_resource(CONVERTED, "Every resource has a form that rules can judge", validate)
 

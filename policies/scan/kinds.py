@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
+from policies.rules.findings import shown
 from release.errors import BadInput, Problem
 
 Kind = Literal["arm", "kubernetes", "github_actions"]
@@ -38,6 +39,13 @@ class Scannable:
     file: str
     kind: Kind
     holds: tuple[str, ...] = ()
+
+
+_TOP = {
+    key.lower(): key
+    for key in ("$schema", "contentVersion", "resources", "parameters", "variables", "outputs")
+}
+"""Keys of a template: Azure takes them in any case, checkov does not."""
 
 
 def classify(file: str, data: bytes) -> Scannable | None:
@@ -93,25 +101,17 @@ def _text(file: str, data: bytes) -> str:
 
 def _json(file: str, text: str) -> Scannable | None:
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise _bad(file, line, "JSON", str(error), _FIX) from None
     if not isinstance(document, dict):
         return None
-    if "$schema" in document and "contentVersion" in document:
-        _require_spelling(file, document)
-        return _template(file, document)
+    if {"$schema", "contentversion"} <= {key.lower() for key in document}:
+        return _template(file, text, document)
     if _is_like_a_template(document):
         raise _bad(file, None, "$schema and contentVersion of a template", "not both", _SPELL)
     return _manifest(file, text) if {"apiVersion", "kind"} <= document.keys() else None
-
-
-def _require_spelling(file: str, document: dict[str, Any]) -> None:
-    """Azure does not care for capitals. checkov does, and would see a template without anything."""
-    for key in document:
-        if key.lower() == "resources" and key != "resources":
-            raise _bad(file, None, "`resources` in small letters", f"`{key}`", _SPELL)
 
 
 def _is_like_a_template(document: dict[str, Any]) -> bool:
@@ -128,7 +128,29 @@ def _is_like_a_template(document: dict[str, Any]) -> bool:
     )
 
 
-def _template(file: str, document: dict[str, Any]) -> Scannable | None:
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text}, which JSON does not have")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that names each key once: of two, whoever reads it takes another one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} twice in an object")
+    return found
+
+
+def _template(file: str, text: str, document: dict[str, Any]) -> Scannable | None:
+    odd = next((key for key in document if key.lower() in _TOP and key not in _TOP.values()), None)
+    if odd is not None:
+        expected = f"`{_TOP[odd.lower()]}`"
+        raise _bad(file, None, expected, f"`{shown(odd)}`, which checkov passes over", _FIX)
+    told = next(_showing_keys(document), None)
+    if told is not None:
+        line = next((n for n, one in enumerate(text.splitlines(), 1) if f'"{told}"' in one), None)
+        raise _bad(file, line, "outputs without keys", f"`list...()` in {shown(told)}", _KEYS)
     if "resources" not in document:
         return None  # a file of parameters
     resources = document["resources"]
@@ -138,6 +160,21 @@ def _template(file: str, document: dict[str, Any]) -> Scannable | None:
         if not isinstance(resource, dict) or not {"type", "name"} <= resource.keys():
             raise _bad(file, None, "resources with type and name", "one without", _FIX)
     return Scannable(file, "arm", tuple(str(resource["type"]) for resource in resources))
+
+
+def _showing_keys(value: Any) -> Iterator[str]:
+    """The outputs of a template, and of those nested in it, that ask Azure for keys or secrets.
+
+    What is deployed is kept with its outputs, for everybody who may read the deployment.
+    """
+    if isinstance(value, dict):
+        outputs = next((one for key, one in value.items() if key.lower() == "outputs"), None)
+        for name, one in outputs.items() if isinstance(outputs, dict) else ():
+            if _LISTED.search(json.dumps(one)):
+                yield name
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from _showing_keys(one)
 
 
 def _manifest(file: str, text: str) -> Scannable | None:
@@ -240,6 +277,12 @@ def _says(node: yaml.MappingNode, key: str) -> str:
 
 _MERGE = "tag:yaml.org,2002:merge"
 
+_LISTED = re.compile(r"\"\[.*\blist[A-Za-z]*\s*\(", re.IGNORECASE)
+"""An expression that calls listKeys, listSecrets, listAccountSas or another of that family:
+https://learn.microsoft.com/azure/azure-resource-manager/templates/template-functions-resource#list
+"""
+
+_KEYS = "Take it out: read the key where it is needed, or write it to Key Vault."
 _FIX = "Mend it, or leave it out of the paths to check."
 _NAMED = "checkov reads no symbolic names: `az bicep build` without them, or write a list."
 _NAME = "Without one checkov would pass over the object in silence; name it."

@@ -4,6 +4,7 @@ with the policy pack, too. The programs are in tests/cases/programs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -101,6 +102,14 @@ def test_neither_shows_a_secret(previewed: Preview, by_pack: Packed) -> None:
 
 
 @pytest.mark.slow
+def test_no_file_that_preview_writes_holds_a_secret(previewed: Preview) -> None:
+    """Nor does the document for other programs: what the program shows is taken out."""
+    bodies = [one.body for one in previewed.plan.resources]
+
+    assert "made-up" not in json.dumps([previewed.plan.engine, previewed.template, bodies])
+
+
+@pytest.mark.slow
 def test_a_type_that_is_not_mapped_is_refused_by_name_and_line(engine: str) -> None:
     """No rule has ever met it."""
     with pytest.raises(BadInput, match=r"program/__main__\.py:7.*OnlineDeployment"):
@@ -108,10 +117,22 @@ def test_a_type_that_is_not_mapped_is_refused_by_name_and_line(engine: str) -> N
 
 
 @pytest.mark.slow
-def test_the_pack_refuses_such_a_type(engine: str, tmp_path: Path) -> None:
-    found = packed("unmapped", tmp_path)
+def test_another_providers_resource_is_refused_by_name_and_line(engine: str) -> None:
+    """And nothing else is: the component around it makes nothing."""
+    with pytest.raises(BadInput, match=r"program/__main__\.py:22.*dynamic.*") as refused:
+        preview(PROGRAMS / "foreign", STACK, environment={})
+
+    assert [one.path.rpartition("::")[2] for one in refused.value.problems] == ["unseen"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "name"), [("unmapped", "blue"), ("foreign", "unseen")])
+def test_the_pack_refuses_what_no_rule_can_judge(
+    program: str, name: str, engine: str, tmp_path: Path
+) -> None:
+    found = packed(program, tmp_path)
 
     assert found.code != 0
     assert [(policy, urn.rpartition("::")[2]) for policy, urn in found.at("mandatory")] == [
-        ("GL-AZ-ARM-001", "blue")
+        ("GL-AZ-ARM-001", name)
     ]

@@ -14,6 +14,7 @@ from cli.__main__ import main
 from cli.preview import _document, exit_code
 from infra.settings import require_settings
 from pipelines import preview as module
+from pipelines.guarded import refuse_plain_secrets
 from pipelines.planning import StackPlan, plan_stack, resources_of
 from pipelines.preview import Preview, by_checkov, preview
 from policies.arm.resource import ArmResource, Source
@@ -152,6 +153,41 @@ def edit(project: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
+
+
+CONNECTED = """\
+    connections:
+      - {name: a, url: "https://a.example.com", secret: anthropicKey, expires: "2027-06-30"}
+"""
+SHOWN = "sk-ant-madeupmadeupmadeup"
+PLAIN = {
+    "a connection's secret": ("greenlight:anthropicKey: made-up", "greenlight:anthropicKey"),
+    "a credential by its form": (f"greenlight:note: {SHOWN}", "greenlight:note"),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_a_secret_in_plain_text_in_the_settings_is_refused(project: Path, case: str) -> None:
+    """With its line and what to do, and without its value; no plan is made."""
+    written, name = PLAIN[case]
+    edit(project, "config:\n", f"config:\n  {written}\n")
+    edit(project, "    environment: staging\n", f"    environment: staging\n{CONNECTED}")
+
+    with pytest.raises(BadInput, match="pulumi config set --secret") as refused:
+        preview(project, "staging", environment={})
+
+    (problem,) = refused.value.problems
+    assert problem.line == 3
+    assert name in problem.path
+    assert "made" not in str(refused.value)
+
+
+def test_a_secret_that_the_engine_encrypted_is_let_by(project: Path) -> None:
+    written = 'config:\n  greenlight:anthropicKey: {secure: "v1:x:y"}\n'
+    edit(project, "config:\n", written)
+    edit(project, "    environment: staging\n", f"    environment: staging\n{CONNECTED}")
+
+    refuse_plain_secrets(project / "infra/stacks/Pulumi.staging.yaml")
 
 
 def test_a_date_without_quotes_is_refused_before_the_engine_misreads_it(project: Path) -> None:

@@ -20,13 +20,14 @@ from policies.rules.azure import (
     openai,
     placement,
     secrets,
+    spelling,
 )
 from policies.rules.azure.bounds import Bounds
 from policies.rules.rule import PlanRule, Rule
 
 CONCERNS = (
     network, identity, secrets, encryption, diagnostics, images, cluster, gpu, machine_learning,
-    openai, alerts, cost, placement,
+    openai, alerts, cost, placement, spelling,
 )  # fmt: skip
 
 

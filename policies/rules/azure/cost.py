@@ -8,7 +8,7 @@ from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
 from policies.rules.azure.links import Missing, Plan, of_type
-from policies.rules.azure.values import is_unknown, value_at, value_in
+from policies.rules.azure.values import value_at, value_in
 from policies.rules.findings import shown
 from policies.rules.rule import PlanRule, Rule
 
@@ -70,7 +70,7 @@ def _untagged(resource: ArmResource) -> str | None:
     tags = value_at(resource, "tags", {})
     if not isinstance(tags, Mapping):
         return "tags that are not known yet"
-    missing = [name for name in TAGS if not tags.get(name) or is_unknown(tags[name])]
+    missing = [name for name in TAGS if value_in(tags, name) in (None, "", UNKNOWN)]
     return f"no {', '.join(missing)}" if missing else None
 
 

@@ -79,9 +79,9 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
 
 def _nowhere(resource: ArmResource) -> str | None:
     # An id that is not known before the plan runs is a destination: there will be one.
-    properties = resource.body.get("properties")
-    known = properties if isinstance(properties, Mapping) else {}
-    named = any(known.get(name) for name in DESTINATIONS)
+    properties = value_at(resource, "properties", {})
+    known = isinstance(properties, Mapping)
+    named = known and any(value_in(properties, name) for name in DESTINATIONS)
     return None if named else "no destination"
 
 

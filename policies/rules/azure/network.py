@@ -234,7 +234,7 @@ def for_pools(check: Callable[[Any], str | None]) -> Callable[[ArmResource], str
 
     def judge(resource: ArmResource) -> str | None:
         if resource.type == kinds.POOL:
-            return check(resource.body.get("properties", {}))
+            return check(value_at(resource, "properties", {}))
         pools = items_at(resource, "properties.agentPoolProfiles")
         return next((found for pool in pools if (found := check(pool))), None)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
+from policies.rules.azure.credentials import (
+    holds_credential,
+    is_kept,
+    texts,
+    without_credentials,
+)
 from policies.rules.azure.values import SECRET, is_unknown, said, value_at
 from policies.rules.findings import shown
-from policies.rules.rule import PlanRule, Rule
+from policies.rules.rule import EVERY, PlanRule, Rule
 
 LEARN = "https://learn.microsoft.com/azure"
 
@@ -76,6 +81,25 @@ def rules(bounds: Bounds) -> tuple[Rule, ...]:
             source=f"{LEARN}/machine-learning/how-to-connection",
             check=_connection,
         ),
+        Rule(
+            id="GL-AZ-SEC-004",
+            title="Secrets stand only where Azure keeps them secret",
+            types=EVERY,
+            expected="secrets in the vault, in credentials and in protected settings alone",
+            remedy="Keep it in the vault, and give the workload its identity to read it there.",
+            source=f"{LEARN}/security/fundamentals/secrets-best-practices",
+            check=_misplaced,
+        ),
+        Rule(
+            id="GL-AZ-SEC-005",
+            title="No credential in any text",
+            types=EVERY,
+            expected="no URL, connection string, token or key that gives access to its reader",
+            remedy="Take it out and revoke it: whoever read the program has it. Then keep a new "
+            "one with `pulumi config set --secret NAME`.",
+            source=f"{LEARN}/security/fundamentals/secrets-best-practices",
+            check=_credential,
+        ),
     )
 
 
@@ -86,8 +110,42 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
 
 def _plain(resource: ArmResource) -> str | None:
     """The first property with a secret's name and a readable value: the name, never the value."""
-    path = next((path for path, value in _texts(resource.body) if _holds_secret(path, value)), None)
+    path = next((path for path, value in texts(resource.body) if _holds_secret(path, value)), None)
     return None if path is None else f"plain text in {shown(path)}"
+
+
+def is_plain_secret(kind: str, path: str, value: str) -> bool:
+    """Whether ``value``, at ``path`` of the body of a ``kind``, is a secret that can be read."""
+    kept = is_kept(kind, path) and _private(path) and _readable(value)
+    return kept or _holds_secret(path, value)
+
+
+def _misplaced(resource: ArmResource) -> str | None:
+    paths = [
+        path
+        for path, value in _everything(resource)
+        if value == SECRET and not is_kept(resource.type, path)
+    ]
+    if SECRET in resource.name:
+        paths.insert(0, "name")
+    return f"a secret in {shown(without_credentials(paths[0]))}" if paths else None
+
+
+def _credential(resource: ArmResource) -> str | None:
+    told = (
+        path
+        for path, value in _everything(resource)
+        if holds_credential(value) or holds_credential(path)
+    )
+    path = next(told, None)
+    return None if path is None else f"a credential in {shown(without_credentials(path))}"
+
+
+def _everything(resource: ArmResource) -> Iterator[tuple[str, str]]:
+    """All texts of a resource with their paths: its name and scope are seen by everybody too."""
+    yield "name", resource.name
+    yield "scope", resource.scope
+    yield from texts(resource.body)
 
 
 def _holds_secret(path: str, value: str) -> bool:
@@ -101,18 +159,6 @@ def _holds_secret(path: str, value: str) -> bool:
 def _readable(value: str) -> bool:
     hidden = not value or value == SECRET or is_unknown(value)
     return not hidden and not REFERENCE.fullmatch(value)
-
-
-def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in ``value`` with its path; an item of a list has the list's name."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner, path)
-    elif isinstance(value, str):
-        yield path, value
 
 
 def _vault_value(resource: ArmResource) -> str | None:
@@ -129,7 +175,7 @@ def _connection(resource: ArmResource) -> str | None:
     credentials = value_at(resource, "properties.credentials", {})
     if credentials in (UNKNOWN, {}):
         return "credentials that are not known yet" if credentials else "no credentials"
-    plain = [path for path, value in _texts(credentials) if _readable(value) and _private(path)]
+    plain = [path for path, value in texts(credentials) if _readable(value) and _private(path)]
     return f"plain text in credentials.{shown(plain[0])}" if plain else None
 
 

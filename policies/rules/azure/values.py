@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from policies.arm.resource import UNKNOWN, ArmResource
+from policies.arm.resource import UNKNOWN, ArmResource, spelled
 from policies.rules.findings import shown
 
 Check = Callable[[ArmResource], str | None]
@@ -32,9 +32,10 @@ def value_in(body: Any, path: str, default: Any = None) -> Any:
     for part in path.split("."):
         if is_unknown(value):
             return UNKNOWN
-        if not isinstance(value, Mapping) or part not in value:
+        key = spelled(value, part) if isinstance(value, Mapping) else None
+        if key is None:
             return default
-        value = value[part]
+        value = value[key]
     if value is None:
         return default
     return UNKNOWN if is_unknown(value) else value

@@ -73,7 +73,7 @@ def _numbered(listed: list[Case]) -> list[tuple[str, Case, ArmResource]]:
     for index, case in enumerate(listed):
         assert case.resource is not None
         one = case.resource
-        named = case.rule == "GL-AZ-GPU-008"  # the one rule that judges the name
+        named = case.rule == "GL-AZ-GPU-008" or case.found.endswith(" in name")  # judge the name
         name = one.name if named else f"r{index}"
         found.append((name, case, ArmResource(one.type, one.api, name, one.body)))
     return found
@@ -151,6 +151,11 @@ LOST: dict[str, dict[str, Any]] = {
     },
     "a type in another spelling": {"type": "microsoft.storage/storageaccounts"},
     "a parameter that has no default": {"name": "[parameters('name')]"},
+    "a property in another case": {"properties": {"AllowBlobPublicAccess": True}},
+    "a nested template in another case": {
+        "type": "Microsoft.Resources/deployments",
+        "properties": {"Template": {"Resources": [CARELESS]}},
+    },
 }
 
 

@@ -49,7 +49,10 @@ class Engine:
     def preview(self, plan: Sequence[ArmResource], unseen: Sequence[ArmResource] = ()) -> None:
         """A preview of ``plan``; ``unseen`` are in the stack, but not declared in this run."""
         for one in plan:
-            args = SimpleNamespace(resource_type=one.token, urn=one.urn, props={"arm": one})
+            by = None if one.token.startswith("greenlight:") else SimpleNamespace()  # a component
+            args = SimpleNamespace(
+                resource_type=one.token, urn=one.urn, props={"arm": one}, provider=by
+            )
             self._ask(sdk.ResourceValidationPolicy, args)
         self._ask(sdk.StackValidationPolicy, SimpleNamespace(resources=_stack([*plan, *unseen])))
 
@@ -181,9 +184,20 @@ def test_a_finding_that_somebody_answers_for_is_let_pass() -> None:
     assert ("GL-AZ-ENC-001", "urn:st") in engine.refused()
 
 
-def test_what_is_not_azures_is_none_of_its_business() -> None:
+@pytest.mark.parametrize("token", ["random:index:RandomId", "pulumi-python:dynamic:Resource"])
+def test_a_resource_of_another_provider_stops_the_preview(token: str) -> None:
     engine = Engine(policies(BOUNDS, _given))
-    engine.preview([ArmResource("t", "x", "random", token="random:index:RandomId", urn="urn:r")])
+    engine.preview([ArmResource("t", "x", "random", token=token, urn="urn:r")])
+
+    assert engine.refused() == {("GL-AZ-ARM-001", "urn:r")}
+
+
+@pytest.mark.parametrize(
+    "token", ["pulumi:pulumi:Stack", "pulumi:providers:azure-native", "greenlight:azure:Vault"]
+)
+def test_bookkeeping_and_components_are_none_of_its_business(token: str) -> None:
+    engine = Engine(policies(BOUNDS, _given))
+    engine.preview([ArmResource("t", "x", "one", token=token, urn="urn:o")])
 
     assert engine.told == []
 

@@ -66,6 +66,32 @@ NO_SCANNERS = {
 }
 
 BROKEN = {
+    "a number that is none": (
+        "a.json",
+        (TEMPLATE % '[{"type": "T/a", "name": "x", "a": NaN}]').encode(),
+        "NaN, which JSON does not have",
+    ),
+    "a key given twice": ("a.json", b'{"a": {"tls": 1, "tls": 2}}', "tls twice in an object"),
+    "resources in another spelling": (
+        "a.json",
+        (TEMPLATE % "[]").replace("resources", "Resources").encode(),
+        "expected `resources`, found `Resources`",
+    ),
+    "an output that shows a key": (
+        "a.json",
+        (
+            TEMPLATE % '[],\n"outputs": {"key": {"value": "[listKeys(\'st\', \'1\').keys[0]]"}}'
+        ).encode(),
+        "a.json:2: expected outputs without keys",
+    ),
+    "one of a nested template": (
+        "a.json",
+        (
+            TEMPLATE % '[{"type": "T/a", "name": "x", "properties": {"template": {"Outputs": '
+            '{"key": {"value": "[concat(ListSecrets(1))]"}}}}}]'
+        ).encode(),
+        "`list...()` in key",
+    ),
     "JSON cut off": ("a.json", b'{"a": 1', "a.json:1: expected JSON"),
     "YAML with a tab": ("a.yaml", b"a:\n\t- b", "a.yaml:2: expected YAML"),
     "a template for YAML": (

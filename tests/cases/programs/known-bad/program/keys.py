@@ -111,3 +111,20 @@ ml.WorkspaceConnection(
         "provider", authType="CustomKeys", credentials={"keys": {"provider": "made-up"}}
     ),
 )
+
+LABELLED = {**sound.TAGS, "note": pulumi.Output.secret("made-up")}
+
+# GL-AZ-SEC-004: a secret that everybody may read who may list the vaults
+keyvault.Vault("labelled", **{**sound.vault("labelled"), "tags": LABELLED})
+
+TOKEN = {"url": "https://made-up@git.example.com/it"}
+
+# GL-AZ-SEC-005: a token in a repository's address
+kubernetesconfiguration.FluxConfiguration(
+    "cloned", **sound.flux("cloned", "sound", git_repository=TOKEN)
+)
+
+TWICE = {**sound.TAGS, "Owner": "another"}
+
+# GL-AZ-GEN-002: two owners, of which Azure takes one
+keyvault.Vault("owned", **{**sound.vault("owned"), "tags": TWICE})
