@@ -9,7 +9,7 @@ from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds, metrics
 from policies.rules.azure.bounds import Bounds
 from policies.rules.azure.gpu import has_gpu
-from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
+from policies.rules.azure.links import Missing, Plan, of_type, part_of, pools, refers
 from policies.rules.azure.values import (
     is_true,
     is_unknown,
@@ -226,9 +226,9 @@ def _names(query: str, alert: ArmResource, endpoint: ArmResource) -> bool:
 
 def _gpu_without_alert(plan: Plan) -> Missing:
     watching = [one for one in of_type(plan, kinds.PROMETHEUS) if any(_about_gpus(one))]
-    pools = [one for one in of_type(plan, kinds.POOL) if has_gpu(one)]
+    with_gpu = [one for one in pools(plan) if has_gpu(one)]
     for cluster in of_type(plan, kinds.CLUSTER):
-        with_gpus = any(part_of(pool, cluster) for pool in pools)
+        with_gpus = any(part_of(pool, cluster) for pool in with_gpu)
         if with_gpus and not any(_watches(one, cluster) for one in watching):
             yield cluster, "no Prometheus alert in the plan that reads its GPUs"
 

@@ -8,7 +8,7 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.links import Missing, Plan, of_type, pools_of, refers
 from policies.rules.azure.values import (
     all_of,
     differs,
@@ -233,9 +233,7 @@ def for_pools(check: Callable[[Any], str | None]) -> Callable[[ArmResource], str
     """``check`` over a pool's properties, or over those of each pool within a cluster."""
 
     def judge(resource: ArmResource) -> str | None:
-        if resource.type == kinds.POOL:
-            return check(resource.body.get("properties", {}))
-        pools = items_at(resource, "properties.agentPoolProfiles")
+        pools = (one.body.get("properties", {}) for one in pools_of(resource))
         return next((found for pool in pools if (found := check(pool))), None)
 
     return judge

@@ -73,9 +73,9 @@ def sound_models() -> None:
     aks.ManagedCluster("sound-cluster", **sound.cluster("sound"))
     aks.AgentPool("sound-pool", **sound.pool("gpu"))
     kubernetesconfiguration.Extension("sound-extension", **sound.extension("sound"))
-    for of in ("sound", "blind"):
+    for of in ("sound", "blind", "inlined"):
         kubernetesconfiguration.FluxConfiguration(f"flux-{of}", **sound.flux("flux", of))
-    for of in ("sound", "bare"):
+    for of in ("sound", "bare", "inlined"):
         alertsmanagement.PrometheusRuleGroup(f"gpus-{of}", **sound.prometheus(f"gpus-{of}", of))
 
 

@@ -149,6 +149,16 @@ def compute(name: str, **changes: Any) -> dict[str, Any]:
     return {**at, "properties": {"computeType": "AmlCompute", "properties": machines}}
 
 
+WITHIN = (
+    {
+        "name": "gpu", "mode": "User", "vm_size": "Standard_NC24ads_A100_v4", "os_sku": "Ubuntu",
+        "enable_auto_scaling": True, "min_count": 0, "max_count": 2,
+        "enable_encryption_at_host": True, "scale_set_priority": "Spot",
+    },
+)  # fmt: skip
+"""Spot GPUs for anybody, as a cluster's own pool."""
+
+
 def cluster(name: str, **changes: Any) -> dict[str, Any]:
     """An AKS cluster."""
     system = {
@@ -168,7 +178,7 @@ def cluster(name: str, **changes: Any) -> dict[str, Any]:
         "network_profile": {"network_policy": "cilium"},
         "auto_upgrade_profile": {"upgrade_channel": "patch"},
         "azure_monitor_profile": {"metrics": {"enabled": True}},
-        "agent_pool_profiles": [laid(system, changes.pop("system", {}))],
+        "agent_pool_profiles": [laid(system, changes.pop("system", {})), *changes.pop("more", ())],
     }
     return laid(sound, changes)
 
