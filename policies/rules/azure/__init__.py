@@ -19,14 +19,15 @@ from policies.rules.azure import (
     network,
     openai,
     placement,
+    private_links,
     secrets,
 )
 from policies.rules.azure.bounds import Bounds
 from policies.rules.rule import PlanRule, Rule
 
 CONCERNS = (
-    network, identity, secrets, encryption, diagnostics, images, cluster, gpu, machine_learning,
-    openai, alerts, cost, placement,
+    network, private_links, identity, secrets, encryption, diagnostics, images, cluster, gpu,
+    machine_learning, openai, alerts, cost, placement,
 )  # fmt: skip
 
 

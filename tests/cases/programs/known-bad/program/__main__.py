@@ -28,7 +28,7 @@ from pulumi_azure_native import (
 from pulumi_azure_native import containerservice as aks
 from pulumi_azure_native import machinelearningservices as ml
 
-UNREACHED, UNLOGGED, UNALERTED = "unreached", "unlogged", "online-unwatched"
+UNREACHED, UNLOGGED, UNALERTED = ("unreached", "half-reached"), "unlogged", "online-unwatched"
 PRIVATE = (
     storage.StorageAccount, keyvault.Vault, containerregistry.Registry, ml.Workspace, ml.Registry,
     cognitiveservices.Account, eventhub.Namespace,
@@ -52,7 +52,7 @@ def sound_ones() -> None:
     storage.BlobServiceProperties("sound-blobs", **sound.blobs("sound"))
     keyvault.Vault("sound-vault", **sound.vault("sound"))
     containerregistry.Registry("sound-registry", **sound.registry("sound"))
-    operationalinsights.Workspace("sound-logs", workspace_name="logs", **sound.PLACED)
+    operationalinsights.Workspace("sound-logs", **sound.logs("logs"))
     dashboard.Grafana("sound-grafana", **sound.grafana("sound"))
     eventhub.Namespace("sound-events", **sound.events("sound"))
     cognitiveservices.Account("sound-openai", **sound.openai("sound"))
@@ -82,7 +82,8 @@ def sound_models() -> None:
 def what_belongs_to_them() -> None:
     """One private endpoint for all, and each one's logs and alert."""
     there = list(made.items())
-    targets = [one.id for name, one in there if isinstance(one, PRIVATE) and name != UNREACHED]
+    closed = [one for name, one in there if isinstance(one, PRIVATE) and name not in UNREACHED]
+    targets = [(one.id, group) for one in closed for group in sound.groups(one)]
     network.PrivateEndpoint("sound-endpoint", **sound.private_endpoint("sound", *targets))
     network.PrivateDnsZoneGroup("sound-dns", **sound.in_dns("sound"))
     for name, one in there:

@@ -24,7 +24,7 @@ monitor.DiagnosticSetting("nowhere", **sound.diagnostics(VAULT, "nowhere", works
 monitor.DiagnosticSetting("silent", **sound.diagnostics(VAULT, "silent", logs=[]))
 
 # GL-AZ-DGN-003: gone before anybody asks
-operationalinsights.Workspace("short", workspace_name="short", retention_in_days=7, **sound.PLACED)
+operationalinsights.Workspace("short", **sound.logs("short", retention_in_days=7))
 
 # GL-AZ-DGN-004: nobody sees who read the secrets; __main__ gives it no diagnostic setting
 keyvault.Vault("unlogged", **sound.vault("unlogged"))
