@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 WORDS = frozenset(("*", "any", "internet"))
 """What Azure calls everybody."""
 
-WIDEST = {4: 8, 6: 16}
-"""Bits of the widest range that is still somebody's: nobody holds more than a /8 of IPv4."""
+WIDEST_4, WIDEST_6 = 8, 16
+"""Bits of the widest ranges that are still somebody's: nobody holds more than a /8 of IPv4."""
 
 
 def anybody(sources: Iterable[str]) -> bool:
@@ -22,9 +22,10 @@ def anybody(sources: Iterable[str]) -> bool:
     ranges = [found for one in named if (found := as_range(one))]
     v4 = collapse_addresses(one for one in ranges if isinstance(one, IPv4Network))
     v6 = collapse_addresses(one for one in ranges if isinstance(one, IPv6Network))
-    return any(one in WORDS for one in named) or any(
-        one.prefixlen < WIDEST[one.version] for one in (*v4, *v6)
+    wide = any(one.prefixlen < WIDEST_4 for one in v4) or any(
+        one.prefixlen < WIDEST_6 for one in v6
     )
+    return wide or any(one in WORDS for one in named)
 
 
 def as_range(text: str) -> IPv4Network | IPv6Network | None:

@@ -29,6 +29,8 @@ from pulumi_azure_native import containerservice as aks
 from pulumi_azure_native import machinelearningservices as ml
 
 UNREACHED, UNLOGGED, UNALERTED = ("unreached", "half-reached"), "unlogged", "online-unwatched"
+UNCOUNTED, UNHEARD = "online-uncounted", "unheard-events"
+SERVICES = (cognitiveservices.Account, eventhub.Namespace)
 PRIVATE = (
     storage.StorageAccount, keyvault.Vault, containerregistry.Registry, ml.Workspace, ml.Registry,
     cognitiveservices.Account, eventhub.Namespace,
@@ -93,6 +95,12 @@ def what_belongs_to_them() -> None:
             monitor.MetricAlert(f"slow-{name}", **sound.alert(f"slow-{name}", of=name))
             failing = sound.alert(f"failing-{name}", of=name, slow=sound.FAILING)
             monitor.MetricAlert(f"failing-{name}", **failing)
+        if isinstance(one, ml.OnlineEndpoint) and name != UNCOUNTED:
+            few = sound.alert(f"few-{name}", of=f"{name}/deployments/blue", slow=sound.FEW)
+            monitor.MetricAlert(f"few-{name}", **few)
+        if isinstance(one, SERVICES) and name != UNHEARD:
+            watch = sound.alert(f"watch-{name}", scopes=[one.id], slow=sound.watched(one))
+            monitor.MetricAlert(f"watch-{name}", **watch)
 
 
 pulumi.runtime.register_stack_transformation(declared)

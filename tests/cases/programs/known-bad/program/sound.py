@@ -302,6 +302,23 @@ FAILING = {
 """How an alert on errors differs from one on latency."""
 
 
+FEW = {
+    "name": "few", "metricName": "DeploymentCapacity", "metricNamespace": f"{ENDPOINT}/deployments",
+    "operator": "LessThan", "threshold": 1,
+}  # fmt: skip
+
+
+def watched(service: Any) -> dict[str, Any]:
+    """How an alert on an account or a namespace differs from one on latency."""
+    if type(service).__name__ == "Namespace":
+        return {
+            "metricName": "ThrottledRequests",
+            "metricNamespace": "Microsoft.EventHub/namespaces",
+        }
+    kind = "Microsoft.CognitiveServices/accounts"
+    return {"metricName": "AzureOpenAIAvailabilityRate", "metricNamespace": kind}
+
+
 def alert(name: str, of: str = "online-sound", **changes: Any) -> dict[str, Any]:
     """A metric alert on an endpoint of the sound workspace."""
     slow = {

@@ -6,6 +6,7 @@ import sound
 from pulumi_azure_native import (
     alertsmanagement,
     consumption,
+    eventhub,
     keyvault,
     monitor,
     operationalinsights,
@@ -53,6 +54,12 @@ ml.OnlineEndpoint("online-unwatched", **sound.endpoint("online-unwatched"))
 # GL-AZ-ALR-007: nobody hears that its GPUs are gone
 aks.ManagedCluster("blind", **sound.cluster("blind"))
 aks.AgentPool("blind-gpu", **sound.pool("gpu", of="blind"))
+
+# GL-AZ-ALR-008: nobody hears that its machines are gone; __main__ gives it no such alert
+ml.OnlineEndpoint("online-uncounted", **sound.endpoint("online-uncounted"))
+
+# GL-AZ-ALR-009: nobody hears that it throttles; __main__ gives it no alert
+eventhub.Namespace("unheard-events", **sound.events("unheard"))
 
 # GL-AZ-CST-001: a budget that tells nobody
 consumption.Budget("unheard", **sound.budget("unheard", notifications=None))
