@@ -120,7 +120,7 @@ kubernetesconfiguration.Extension(
     **sound.extension("telling", configuration_protected_settings={"git.pat": "made-up"}),
 )
 
-KEPT = {"resource_group_name": sound.GROUP, "vault_name": "kv-sound"}
+KEPT = {"resource_group_name": sound.GROUP, "vault_name": "kv-sound", "tags": sound.TAGS}
 keyvault.Secret(
     "kept", secret_name="kept", properties={"value": pulumi.Output.secret("made-up")}, **KEPT
 )

@@ -145,7 +145,12 @@ def connection(name: str, **changes: Any) -> dict[str, Any]:
 def compute(name: str, local: bool = False, **changes: Any) -> dict[str, Any]:
     """Machines of Azure ML; ``changes`` are of their properties."""
     machines = laid({"vmSize": "Standard_D4s_v5", "enableNodePublicIp": False}, changes)
-    at = {"resource_group_name": GROUP, "workspace_name": "mlw-sound", "compute_name": name}
+    at = {
+        "resource_group_name": GROUP,
+        "workspace_name": "mlw-sound",
+        "compute_name": name,
+        "tags": TAGS,
+    }
     kind = {"computeType": "AmlCompute", "disableLocalAuth": local is False}
     return {**at, "properties": {**kind, "properties": machines}}
 
@@ -198,6 +203,7 @@ def pool(name: str, of: str = "sound", **changes: Any) -> dict[str, Any]:
         "max_count": 2,
         "node_taints": ["sku=gpu:NoSchedule"],
         "enable_encryption_at_host": True,
+        "tags": TAGS,
     }
     return laid(sound, changes)
 
@@ -245,7 +251,12 @@ def deployment(
         "version_upgrade_option": "NoAutoUpgrade",
         "rai_policy_name": "Microsoft.DefaultV2",
     }
-    at = {"resource_group_name": GROUP, "account_name": f"oai-{of}", "deployment_name": name}
+    at = {
+        "resource_group_name": GROUP,
+        "account_name": f"oai-{of}",
+        "deployment_name": name,
+        "tags": TAGS,
+    }
     return {**at, "sku": {"name": sku, "capacity": 1}, "properties": laid(properties, changes)}
 
 
@@ -270,7 +281,12 @@ def content_filter(
         for attack in attacks
     ]
     filters = [*harms, *shields]
-    at = {"resource_group_name": GROUP, "account_name": f"oai-{of}", "rai_policy_name": name}
+    at = {
+        "resource_group_name": GROUP,
+        "account_name": f"oai-{of}",
+        "rai_policy_name": name,
+        "tags": TAGS,
+    }
     return {**at, "properties": {"mode": "Default", "content_filters": filters}}
 
 

@@ -67,6 +67,9 @@ consumption.Budget("unheard", **sound.budget("unheard", notifications=None))
 # GL-AZ-TAG-001: nobody's
 storage.StorageAccount("unowned", **sound.account("unowned", tags={"owner": None}))
 
+# GL-AZ-TAG-001: GPUs that nobody pays for
+aks.AgentPool("unpaid", **sound.pool("unpaid", tags={"cost-centre": None}))
+
 # GL-AZ-TAG-002: staging's, in production
 storage.StorageAccount("stray", **sound.account("stray", tags={"environment": "staging"}))
 
