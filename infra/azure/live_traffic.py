@@ -28,8 +28,8 @@ class LiveTrafficError(Exception):
 
 def hooks() -> pulumi.ResourceHookBinding:
     """For an online endpoint: refuse what would hurt its traffic, unless the stack says so."""
-    before_update = [] if _kept() else [refuse_in_mid_rollout]
-    return pulumi.ResourceHookBinding(before_update=before_update, before_delete=[guard()])
+    update = _let_go if _kept() else refuse_in_mid_rollout
+    return pulumi.ResourceHookBinding(before_update=[update], before_delete=[guard()])
 
 
 @cache
