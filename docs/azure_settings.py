@@ -17,7 +17,8 @@ keys are refused with file, line and a suggestion. Dates go in quotes: the engin
 as a moment. Two more settings bound what a plan may name, `greenlight:imageRegistries` (hosts of
 container images, by default `mcr.microsoft.com`) and `greenlight:modelRegistries` (Azure ML
 registries of catalog models, by default `azureml`). `greenlight:duringRollout: keep` lets an
-endpoint's shell be updated in mid-rollout, with the traffic as it was read.
+endpoint's shell be updated in mid-rollout, with the traffic as it was read, and be deleted or
+replaced while it has traffic; `pulumi destroy` needs `--run-program` to ask for it.
 
 This page is written by `python -m docs.azure_settings`; a test keeps it current.
 """

@@ -10,7 +10,8 @@ touch a rollout, and that takes three things together:
    one, which after the first ``up`` is ``{}``.
 
 The third is in Pulumi.yaml (``refresh: always``); infra/azure/live_traffic.py refuses an update in
-mid-rollout. Callers authenticate with Entra tokens; no endpoint has keys.
+mid-rollout and a delete of what has traffic. Callers authenticate with Entra tokens; no endpoint
+has keys.
 """
 
 from __future__ import annotations

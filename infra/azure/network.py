@@ -16,28 +16,7 @@ from pulumi_azure_native import network, privatedns
 
 from infra.azure.context import Context
 from infra.azure.monitoring import Monitoring
-
-ZONES = {
-    "blob": ("privatelink.blob.core.windows.net",),
-    "file": ("privatelink.file.core.windows.net",),
-    "queue": ("privatelink.queue.core.windows.net",),
-    "table": ("privatelink.table.core.windows.net",),
-    "vault": ("privatelink.vaultcore.azure.net",),
-    "registry": ("privatelink.azurecr.io",),
-    "amlworkspace": ("privatelink.api.azureml.ms", "privatelink.notebooks.azure.net"),
-    "amlregistry": ("privatelink.api.azureml.ms",),
-    "account": (
-        "privatelink.openai.azure.com",
-        "privatelink.cognitiveservices.azure.com",
-        "privatelink.services.ai.azure.com",
-    ),
-    "namespace": ("privatelink.servicebus.windows.net",),
-    "grafana": ("privatelink.grafana.azure.com",),
-    "prometheusMetrics": ("privatelink.{region}.prometheus.monitor.azure.com",),
-}
-"""DNS zones of each kind of private endpoint (its group id), as far as they are for these services.
-A container registry's data addresses stay in its one zone.
-https://learn.microsoft.com/azure/private-link/private-endpoint-dns (2026-05-07)"""
+from policies.rules.azure.zones import ZONES
 
 NODES, ENDPOINTS, PRIVATE = "nodes", "endpoints", "private-endpoints"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import authorization, resources
 
+from infra.azure import live_traffic
 from infra.azure.context import Context
 from infra.azure.foundation import foundation, outputs
 from infra.azure.machine_learning import machine_learning
@@ -20,6 +21,7 @@ from infra.azure.workspace import Reached
 
 def provision(settings: AzureSettings, secrets: Mapping[str, pulumi.Output[str]]) -> dict[str, Any]:
     """Declare everything that ``settings`` ask for; the outputs by name."""
+    live_traffic.guard()
     context = _context(settings, secrets)
     base = foundation(context)
     made = services(context, base)

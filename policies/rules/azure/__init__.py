@@ -19,6 +19,7 @@ from policies.rules.azure import (
     network,
     openai,
     placement,
+    private_links,
     secrets,
     spelling,
 )
@@ -26,8 +27,8 @@ from policies.rules.azure.bounds import Bounds
 from policies.rules.rule import PlanRule, Rule
 
 CONCERNS = (
-    network, identity, secrets, encryption, diagnostics, images, cluster, gpu, machine_learning,
-    openai, alerts, cost, placement, spelling,
+    network, private_links, identity, secrets, encryption, diagnostics, images, cluster, gpu,
+    machine_learning, openai, alerts, cost, placement, spelling,
 )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds, metrics
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.gpu import has_gpu
-from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
+from policies.rules.azure.gpu import GPU_SIZE, has_gpu
+from policies.rules.azure.links import Missing, Plan, id_tail, of_type, part_of, pools, refers
 from policies.rules.azure.values import (
     is_true,
     is_unknown,
@@ -56,6 +56,26 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
             'fewer GPUs than they have: kube_node_status_allocatable{resource="nvidia_com_gpu"}.',
             source=f"{LEARN}/aks/monitor-gpu-metrics",
             check=_gpu_without_alert,
+        ),
+        PlanRule(
+            id="GL-AZ-ALR-008",
+            title="Every slot of an endpoint has alerts on its capacity and its GPUs",
+            expected="on each slot of a managed online endpoint a metric alert on "
+            "DeploymentCapacity, and where its machines have GPUs one on a metric of them",
+            remedy="Add the one that is missing, or name the slots in the stack's settings.",
+            source=f"{LEARN}/machine-learning/how-to-monitor-online-endpoints",
+            check=lambda plan: _unwatched_slots(plan, bounds),
+            severity=bounds.when_production,
+        ),
+        PlanRule(
+            id="GL-AZ-ALR-009",
+            title="Azure OpenAI and Event Hubs have alerts",
+            expected="a metric alert on each account and each namespace",
+            remedy="Add one: AzureOpenAIAvailabilityRate of an account, ThrottledRequests of a "
+            "namespace.",
+            source=f"{LEARN}/ai-foundry/openai/how-to/monitor-openai",
+            check=_service_without_alert,
+            severity=bounds.when_production,
         ),
     )
 
@@ -186,9 +206,7 @@ def _reaches_nobody(group: ArmResource) -> str | None:
 
 def _endpoint_without_alert(plan: Plan) -> Missing:
     alerts = list(of_type(plan, kinds.ALERT, kinds.LOG_ALERT))
-    for endpoint in of_type(plan, kinds.ONLINE):
-        if value_at(endpoint, "properties.compute", ""):
-            continue
+    for endpoint in _managed(plan):
         asked = [text for one in alerts for text in _asked(one, endpoint)]
         missing = [
             concern
@@ -199,12 +217,53 @@ def _endpoint_without_alert(plan: Plan) -> Missing:
             yield endpoint, f"no alert in the plan on its {' and its '.join(missing)}"
 
 
+def _managed(plan: Plan) -> Iterator[ArmResource]:
+    """Online endpoints that run on Azure's machines; the cluster's are watched there."""
+    online = of_type(plan, kinds.ONLINE)
+    return (one for one in online if not value_at(one, "properties.compute", ""))
+
+
+def _unwatched_slots(plan: Plan, bounds: Bounds) -> Missing:
+    alerts = list(of_type(plan, kinds.ALERT))
+    for endpoint in _managed(plan):
+        known = bounds.slots.get(str(value_at(endpoint, "tags.application", "")))
+        gpus = known is not None and bool(GPU_SIZE.match(known.size))
+        for slot in (known.slots if known else ()) or ("",):
+            asked = [m for one in alerts if _on_slot(one, endpoint, slot) for m in _read(one)]
+            concerns = {"capacity": "DeploymentCapacity"} | ({"GPUs": "Gpu"} if gpus else {})
+            missing = [what for what, name in concerns.items() if not any(name in m for m in asked)]
+            if missing:
+                of = f"the {' and the '.join(missing)} of its slot {slot or 'blue or green'}"
+                yield endpoint, f"no alert in the plan on {of}"
+
+
+def _on_slot(alert: ArmResource, endpoint: ArmResource, slot: str) -> bool:
+    """Whether an alert is on a slot of ``endpoint``; an empty ``slot`` is any."""
+    tail = f"{id_tail(endpoint)}/deployments/{slot}"
+    scopes = _scopes(alert)
+    if any(is_unknown(one) or UNKNOWN in str(one) for one in scopes):
+        return bool(endpoint.urn) and endpoint.urn in alert.depends_on
+    return any(tail in f"/{one}".lower() for one in scopes)
+
+
+def _read(alert: ArmResource) -> list[str]:
+    """The names of the metrics that an alert reads."""
+    return [_metric(one) for one in items_at(alert, "properties.criteria.allOf")]
+
+
+def _service_without_alert(plan: Plan) -> Missing:
+    alerts = list(of_type(plan, kinds.ALERT))
+    for service in of_type(plan, kinds.ACCOUNT, kinds.EVENTS):
+        if not any(refers(one, scope, service) for one in alerts for scope in _scopes(one)):
+            yield service, "no metric alert in the plan on it"
+
+
 def _asked(alert: ArmResource, endpoint: ArmResource) -> list[str]:
     """What ``alert`` asks of ``endpoint``: names of metrics, or queries."""
     on_it = any(refers(alert, scope, endpoint) for scope in _scopes(alert))
-    conditions = items_at(alert, "properties.criteria.allOf")
     if alert.type == kinds.ALERT:
-        return [_metric(one) for one in conditions] if on_it else []
+        return _read(alert) if on_it else []
+    conditions = items_at(alert, "properties.criteria.allOf")
     queries = [str(value_in(one, "query", "")) for one in conditions]
     return [query for query in queries if on_it or _names(query, alert, endpoint)]
 
@@ -226,9 +285,9 @@ def _names(query: str, alert: ArmResource, endpoint: ArmResource) -> bool:
 
 def _gpu_without_alert(plan: Plan) -> Missing:
     watching = [one for one in of_type(plan, kinds.PROMETHEUS) if any(_about_gpus(one))]
-    pools = [one for one in of_type(plan, kinds.POOL) if has_gpu(one)]
+    with_gpu = [one for one in pools(plan) if has_gpu(one)]
     for cluster in of_type(plan, kinds.CLUSTER):
-        with_gpus = any(part_of(pool, cluster) for pool in pools)
+        with_gpus = any(part_of(pool, cluster) for pool in with_gpu)
         if with_gpus and not any(_watches(one, cluster) for one in watching):
             yield cluster, "no Prometheus alert in the plan that reads its GPUs"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,22 @@ MODELS = "greenlight:modelRegistries"
 
 
 @dataclass(frozen=True)
+class Slots:
+    """What the pipeline deploys to a managed endpoint: the size of its machines, and where to."""
+
+    size: str
+    slots: tuple[str, ...] = ("blue", "green")
+
+
+@dataclass(frozen=True)
 class Bounds:
     """What a stack may be.
 
     ``regions`` are Azure's names of the regions that data may be in. ``images`` are the hosts that
     container images may come from, ``models`` the Azure ML registries of catalog models.
     ``private``: everything is reached through private endpoints alone. ``instead`` are the other
-    environments, for what could be deployed to any of several.
+    environments, for what could be deployed to any of several. ``slots`` are those of the
+    applications that have a managed endpoint, by name.
     """
 
     environment: str
@@ -32,6 +41,7 @@ class Bounds:
     images: tuple[str, ...] = ("mcr.microsoft.com",)
     models: tuple[str, ...] = ("azureml",)
     instead: tuple[str, ...] = ()
+    slots: Mapping[str, Slots] = field(default_factory=dict)
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -90,6 +100,7 @@ def read_bounds(file: Path) -> Bounds:
     | greenlight:azure: environment | production is held to more | none |
     | greenlight:azure: allowedLocations | regions that data may be in | none |
     | greenlight:azure: network.private | no way in but private endpoints | true |
+    | greenlight:azure: applications | slots of managed endpoints are watched | none |
     | greenlight:imageRegistries | hosts that images may come from | mcr.microsoft.com |
     | greenlight:modelRegistries | Azure ML registries of catalog models | azureml |
     """
@@ -110,7 +121,21 @@ def _bounds(document: Document, at: tuple[str, ...]) -> Bounds:
         private=_flag(document, (*azure, "network", "private")),
         images=_texts(document, (*at, IMAGES), Bounds.images),
         models=_texts(document, (*at, MODELS), Bounds.models),
+        slots=_slots(_value(document, (*azure, "applications"))),
     )
+
+
+def _slots(applications: Any) -> dict[str, Slots]:
+    """Those of managed endpoints; the settings' own model says what is wrong with them."""
+    named = [one for one in applications or () if isinstance(one, Mapping)]
+    shells = [(str(one.get("name", "")), one.get("endpoint")) for one in named]
+    return {
+        name: Slots(
+            str(shell.get("instanceType", "")), tuple(map(str, shell.get("slots", Slots.slots)))
+        )
+        for name, shell in shells
+        if isinstance(shell, Mapping) and shell.get("kind", "managed") == "managed"
+    }
 
 
 def _value(document: Document, path: tuple[str, ...]) -> Any:

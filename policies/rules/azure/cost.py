@@ -66,8 +66,13 @@ def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
     )
 
 
+def _tags(resource: ArmResource) -> str:
+    """Where its tags are: a pool's lie with its properties, to be handed on to the machines."""
+    return "properties.tags" if resource.type == kinds.POOL else "tags"
+
+
 def _untagged(resource: ArmResource) -> str | None:
-    tags = value_at(resource, "tags", {})
+    tags = value_at(resource, _tags(resource), {})
     if not isinstance(tags, Mapping):
         return "tags that are not known yet"
     missing = [name for name in TAGS if value_in(tags, name) in (None, "", UNKNOWN)]
@@ -75,7 +80,7 @@ def _untagged(resource: ArmResource) -> str | None:
 
 
 def _elsewhere(resource: ArmResource, environments: tuple[str, ...]) -> str | None:
-    found = value_at(resource, "tags.environment", "")
+    found = value_at(resource, f"{_tags(resource)}.environment", "")
     return None if found in environments else f"environment: {shown(str(found)) or 'none'}"
 
 

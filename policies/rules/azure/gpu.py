@@ -9,7 +9,7 @@ from typing import Any
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, of_type, part_of, refers
+from policies.rules.azure.links import Missing, Plan, of_type, part_of, pools, pools_of, refers
 from policies.rules.azure.values import (
     Check,
     differs,
@@ -41,6 +41,9 @@ https://learn.microsoft.com/azure/azure-linux/intro-azure-linux"""
 
 AZURE_LINUX = ("AzureLinux", "AzureLinux3")
 MARINER = ("CBLMariner", "Mariner")
+POOLS = (kinds.CLUSTER, kinds.POOL)
+"""Pools by themselves, and those that are written within their cluster."""
+
 POOL_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 
@@ -105,15 +108,18 @@ def _demand() -> tuple[Rule, ...]:
 
 def _trust(bounds: Bounds) -> tuple[Rule, ...]:
     return (
-        _rule(
-            "GL-AZ-GPU-004",
-            "No spot machines in production",
-            "scaleSetPriority: Regular",
-            "Remove it: Azure takes spot machines back at any time.",
-            "aks/spot-node-pool",
-            where(
-                lambda _: bounds.production,
-                differs("properties.scaleSetPriority", "Spot", default="Regular"),
+        Rule(
+            id="GL-AZ-GPU-004",
+            title="No spot machines in production",
+            types=POOLS,
+            expected="scaleSetPriority: Regular, with GPUs or without",
+            remedy="Remove it: Azure takes spot machines back at any time.",
+            source=f"{LEARN}/aks/spot-node-pool",
+            check=_each_pool(
+                where(
+                    lambda _: bounds.production,
+                    differs("properties.scaleSetPriority", "Spot", default="Regular"),
+                )
             ),
         ),
         _rule(
@@ -153,23 +159,20 @@ def _names() -> tuple[Rule, ...]:
         Rule(
             id="GL-AZ-GPU-008",
             title="Pools have names that AKS takes",
-            types=(kinds.POOL,),
+            types=POOLS,
             expected="a letter, then at most 11 letters and digits, all lower case",
             remedy="Shorten the name; 12 is AKS's limit for Linux pools.",
             source=f"{LEARN}/aks/create-node-pools",
-            check=_bad_name,
+            check=_each_pool(_bad_name),
         ),
         Rule(
             id="GL-AZ-GPU-011",
             title="Only spot pools say how they are evicted",
-            types=(kinds.POOL,),
+            types=POOLS,
             expected="scaleSetEvictionPolicy with scaleSetPriority Spot only",
             remedy="Remove scaleSetEvictionPolicy: Azure refuses it on a regular pool.",
             source=f"{LEARN}/aks/spot-node-pool",
-            check=where(
-                lambda one: value_at(one, "properties.scaleSetPriority") != "Spot",
-                _absent("properties.scaleSetEvictionPolicy"),
-            ),
+            check=_each_pool(where(_regular, _absent("properties.scaleSetEvictionPolicy"))),
         ),
     )
 
@@ -183,17 +186,22 @@ def _rule(
     check: Check,
     warn: bool = False,
 ) -> Rule:
-    """A rule over GPU pools alone."""
+    """A rule over pools with GPUs alone."""
     return Rule(
         id=name,
         title=title,
-        types=(kinds.POOL,),
+        types=POOLS,
         expected=expected,
         remedy=remedy,
         source=f"{LEARN}/{page}",
-        check=_on_gpus(check),
+        check=_each_pool(_on_gpus(check)),
         severity="warn" if warn else "refuse",
     )
+
+
+def _each_pool(check: Check) -> Check:
+    """``check`` over a pool, or over each of those within a cluster."""
+    return lambda one: next((found for pool in pools_of(one) if (found := check(pool))), None)
 
 
 def _on_gpus(check: Check) -> Check:
@@ -211,6 +219,10 @@ def _on_gpus(check: Check) -> Check:
 def has_gpu(pool: ArmResource) -> bool:
     """Whether a pool's machines have GPUs, as far as it is known."""
     return bool(GPU_SIZE.match(str(value_at(pool, "properties.vmSize", ""))))
+
+
+def _regular(pool: ArmResource) -> bool:
+    return str(value_at(pool, "properties.scaleSetPriority", "")).lower() != "spot"
 
 
 def _large(pool: ArmResource) -> bool:
@@ -248,9 +260,10 @@ def _bad_name(pool: ArmResource) -> str | None:
 
 
 def _pools(plan: Plan, driver: Callable[[Any], bool]) -> list[ArmResource]:
-    pools = [one for one in of_type(plan, kinds.POOL) if has_gpu(one)]
     return [
-        one for one in pools if driver(value_at(one, "properties.gpuProfile.driver", "Install"))
+        one
+        for one in pools(plan)
+        if has_gpu(one) and driver(value_at(one, "properties.gpuProfile.driver", "Install"))
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from policies.arm.resource import UNKNOWN, ArmResource
@@ -18,6 +19,7 @@ from policies.rules.azure.values import (
     value_at,
     where,
 )
+from policies.rules.findings import shown
 from policies.rules.rule import PlanRule, Rule
 
 LEARN = "https://learn.microsoft.com/azure"
@@ -31,6 +33,25 @@ BROAD = {
 """Built-in roles that no workload needs: those that may do everything, or hand out rights.
 https://learn.microsoft.com/azure/role-based-access-control/built-in-roles (2026-04-09)"""
 
+ACROSS_GROUP = {
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "43d0d8ad-25c7-4714-9337-8ba259a9fe05": "Monitoring Reader",
+    "73c42c96-874c-492b-b04d-ab87d138a893": "Log Analytics Reader",
+}
+"""Roles that may be given on a whole group: they read settings, metrics and logs, no data."""
+
+ABOVE = re.compile(
+    r"/|/?subscriptions/[^/]+/?|/?providers/microsoft\.management/managementgroups/[^/]+/?", re.I
+)
+GROUP = re.compile(r"(?:/?subscriptions/[^/]+/resourcegroups/[^/]+/?)?", re.I)
+"""Scopes above a group, and those of one; a template that names none means its own group."""
+
+LOCAL = {
+    kinds.LOGS: "properties.features.disableLocalAuth",
+    kinds.INSIGHTS: "properties.DisableLocalAuth",
+}
+"""Where a type says that it takes no keys, if it is not ``properties.disableLocalAuth``."""
+
 EXCHANGE = "api://AzureADTokenExchange"
 
 
@@ -38,6 +59,7 @@ def rules(bounds: Bounds) -> tuple[Rule, ...]:
     """The rules of this module."""
     return (
         *_data_keys(),
+        *_storage_users(),
         *_registry_keys(),
         *_dashboard_keys(),
         *_callers(),
@@ -66,11 +88,36 @@ def _data_keys() -> tuple[Rule, ...]:
         Rule(
             id="GL-AZ-IDN-002",
             title="Local authentication is off",
-            types=(kinds.EVENTS, kinds.ACCOUNT),
+            types=(kinds.EVENTS, kinds.ACCOUNT, kinds.LOGS, kinds.INSIGHTS, kinds.COMPUTE),
             expected="disableLocalAuth: true",
             remedy="Set it, and give identities a role on the data.",
             source=f"{LEARN}/ai-services/disable-local-auth",
-            check=is_true("properties.disableLocalAuth"),
+            check=_local_authentication,
+        ),
+    )
+
+
+def _storage_users() -> tuple[Rule, ...]:
+    return (
+        Rule(
+            id="GL-AZ-IDN-016",
+            title="Storage has no users of its own",
+            types=(kinds.STORAGE,),
+            expected="isLocalUserEnabled and isSftpEnabled: false",
+            remedy="Remove both or set them to false: local users come with passwords and keys.",
+            source=f"{LEARN}/storage/blobs/secure-file-transfer-protocol-support",
+            check=all_of(
+                is_false("properties.isLocalUserEnabled"), is_false("properties.isSftpEnabled")
+            ),
+        ),
+        Rule(
+            id="GL-AZ-IDN-017",
+            title="Storage is not copied into another tenant",
+            types=(kinds.STORAGE,),
+            expected="allowCrossTenantReplication: false",
+            remedy="Remove it or set it to false.",
+            source=f"{LEARN}/storage/blobs/object-replication-prevent-cross-tenant-policies",
+            check=is_false("properties.allowCrossTenantReplication"),
         ),
     )
 
@@ -217,6 +264,16 @@ def _rights() -> tuple[Rule, ...]:
             check=_broad,
         ),
         Rule(
+            id="GL-AZ-IDN-018",
+            title="Rights are on what they are for",
+            types=(kinds.ROLE,),
+            expected="a resource as scope; a group for roles that read alone "
+            f"({', '.join(ACROSS_GROUP.values())}); nothing above it",
+            remedy="Name the resource, or answer for it in policies/suppressions.yaml.",
+            source=f"{LEARN}/role-based-access-control/scope-overview",
+            check=_wide,
+        ),
+        Rule(
             id="GL-AZ-IDN-014",
             title="A federated credential trusts one subject",
             types=(kinds.FEDERATED,),
@@ -250,6 +307,23 @@ def _broad(resource: ArmResource) -> str | None:
         return "a role that is not known yet"
     name = BROAD.get(role.rpartition("/")[2].lower())
     return f"the role {name}" if name else None
+
+
+def _wide(assignment: ArmResource) -> str | None:
+    scope = assignment.scope
+    if ABOVE.fullmatch(scope):
+        return f"the scope {shown(scope)}"
+    role = str(value_at(assignment, "properties.roleDefinitionId", UNKNOWN))
+    listed = role.rpartition("/")[2].lower() in ACROSS_GROUP
+    return (
+        f"the role {shown(role)} on a whole group"
+        if GROUP.fullmatch(scope) and not listed
+        else None
+    )
+
+
+def _local_authentication(resource: ArmResource) -> str | None:
+    return is_true(LOCAL.get(resource.type, "properties.disableLocalAuth"))(resource)
 
 
 def _federation(resource: ArmResource) -> str | None:

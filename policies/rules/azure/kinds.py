@@ -66,12 +66,14 @@ REGIONAL = (
 )  # fmt: skip
 """Types that live in a region, and carry tags."""
 
-TAGGED = (*REGIONAL, ALERT, ACTIONS, ZONE)
-"""Types that can carry tags and are made for themselves; parts of them follow their parent."""
+TAGGED = (
+    *REGIONAL, ALERT, ACTIONS, ZONE, ZONE_LINK, POOL, COMPUTE, SECRET, OPENAI_DEPLOYMENT, FILTER,
+)  # fmt: skip
+"""Types that can carry tags: parts of others too, where Azure's definition of them has some."""
 
 KNOWN = (
-    *TAGGED, FEDERATED, ROLE, BLOBS, CONTAINER, SECRET, DEPLOYMENT, SUBSCRIPTION, CONNECTION,
-    COMPUTE, OUTBOUND, POOL, EXTENSION, FLUX, DIAGNOSTICS, COLLECTION, OPENAI_DEPLOYMENT, FILTER,
-    HUB, CONSUMERS, BUDGET, MAINTENANCE, SUBNET, DNS_GROUP, ZONE_LINK,
+    *TAGGED, FEDERATED, ROLE, BLOBS, CONTAINER, DEPLOYMENT, SUBSCRIPTION, CONNECTION, OUTBOUND,
+    EXTENSION, FLUX, DIAGNOSTICS, COLLECTION, HUB, CONSUMERS, BUDGET, MAINTENANCE, SUBNET,
+    DNS_GROUP,
 )  # fmt: skip
 """Every type that the rules know."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from policies.arm.resource import UNKNOWN, ArmResource
-from policies.rules.azure.values import is_unknown
+from policies.rules.azure import kinds
+from policies.rules.azure.values import is_unknown, items_at, value_in
 
 Plan = Sequence[ArmResource]
 Missing = Iterator[tuple[ArmResource | None, str]]
@@ -43,6 +45,30 @@ def part_of(part: ArmResource, whole: ArmResource) -> bool:
     if UNKNOWN in parent.split("/") or UNKNOWN in whole.name.split("/"):
         return bool(whole.urn) and whole.urn in part.depends_on
     return parent.lower() == whole.name.lower()
+
+
+def pools_of(resource: ArmResource) -> tuple[ArmResource, ...]:
+    """A pool as it is; of a cluster, each of its ``agentPoolProfiles`` as if it were a pool.
+
+    Such a pool keeps the cluster's URN and line, so that a finding leads to where it is written.
+    """
+    if resource.type == kinds.POOL:
+        return (resource,)
+    return tuple(
+        replace(
+            resource,
+            type=kinds.POOL,
+            name=f"{resource.name}/{value_in(profile, 'name', UNKNOWN)}",
+            body={"properties": profile},
+            depends_on=(*resource.depends_on, resource.urn),
+        )
+        for profile in items_at(resource, "properties.agentPoolProfiles")
+    )
+
+
+def pools(plan: Plan) -> Iterator[ArmResource]:
+    """Every pool of the plan, those that are written within their cluster too."""
+    return (pool for one in of_type(plan, kinds.POOL, kinds.CLUSTER) for pool in pools_of(one))
 
 
 def depends(plan: Plan, resource: ArmResource) -> frozenset[str]:

@@ -107,6 +107,17 @@ def _endpoints() -> tuple[Rule, ...]:
             source=f"{LEARN}/machine-learning/how-to-safely-rollout-online-endpoints",
             check=_traffic,
         ),
+        Rule(
+            id="GL-AZ-AML-007",
+            title="A serverless endpoint filters its content",
+            types=(kinds.SERVERLESS,),
+            expected="contentSafety.contentSafetyStatus: Enabled",
+            remedy="Remove it or set it to Enabled.",
+            source=f"{LEARN}/machine-learning/concept-endpoint-serverless-availability",
+            check=equals(
+                "properties.contentSafety.contentSafetyStatus", "Enabled", default="Enabled"
+            ),
+        ),
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.rules.azure import kinds
+from policies.rules.azure.addresses import anybody, as_range
 from policies.rules.azure.bounds import Bounds
-from policies.rules.azure.links import Missing, Plan, of_type, refers
+from policies.rules.azure.links import pools_of
 from policies.rules.azure.values import (
     all_of,
     differs,
@@ -26,6 +27,8 @@ from policies.rules.rule import PlanRule, Rule
 
 LEARN = "https://learn.microsoft.com/azure"
 
+_API_SERVER = "properties.apiServerAccessProfile"
+
 CLOSED = ("Disabled", "SecuredByPerimeter")
 """Values of publicNetworkAccess that let nobody in from the internet."""
 
@@ -34,8 +37,6 @@ PRIVATE = (
     kinds.EVENTS,
 )  # fmt: skip
 """Types that data or models go in and out of, and that take private endpoints."""
-
-ANYWHERE = ("*", "0.0.0.0/0", "::/0", "any", "internet")
 
 
 def rules(bounds: Bounds) -> tuple[Rule, ...]:
@@ -147,6 +148,16 @@ def _api_server(bounds: Bounds) -> tuple[Rule, ...]:
             severity=bounds.when_private,
         ),
         Rule(
+            id="GL-AZ-NET-013",
+            title="The cluster's API server is not for everybody",
+            types=(kinds.CLUSTER,),
+            expected="a private API server, or authorizedIPRanges that somebody holds: none wider "
+            "than a /8",
+            remedy="Set enablePrivateCluster, or name the ranges of those who operate it.",
+            source=f"{LEARN}/aks/api-server-authorized-ip-ranges",
+            check=_for_everybody,
+        ),
+        Rule(
             id="GL-AZ-NET-008",
             title="No way around the private API server",
             types=(kinds.CLUSTER,),
@@ -190,27 +201,8 @@ def _nodes(bounds: Bounds) -> tuple[Rule, ...]:
 
 
 def plan_rules(bounds: Bounds) -> tuple[PlanRule, ...]:
-    """The rules of this module over a whole plan."""
-    return (
-        PlanRule(
-            id="GL-AZ-NET-011",
-            title="What is private has a private endpoint",
-            expected="a private endpoint for each resource that data goes in and out of",
-            remedy="Add one: with public access off, nothing else reaches it.",
-            source=f"{LEARN}/private-link/private-endpoint-overview",
-            check=_without_endpoint,
-            severity=bounds.when_private,
-        ),
-        PlanRule(
-            id="GL-AZ-NET-012",
-            title="A private endpoint has its name in DNS",
-            expected="a privateDnsZoneGroup for each private endpoint",
-            remedy="Add one: without it the public name still leads to the public address.",
-            source=f"{LEARN}/private-link/private-endpoint-dns",
-            check=_without_dns,
-            severity=bounds.when_private,
-        ),
-    )
+    """The rules of this module over a whole plan: none."""
+    return ()
 
 
 def is_managed(resource: ArmResource) -> bool:
@@ -233,9 +225,7 @@ def for_pools(check: Callable[[Any], str | None]) -> Callable[[ArmResource], str
     """``check`` over a pool's properties, or over those of each pool within a cluster."""
 
     def judge(resource: ArmResource) -> str | None:
-        if resource.type == kinds.POOL:
-            return check(value_at(resource, "properties", {}))
-        pools = items_at(resource, "properties.agentPoolProfiles")
+        pools = (value_at(one, "properties", {}) for one in pools_of(resource))
         return next((found for pool in pools if (found := check(pool))), None)
 
     return judge
@@ -252,16 +242,20 @@ def _has_machines(resource: ArmResource) -> bool:
 
 
 def _open_to_all(resource: ArmResource) -> str | None:
+    allowed: list[str] = []
     for rule in items_at(resource, "properties.securityRules"):
         body = value_in(rule, "properties", {})
         if is_unknown(rule) or is_unknown(body):
             return "a rule that is not known yet"
-        if _lets_all_in(body):
+        sources = _let_in(body)
+        if any(is_unknown(one) for one in sources) or anybody(sources):
             return f"{value_in(rule, 'name', 'a rule')}, which lets everybody in"
-    return None
+        allowed += sources
+    return "rules that together let everybody in" if anybody(allowed) else None
 
 
-def _lets_all_in(rule: Any) -> bool:
+def _let_in(rule: Any) -> list[str]:
+    """The sources that a rule lets in: none where it denies, or is about the way out."""
     outbound = str(value_in(rule, "direction", "")).lower() == "outbound"
     denies = str(value_in(rule, "access", "")).lower() == "deny"
     many = value_in(rule, "sourceAddressPrefixes", [])
@@ -269,28 +263,16 @@ def _lets_all_in(rule: Any) -> bool:
         value_in(rule, "sourceAddressPrefix", ""),
         *(many if isinstance(many, list) else "*"),
     ]
-    open_source = any(is_unknown(one) or str(one).lower() in ANYWHERE for one in sources)
-    return open_source and not outbound and not denies
+    return [] if outbound or denies else [str(one) for one in sources]
 
 
-def _without_endpoint(plan: Plan) -> Missing:
-    endpoints = [(one, _targets(one)) for one in of_type(plan, kinds.PRIVATE)]
-    for resource in of_type(plan, *PRIVATE):
-        if not is_project(resource) and not any(
-            refers(endpoint, target, resource)
-            for endpoint, targets in endpoints
-            for target in targets
-        ):
-            yield resource, "no private endpoint in the plan that leads to it"
-
-
-def _targets(endpoint: ArmResource) -> list[Any]:
-    links = items_at(endpoint, "properties.privateLinkServiceConnections")
-    return [value_in(one, "properties.privateLinkServiceId", "") for one in links]
-
-
-def _without_dns(plan: Plan) -> Missing:
-    groups = {one.name.rpartition("/")[0].lower() for one in of_type(plan, kinds.DNS_GROUP)}
-    for endpoint in of_type(plan, kinds.PRIVATE):
-        if endpoint.name.lower() not in groups:
-            yield endpoint, "no privateDnsZoneGroup in the plan that belongs to it"
+def _for_everybody(cluster: ArmResource) -> str | None:
+    if value_at(cluster, f"{_API_SERVER}.enablePrivateCluster", False) is True:
+        return None
+    ranges = [str(one) for one in items_at(cluster, f"{_API_SERVER}.authorizedIPRanges")]
+    if not ranges:
+        return "neither a private API server nor authorizedIPRanges"
+    strange = [one for one in ranges if as_range(one) is None]
+    if strange:
+        return said("authorizedIPRanges", UNKNOWN if is_unknown(strange[0]) else strange[0])
+    return f"authorizedIPRanges of everybody: {', '.join(ranges)}" if anybody(ranges) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 from policies.arm.resource import ArmResource
 from policies.rules.azure import kinds
@@ -24,6 +26,12 @@ LEARN = "https://learn.microsoft.com/azure"
 
 HARMS = ("hate", "sexual", "violence", "selfharm")
 """Categories of Azure's content filter that count in prompts and in completions."""
+
+SEVERITIES = ("low", "medium")
+"""Thresholds that keep medium severity out; High lets it pass."""
+
+ATTACKS = ("jailbreak", "indirectattack")
+"""Filters of prompts that turn a model against its instructions; Azure writes "Indirect Attack"."""
 
 BUILT_IN = ("microsoft.default", "microsoft.defaultv2")
 
@@ -70,10 +78,20 @@ def _deployments() -> tuple[Rule, ...]:
             id="GL-AZ-OAI-002",
             title="A content filter filters",
             types=(kinds.FILTER,),
-            expected=f"{', '.join(HARMS)} enabled and blocking, for Prompt and Completion",
-            remedy="Add the filters that are missing.",
+            expected=f"{', '.join(HARMS)} enabled and blocking, for Prompt and Completion, with "
+            "severityThreshold Low or Medium",
+            remedy="Add the filters that are missing, and lower a threshold of High.",
             source=f"{LEARN}/ai-foundry/openai/concepts/content-filter",
             check=all_of(_unfiltered, differs("properties.mode", "Asynchronous_filter")),
+        ),
+        Rule(
+            id="GL-AZ-OAI-007",
+            title="A content filter stops attacks",
+            types=(kinds.FILTER,),
+            expected="Jailbreak and Indirect Attack enabled and blocking, for Prompt",
+            remedy="Add the filters that are missing.",
+            source=f"{LEARN}/ai-foundry/openai/concepts/content-filter-prompt-shields",
+            check=_unshielded,
         ),
         Rule(
             id="GL-AZ-OAI-003",
@@ -110,15 +128,34 @@ def _account() -> tuple[Rule, ...]:
 
 def _unfiltered(resource: ArmResource) -> str | None:
     blocking = {
-        (str(value_in(one, "name", "")).lower(), str(value_in(one, "source", "")).lower())
-        for one in items_at(resource, "properties.contentFilters")
-        if value_in(one, "enabled") is True and value_in(one, "blocking") is True
+        _what(one)
+        for one in _blocking(resource)
+        if str(value_in(one, "severityThreshold", "")).lower() in SEVERITIES
     }
     for harm in HARMS:
         for source in ("prompt", "completion"):
             if (harm, source) not in blocking:
-                return f"no blocking filter of {harm} in the {source}"
+                return f"no blocking filter of {harm} in the {source} from medium severity on"
     return None
+
+
+def _unshielded(resource: ArmResource) -> str | None:
+    blocking = {_what(one) for one in _blocking(resource)}
+    missing = [attack for attack in ATTACKS if (attack, "prompt") not in blocking]
+    return f"no blocking filter of {missing[0]} in the prompt" if missing else None
+
+
+def _blocking(resource: ArmResource) -> Iterator[Any]:
+    """The filters that are on, and stop what they find."""
+    for one in items_at(resource, "properties.contentFilters"):
+        if value_in(one, "enabled") is True and value_in(one, "blocking") is True:
+            yield one
+
+
+def _what(one: Any) -> tuple[str, str]:
+    """What a filter looks for, and where."""
+    name = str(value_in(one, "name", "")).replace(" ", "").lower()
+    return name, str(value_in(one, "source", "")).lower()
 
 
 def _at_once(plan: Plan) -> Missing:

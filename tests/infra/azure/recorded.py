@@ -170,7 +170,8 @@ def recorded(program: Callable[[], Mapping[str, Any]]) -> Recorded:
 
     try:
         # Mocks call no hooks.
-        with patch.object(live_traffic, "hooks", pulumi.ResourceHookBinding), uncollected():
+        hooks = patch.multiple(live_traffic, hooks=pulumi.ResourceHookBinding, guard=lambda: None)
+        with hooks, uncollected():
             run()
     finally:
         asyncio.get_event_loop().close()

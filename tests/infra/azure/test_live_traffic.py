@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ import pulumi
 import pytest
 import yaml
 
-from infra.azure.live_traffic import RolloutUnderWayError, refuse_in_mid_rollout
+from infra.azure.live_traffic import (
+    LiveTrafficError,
+    RolloutUnderWayError,
+    refuse_in_mid_rollout,
+    refuse_with_traffic,
+)
 from pipelines.engine import executable
 from pipelines.recorder import recording
 from tests.infra.azure.full_put import FullPut
@@ -101,18 +106,60 @@ def test_a_tag_that_changes_at_70_30_leaves_70_30(stack: Stack) -> None:
     assert stack.endpoint["properties"]["traffic"] == SPLIT
 
 
-def args(**traffic: float) -> pulumi.ResourceHookArgs:
-    """An update of an endpoint with this traffic."""
-    outputs = {"properties": {"traffic": traffic}}
+@pytest.mark.slow
+def test_an_endpoint_with_traffic_is_not_deleted(stack: Stack) -> None:
+    """Not by a destroy, nor where its application is gone from the settings; told that it is
+    meant, the delete goes on."""
+    stack.endpoint["properties"]["traffic"] = {"blue": 100.0}
+    file = str(stack.folder / "Pulumi.staging.yaml")
+
+    destroyed = stack.pulumi("destroy", "--yes", "--skip-preview", "--config-file", file)
+    assert "You must run with the `--run-program` flag" in destroyed.stdout + destroyed.stderr
+    assert stack.endpoint["properties"]["traffic"] == {"blue": 100.0}
+    stack.settings["greenlight:azure"]["applications"] = []
+
+    refused = stack.up()
+    assert refused.returncode != 0
+    assert "it has live traffic (blue 100 %)" in refused.stdout + refused.stderr
+    assert stack.endpoint["properties"]["traffic"] == {"blue": 100.0}
+
+    stack.settings["greenlight:duringRollout"] = "keep"
+    done = stack.up()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not [one for one in stack.azure.there if KIND.search(one)]
+
+
+def args(
+    traffic: Mapping[str, float], mirror: Mapping[str, float] | None = None
+) -> pulumi.ResourceHookArgs:
+    """A step with an endpoint that has this traffic."""
+    outputs = {"properties": {"traffic": traffic, "mirrorTraffic": mirror}}
     return pulumi.ResourceHookArgs("urn", "id", "support-bot", "t", old_outputs=outputs)
 
 
 @pytest.mark.parametrize("traffic", [{}, {"blue": 100.0}, {"blue": 0.0, "green": 100.0}])
 def test_an_endpoint_whose_traffic_rests_may_be_updated(traffic: dict[str, float]) -> None:
-    refuse_in_mid_rollout(args(**traffic))
+    refuse_in_mid_rollout(args(traffic))
 
 
 def test_one_whose_traffic_is_split_may_not() -> None:
     """The reason names what would end the waiting."""
     with pytest.raises(RolloutUnderWayError, match=r"blue 95 %, green 5 %.*greenlight rollback"):
-        refuse_in_mid_rollout(args(green=5.0, blue=95.0))
+        refuse_in_mid_rollout(args({"green": 5.0, "blue": 95.0}))
+
+
+def test_one_whose_traffic_is_mirrored_may_not() -> None:
+    """A mirror step is a rollout too: one slot answers, the other one gets a copy."""
+    with pytest.raises(RolloutUnderWayError, match=r"blue 100 %, a copy to green 10 %"):
+        refuse_in_mid_rollout(args({"blue": 100.0}, mirror={"green": 10.0}))
+
+
+@pytest.mark.parametrize("traffic", [{"blue": 100.0}, {"blue": 50.0, "green": 50.0}])
+def test_one_with_traffic_may_not_be_deleted(traffic: dict[str, float]) -> None:
+    with pytest.raises(LiveTrafficError, match=r"support-bot: it has live traffic \(blue"):
+        refuse_with_traffic(args(traffic))
+
+
+@pytest.mark.parametrize("traffic", [{}, {"blue": 0.0}])
+def test_one_without_may(traffic: dict[str, float]) -> None:
+    refuse_with_traffic(args(traffic))

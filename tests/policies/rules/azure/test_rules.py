@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from policies.arm.resource import UNKNOWN, ArmResource
 from policies.arm.table import row, tokens
 from policies.rules.azure import kinds, plan_rules, rules
-from policies.rules.azure.bounds import Bounds
+from policies.rules.azure.bounds import Bounds, Slots
 from policies.rules.rule import EVERY, PlanRule, Rule
 from tests.policies.making import untimed
 from tests.policies.rules.azure.cases import BOUNDS, RULES, Case, cases
@@ -190,7 +190,9 @@ def _put(value: Any, path: tuple[str | int, ...], other: Any) -> Any:
 @given(data=st.data(), other=JSON)
 def test_s25_no_shape_of_a_resource_makes_a_rule_fall_over(data: st.DataObject, other: Any) -> None:
     """Whatever stands where a rule looks, there is an answer, and it is safe to print."""
-    case = data.draw(st.sampled_from([c for c in (*REFUSED, *PASSED) if c.resource]))
+    case = data.draw(
+        st.sampled_from([c for c in (*REFUSED, *PASSED) if c.resource and c.resource.body])
+    )
     assert case.resource is not None
     path = data.draw(st.sampled_from(_paths(case.resource.body)))
     body = _put(case.resource.body, path, other)
@@ -201,6 +203,26 @@ def test_s25_no_shape_of_a_resource_makes_a_rule_fall_over(data: st.DataObject, 
         assert finding is None or finding.found.isprintable()
     for plan_rule in plan_rules(BOUNDS):
         plan_rule.judge((resource,))
+
+
+@pytest.mark.parametrize(
+    ("size", "missing"), [("Standard_NC24ads_A100_v4", 1), ("Standard_D4s_v5", 0)]
+)
+def test_each_slot_that_the_settings_name_is_watched(size: str, missing: int) -> None:
+    """For its GPUs where its machines have some; the plan has no deployments that would say so."""
+    bounds = replace(BOUNDS, slots={"bot": Slots(size, ("blue",))})
+    rule = next(one for one in plan_rules(bounds) if one.id == "GL-AZ-ALR-008")
+    (case,) = [c for c in PASSED if c.rule == rule.id and "/deployments/blue" in str(c.plan)]
+    plan = [replace(one, body={**one.body, "tags": {"application": "bot"}}) for one in case.plan]
+
+    assert [one.found for one in rule.judge(plan)] == missing * [
+        "no alert in the plan on the GPUs of its slot blue"
+    ]
+    other = replace(bounds, slots={"bot": Slots("", ("green",))})
+    rule = next(one for one in plan_rules(other) if one.id == "GL-AZ-ALR-008")
+    assert [one.found for one in rule.judge(plan)] == [
+        "no alert in the plan on the capacity of its slot green"
+    ]
 
 
 def test_a_stack_that_is_not_private_is_shown_its_ways_in() -> None:

@@ -28,7 +28,9 @@ from pulumi_azure_native import (
 from pulumi_azure_native import containerservice as aks
 from pulumi_azure_native import machinelearningservices as ml
 
-UNREACHED, UNLOGGED, UNALERTED = "unreached", "unlogged", "online-unwatched"
+UNREACHED, UNLOGGED, UNALERTED = ("unreached", "half-reached"), "unlogged", "online-unwatched"
+UNCOUNTED, UNHEARD = "online-uncounted", "unheard-events"
+SERVICES = (cognitiveservices.Account, eventhub.Namespace)
 PRIVATE = (
     storage.StorageAccount, keyvault.Vault, containerregistry.Registry, ml.Workspace, ml.Registry,
     cognitiveservices.Account, eventhub.Namespace,
@@ -52,7 +54,7 @@ def sound_ones() -> None:
     storage.BlobServiceProperties("sound-blobs", **sound.blobs("sound"))
     keyvault.Vault("sound-vault", **sound.vault("sound"))
     containerregistry.Registry("sound-registry", **sound.registry("sound"))
-    operationalinsights.Workspace("sound-logs", workspace_name="logs", **sound.PLACED)
+    operationalinsights.Workspace("sound-logs", **sound.logs("logs"))
     dashboard.Grafana("sound-grafana", **sound.grafana("sound"))
     eventhub.Namespace("sound-events", **sound.events("sound"))
     cognitiveservices.Account("sound-openai", **sound.openai("sound"))
@@ -73,16 +75,17 @@ def sound_models() -> None:
     aks.ManagedCluster("sound-cluster", **sound.cluster("sound"))
     aks.AgentPool("sound-pool", **sound.pool("gpu"))
     kubernetesconfiguration.Extension("sound-extension", **sound.extension("sound"))
-    for of in ("sound", "blind"):
+    for of in ("sound", "blind", "inlined"):
         kubernetesconfiguration.FluxConfiguration(f"flux-{of}", **sound.flux("flux", of))
-    for of in ("sound", "bare"):
+    for of in ("sound", "bare", "inlined"):
         alertsmanagement.PrometheusRuleGroup(f"gpus-{of}", **sound.prometheus(f"gpus-{of}", of))
 
 
 def what_belongs_to_them() -> None:
     """One private endpoint for all, and each one's logs and alert."""
     there = list(made.items())
-    targets = [one.id for name, one in there if isinstance(one, PRIVATE) and name != UNREACHED]
+    closed = [one for name, one in there if isinstance(one, PRIVATE) and name not in UNREACHED]
+    targets = [(one.id, group) for one in closed for group in sound.groups(one)]
     network.PrivateEndpoint("sound-endpoint", **sound.private_endpoint("sound", *targets))
     network.PrivateDnsZoneGroup("sound-dns", **sound.in_dns("sound"))
     for name, one in there:
@@ -92,6 +95,12 @@ def what_belongs_to_them() -> None:
             monitor.MetricAlert(f"slow-{name}", **sound.alert(f"slow-{name}", of=name))
             failing = sound.alert(f"failing-{name}", of=name, slow=sound.FAILING)
             monitor.MetricAlert(f"failing-{name}", **failing)
+        if isinstance(one, ml.OnlineEndpoint) and name != UNCOUNTED:
+            few = sound.alert(f"few-{name}", of=f"{name}/deployments/blue", slow=sound.FEW)
+            monitor.MetricAlert(f"few-{name}", **few)
+        if isinstance(one, SERVICES) and name != UNHEARD:
+            watch = sound.alert(f"watch-{name}", scopes=[one.id], slow=sound.watched(one))
+            monitor.MetricAlert(f"watch-{name}", **watch)
 
 
 pulumi.runtime.register_stack_transformation(declared)

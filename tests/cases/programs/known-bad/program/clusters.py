@@ -50,6 +50,14 @@ aks.AgentPool("idle", **sound.pool("idle", min_count=1))
 # GL-AZ-GPU-004: production on machines that Azure takes back
 aks.AgentPool("spot", **sound.pool("spot", scale_set_priority="Spot"))
 
+# GL-AZ-GPU-004: production on machines that Azure takes back, without GPUs
+aks.AgentPool(
+    "spot-work", **sound.pool("work", vm_size="Standard_D4ds_v5", scale_set_priority="Spot")
+)
+
+# GL-AZ-GPU-001, GL-AZ-GPU-004: a pool of GPUs that is written within its cluster
+aks.ManagedCluster("inlined", **sound.cluster("inlined", more=sound.WITHIN))
+
 # GL-AZ-GPU-005, GL-AZ-AKS-005, GL-AZ-AKS-006: the cluster's own services on GPUs
 aks.AgentPool("system", **sound.pool("system", mode="System"))
 

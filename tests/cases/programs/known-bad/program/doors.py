@@ -27,6 +27,7 @@ keyvault.Vault("allowing", **sound.vault("allowing", network_acls={"default_acti
 # GL-AZ-NET-005: a link to a blob is all that it takes
 storage.StorageAccount("anonymous", **sound.account("anonymous", allow_blob_public_access=True))
 
+VAULT = f"{sound.PROVIDERS}/Microsoft.KeyVault/vaults/kv-sound"
 SSH = {
     "name": "ssh", "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "priority": 100,
     "source_address_prefix": "*", "source_port_range": "*",
@@ -39,11 +40,15 @@ network.NetworkSecurityGroup("nsg-sound", security_rules=[INSIDE], **sound.PLACE
 # GL-AZ-NET-006: ssh for the whole internet
 network.NetworkSecurityGroup("nsg-open", security_rules=[SSH], **sound.PLACED)
 
+NAMED = {"enable_private_cluster": False, "authorized_ip_ranges": ["203.0.113.0/24"]}
+
 # GL-AZ-NET-007: the API server has a public address
-aks.ManagedCluster(
-    "public",
-    **sound.cluster("public", api_server_access_profile={"enable_private_cluster": False}),
-)
+aks.ManagedCluster("public", **sound.cluster("public", api_server_access_profile=NAMED))
+
+HALVES = {**NAMED, "authorized_ip_ranges": ["0.0.0.0/1", "128.0.0.0/1"]}
+
+# GL-AZ-NET-007, GL-AZ-NET-013: and anybody may call it
+aks.ManagedCluster("everybodys", **sound.cluster("everybodys", api_server_access_profile=HALVES))
 
 # GL-AZ-NET-008: a way around the private API server
 aks.ManagedCluster(
@@ -59,6 +64,16 @@ ml.Compute("reachable", **sound.compute("reachable", enableNodePublicIp=True))
 
 # GL-AZ-NET-011: closed, and with no way in; __main__ gives it no private endpoint
 keyvault.Vault("unreached", **sound.vault("unreached"))
+
+# GL-AZ-NET-011: blobs are reached, files are not
+HALF = storage.StorageAccount("half-reached", **sound.account("half"))
+BLOBS = ((HALF.id, "blob"), (HALF.id, "queue"), (HALF.id, "table"))
+network.PrivateEndpoint("half", **sound.private_endpoint("half", *BLOBS))
+network.PrivateDnsZoneGroup("half-dns", **sound.in_dns("half"))
+
+# GL-AZ-NET-012: the zone of another service
+network.PrivateEndpoint("misnamed", **sound.private_endpoint("misnamed", (VAULT, "vault")))
+network.PrivateDnsZoneGroup("misnamed-dns", **sound.in_dns("misnamed", "azurecr.io"))
 
 # GL-AZ-NET-012: names still lead to the public address
 network.PrivateEndpoint("nameless", **sound.private_endpoint("nameless"))

@@ -13,6 +13,7 @@ from pulumi_azure_native import (
     keyvault,
     kubernetesconfiguration,
     managedidentity,
+    operationalinsights,
     storage,
 )
 from pulumi_azure_native import containerservice as aks
@@ -26,6 +27,18 @@ cognitiveservices.Account("local-auth", **sound.openai("local-auth", disable_loc
 
 # GL-AZ-IDN-002: a namespace that takes keys
 eventhub.Namespace("sas", **sound.events("sas", disable_local_auth=False))
+
+# GL-AZ-IDN-002: logs are written by whoever has the workspace's key
+operationalinsights.Workspace("keyed-logs", **sound.logs("keyed", features=None))
+
+# GL-AZ-IDN-002: machines that take passwords
+ml.Compute("keyed-compute", **sound.compute("keyed", local=True))
+
+# GL-AZ-IDN-016: users with passwords of their own
+storage.StorageAccount("sftp", **sound.account("sftp", is_local_user_enabled=True))
+
+# GL-AZ-IDN-017: another tenant has a copy
+storage.StorageAccount("copied-out", **sound.account("copied", allow_cross_tenant_replication=True))
 
 # GL-AZ-IDN-003: one password for everybody who pushes
 containerregistry.Registry("admin", **sound.registry("admin", admin_user_enabled=True))
@@ -67,13 +80,24 @@ aks.ManagedCluster(
 )
 
 ROLES = f"{sound.SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
-RIGHT = {"scope": sound.SUBSCRIPTION, "principal_id": sound.GUID}
+SCOPE = f"{sound.SUBSCRIPTION}/resourceGroups/{sound.GROUP}"
+RIGHT = {"scope": SCOPE, "principal_id": sound.GUID}
+RESOURCE = {**RIGHT, "scope": f"{sound.PROVIDERS}/Microsoft.KeyVault/vaults/kv-sound"}
 OWNER, READER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+SECRETS = "4633458b-17de-408a-b874-0445c86b69e6"
 
 authorization.RoleAssignment("reads", role_definition_id=f"{ROLES}/{READER}", **RIGHT)
 
-# GL-AZ-IDN-013: a workload that owns the subscription
-authorization.RoleAssignment("owns", role_definition_id=f"{ROLES}/{OWNER}", **RIGHT)
+# GL-AZ-IDN-013: a workload that owns its vault
+authorization.RoleAssignment("owns", role_definition_id=f"{ROLES}/{OWNER}", **RESOURCE)
+
+# GL-AZ-IDN-018: a workload that reads the whole subscription
+authorization.RoleAssignment(
+    "reads-all", role_definition_id=f"{ROLES}/{READER}", **{**RIGHT, "scope": sound.SUBSCRIPTION}
+)
+
+# GL-AZ-IDN-018: a workload that reads every secret of the group
+authorization.RoleAssignment("unlocks", role_definition_id=f"{ROLES}/{SECRETS}", **RIGHT)
 
 managedidentity.UserAssignedIdentity("acting", resource_name_="acting", **sound.PLACED)
 TRUST = {
@@ -96,7 +120,7 @@ kubernetesconfiguration.Extension(
     **sound.extension("telling", configuration_protected_settings={"git.pat": "made-up"}),
 )
 
-KEPT = {"resource_group_name": sound.GROUP, "vault_name": "kv-sound"}
+KEPT = {"resource_group_name": sound.GROUP, "vault_name": "kv-sound", "tags": sound.TAGS}
 keyvault.Secret(
     "kept", secret_name="kept", properties={"value": pulumi.Output.secret("made-up")}, **KEPT
 )

@@ -30,6 +30,14 @@ FILTER = cognitiveservices.RaiPolicy("strict", **sound.content_filter("strict"))
 # GL-AZ-OAI-002: a filter that notes, and lets pass
 LAX = cognitiveservices.RaiPolicy("lax", **sound.content_filter("lax", blocking=False))
 
+# GL-AZ-OAI-002: medium harm passes
+HIGH = cognitiveservices.RaiPolicy("high", **sound.content_filter("high", threshold="High"))
+
+# GL-AZ-OAI-007: instructions hidden in documents are followed
+OPEN = cognitiveservices.RaiPolicy(
+    "unshielded", **sound.content_filter("unshielded", attacks=["Jailbreak"])
+)
+
 FIRST = cognitiveservices.Deployment(
     "chat",
     **sound.deployment("chat", rai_policy_name="strict"),
@@ -74,6 +82,12 @@ cognitiveservices.Deployment("alone", **sound.deployment("alone", of="pair"))
 
 # GL-AZ-OAI-004: tokens and private endpoints find no name
 cognitiveservices.Account("unnamed", **sound.openai("unnamed", custom_sub_domain_name=None))
+
+# GL-AZ-AML-007: whatever is asked is answered
+ml.ServerlessEndpoint(
+    "unsafe",
+    **sound.serverless("unsafe", content_safety={"content_safety_status": "Disabled"}),
+)
 
 # GL-AZ-EVT-001: a tier without private endpoints
 eventhub.Namespace("basic-events", **sound.events("basic", sku={"name": "Basic"}))

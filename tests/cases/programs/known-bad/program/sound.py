@@ -5,7 +5,7 @@ Where an input may be of several kinds, the SDK takes a mapping as it is: keys a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 GROUP = "rg-known"
@@ -142,11 +142,27 @@ def connection(name: str, **changes: Any) -> dict[str, Any]:
     return {**at, "properties": laid(properties, changes)}
 
 
-def compute(name: str, **changes: Any) -> dict[str, Any]:
+def compute(name: str, local: bool = False, **changes: Any) -> dict[str, Any]:
     """Machines of Azure ML; ``changes`` are of their properties."""
     machines = laid({"vmSize": "Standard_D4s_v5", "enableNodePublicIp": False}, changes)
-    at = {"resource_group_name": GROUP, "workspace_name": "mlw-sound", "compute_name": name}
-    return {**at, "properties": {"computeType": "AmlCompute", "properties": machines}}
+    at = {
+        "resource_group_name": GROUP,
+        "workspace_name": "mlw-sound",
+        "compute_name": name,
+        "tags": TAGS,
+    }
+    kind = {"computeType": "AmlCompute", "disableLocalAuth": local is False}
+    return {**at, "properties": {**kind, "properties": machines}}
+
+
+WITHIN = (
+    {
+        "name": "gpu", "mode": "User", "vm_size": "Standard_NC24ads_A100_v4", "os_sku": "Ubuntu",
+        "enable_auto_scaling": True, "min_count": 0, "max_count": 2,
+        "enable_encryption_at_host": True, "scale_set_priority": "Spot",
+    },
+)  # fmt: skip
+"""Spot GPUs for anybody, as a cluster's own pool."""
 
 
 def cluster(name: str, **changes: Any) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def cluster(name: str, **changes: Any) -> dict[str, Any]:
         "network_profile": {"network_policy": "cilium"},
         "auto_upgrade_profile": {"upgrade_channel": "patch"},
         "azure_monitor_profile": {"metrics": {"enabled": True}},
-        "agent_pool_profiles": [laid(system, changes.pop("system", {}))],
+        "agent_pool_profiles": [laid(system, changes.pop("system", {})), *changes.pop("more", ())],
     }
     return laid(sound, changes)
 
@@ -187,6 +203,7 @@ def pool(name: str, of: str = "sound", **changes: Any) -> dict[str, Any]:
         "max_count": 2,
         "node_taints": ["sku=gpu:NoSchedule"],
         "enable_encryption_at_host": True,
+        "tags": TAGS,
     }
     return laid(sound, changes)
 
@@ -234,18 +251,42 @@ def deployment(
         "version_upgrade_option": "NoAutoUpgrade",
         "rai_policy_name": "Microsoft.DefaultV2",
     }
-    at = {"resource_group_name": GROUP, "account_name": f"oai-{of}", "deployment_name": name}
+    at = {
+        "resource_group_name": GROUP,
+        "account_name": f"oai-{of}",
+        "deployment_name": name,
+        "tags": TAGS,
+    }
     return {**at, "sku": {"name": sku, "capacity": 1}, "properties": laid(properties, changes)}
 
 
-def content_filter(name: str, of: str = "sound", blocking: bool = True) -> dict[str, Any]:
+def content_filter(
+    name: str,
+    of: str = "sound",
+    blocking: bool = True,
+    threshold: str = "Medium",
+    attacks: Sequence[str] = ("Jailbreak", "Indirect Attack"),
+) -> dict[str, Any]:
     """A content filter of an account."""
-    filters = [
-        {"name": harm, "source": source, "enabled": True, "blocking": blocking}
+    harms = [
+        {
+            "name": harm, "source": source, "severity_threshold": threshold,
+            "enabled": True, "blocking": blocking,
+        }
         for harm in HARMS
         for source in ("Prompt", "Completion")
+    ]  # fmt: skip
+    shields = [
+        {"name": attack, "source": "Prompt", "enabled": True, "blocking": True}
+        for attack in attacks
     ]
-    at = {"resource_group_name": GROUP, "account_name": f"oai-{of}", "rai_policy_name": name}
+    filters = [*harms, *shields]
+    at = {
+        "resource_group_name": GROUP,
+        "account_name": f"oai-{of}",
+        "rai_policy_name": name,
+        "tags": TAGS,
+    }
     return {**at, "properties": {"mode": "Default", "content_filters": filters}}
 
 
@@ -275,6 +316,23 @@ FAILING = {
     "dimensions": [{"name": "statusCodeClass", "operator": "Include", "values": ["5xx"]}],
 }  # fmt: skip
 """How an alert on errors differs from one on latency."""
+
+
+FEW = {
+    "name": "few", "metricName": "DeploymentCapacity", "metricNamespace": f"{ENDPOINT}/deployments",
+    "operator": "LessThan", "threshold": 1,
+}  # fmt: skip
+
+
+def watched(service: Any) -> dict[str, Any]:
+    """How an alert on an account or a namespace differs from one on latency."""
+    if type(service).__name__ == "Namespace":
+        return {
+            "metricName": "ThrottledRequests",
+            "metricNamespace": "Microsoft.EventHub/namespaces",
+        }
+    kind = "Microsoft.CognitiveServices/accounts"
+    return {"metricName": "AzureOpenAIAvailabilityRate", "metricNamespace": kind}
 
 
 def alert(name: str, of: str = "online-sound", **changes: Any) -> dict[str, Any]:
@@ -357,22 +415,51 @@ def budget(name: str, **changes: Any) -> dict[str, Any]:
     return laid(sound, changes)
 
 
-def private_endpoint(name: str, *targets: Any) -> dict[str, Any]:
-    """A private endpoint that leads to each of ``targets``, which are ids."""
+def logs(name: str, **changes: Any) -> dict[str, Any]:
+    """A workspace of Log Analytics."""
+    return laid(
+        {**PLACED, "workspace_name": name, "features": {"disable_local_auth": True}}, changes
+    )
+
+
+GROUPS = {
+    "StorageAccount": ("blob", "file", "queue", "table"), "Vault": ("vault",),
+    "Namespace": ("namespace",), "Account": ("account",), "Workspace": ("amlworkspace",),
+}  # fmt: skip
+"""Group ids of the SDK's classes; both kinds of registries are called the same."""
+ZONES = (
+    "blob.core.windows.net", "file.core.windows.net", "queue.core.windows.net",
+    "table.core.windows.net", "vaultcore.azure.net", "servicebus.windows.net", "openai.azure.com",
+    "cognitiveservices.azure.com", "services.ai.azure.com", "api.azureml.ms",
+    "notebooks.azure.net", "azurecr.io",
+)  # fmt: skip
+
+
+def groups(of: Any) -> tuple[str, ...]:
+    """What a resource is reached by."""
+    kind = type(of)
+    registry = "amlregistry" if "machinelearning" in kind.__module__ else "registry"
+    return GROUPS.get(kind.__name__, (registry,))
+
+
+def private_endpoint(name: str, *targets: tuple[Any, str]) -> dict[str, Any]:
+    """A private endpoint that leads to each of ``targets``, which are ids with a group id."""
     links = [
-        {"name": f"link-{n}", "private_link_service_id": target} for n, target in enumerate(targets)
+        {"name": f"link-{n}", "private_link_service_id": target, "group_ids": [group]}
+        for n, (target, group) in enumerate(targets)
     ]
     subnet = {"id": f"{PROVIDERS}/Microsoft.Network/virtualNetworks/vnet/subnets/private"}
     at = {**PLACED, "private_endpoint_name": f"pep-{name}"}
     return {**at, "subnet": subnet, "private_link_service_connections": links}
 
 
-def in_dns(of: str) -> dict[str, Any]:
-    """The names of a private endpoint."""
-    zone = f"{PROVIDERS}/Microsoft.Network/privateDnsZones/privatelink.example.com"
+def in_dns(of: str, *zones: str) -> dict[str, Any]:
+    """The names of a private endpoint, in ``zones`` or all that there are."""
+    zone = f"{PROVIDERS}/Microsoft.Network/privateDnsZones/privatelink"
+    configs = [{"name": name, "private_dns_zone_id": f"{zone}.{name}"} for name in zones or ZONES]
     return {
         "resource_group_name": GROUP,
         "private_endpoint_name": f"pep-{of}",
         "private_dns_zone_group_name": "default",
-        "private_dns_zone_configs": [{"name": "zone", "private_dns_zone_id": zone}],
+        "private_dns_zone_configs": configs,
     }

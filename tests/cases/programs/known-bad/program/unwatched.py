@@ -6,6 +6,7 @@ import sound
 from pulumi_azure_native import (
     alertsmanagement,
     consumption,
+    eventhub,
     keyvault,
     monitor,
     operationalinsights,
@@ -24,7 +25,7 @@ monitor.DiagnosticSetting("nowhere", **sound.diagnostics(VAULT, "nowhere", works
 monitor.DiagnosticSetting("silent", **sound.diagnostics(VAULT, "silent", logs=[]))
 
 # GL-AZ-DGN-003: gone before anybody asks
-operationalinsights.Workspace("short", workspace_name="short", retention_in_days=7, **sound.PLACED)
+operationalinsights.Workspace("short", **sound.logs("short", retention_in_days=7))
 
 # GL-AZ-DGN-004: nobody sees who read the secrets; __main__ gives it no diagnostic setting
 keyvault.Vault("unlogged", **sound.vault("unlogged"))
@@ -54,11 +55,20 @@ ml.OnlineEndpoint("online-unwatched", **sound.endpoint("online-unwatched"))
 aks.ManagedCluster("blind", **sound.cluster("blind"))
 aks.AgentPool("blind-gpu", **sound.pool("gpu", of="blind"))
 
+# GL-AZ-ALR-008: nobody hears that its machines are gone; __main__ gives it no such alert
+ml.OnlineEndpoint("online-uncounted", **sound.endpoint("online-uncounted"))
+
+# GL-AZ-ALR-009: nobody hears that it throttles; __main__ gives it no alert
+eventhub.Namespace("unheard-events", **sound.events("unheard"))
+
 # GL-AZ-CST-001: a budget that tells nobody
 consumption.Budget("unheard", **sound.budget("unheard", notifications=None))
 
 # GL-AZ-TAG-001: nobody's
 storage.StorageAccount("unowned", **sound.account("unowned", tags={"owner": None}))
+
+# GL-AZ-TAG-001: GPUs that nobody pays for
+aks.AgentPool("unpaid", **sound.pool("unpaid", tags={"cost-centre": None}))
 
 # GL-AZ-TAG-002: staging's, in production
 storage.StorageAccount("stray", **sound.account("stray", tags={"environment": "staging"}))
