@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.check import _collect
+from pipelines.walked import collect
 from policies.scan.kinds import classify
 from tests.policies.scan import command
 
@@ -57,7 +57,7 @@ def main(paths: list[str]) -> None:
     """Measure, and refuse to print figures of findings that differ."""
     files = [
         file.path
-        for file in _collect([Path(path) for path in paths])
+        for file in collect([Path(path) for path in paths])[0]
         if classify(str(file.path), file.data)
     ]
     launcher = [str(ROOT / "greenlight"), "check", "--json", *map(str, files)]
