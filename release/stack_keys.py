@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from release.documents import Document
+from release.documents import Document, dotted
 from release.errors import BadInput, Problem
 
 PREFIX = "greenlight:"
@@ -42,8 +42,10 @@ def _unknown(document: Document, config: Mapping[str, Any]) -> Iterator[Problem]
             continue
         file, line = document.place(("config", key))
         close = difflib.get_close_matches(key, KEYS, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(KEYS)}."
-        yield Problem("a known key", repr(key), remedy, file=file, line=line, path="config")
+        known = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(KEYS)}."
+        remedy = f"{known} A secret is written by `pulumi config set --secret`."
+        path = dotted(("config", key))
+        yield Problem("a known key", repr(key), remedy, file=file, line=line, path=path)
 
 
 def _is_secret(value: Any) -> bool:

@@ -114,7 +114,7 @@ def test_the_very_key_is_blamed_and_only_its_value_is_shown(tmp_path: Path, case
 
 
 STACKS = {
-    "a misspelt key": ("greenlight:tagret: azure", "2: config: .*Did you mean 'greenlight:target'"),
+    "a misspelt key": ("greenlight:tagret: azure", "2: config.*Did you mean 'greenlight:target'"),
     "no settings": ("greenlight:target: azure", "1: greenlight:azure: .*found nothing"),
     "text": ("greenlight:azure: x", "2: greenlight:azure: .*found 'x'"),
     "an empty mapping": ("greenlight:azure: {}", "2: environment: .*Add environment"),

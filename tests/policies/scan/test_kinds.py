@@ -120,7 +120,7 @@ BROKEN = {
     "a template whose head is in capitals": (
         "a.json",
         (TEMPLATE % "[]").replace("contentV", "ContentV").encode(),
-        "expected $schema and contentVersion",
+        "expected `contentVersion`, found `ContentVersion`",
     ),
     "resources without a head": (
         "a.json",
