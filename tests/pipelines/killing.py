@@ -41,6 +41,7 @@ from release.lease import is_gone
 from release.ledger import Entry, verify
 from release.ledger.entry import decode
 from release.ledger.leases import Holder, Status, current_lease
+from release.outputs import LocalEnvironment
 from release.spec import locate
 from tests import tiny
 from tests.pipelines.invariants import moved_while_paused, twice
@@ -345,14 +346,15 @@ class Stage:
     def _sleep(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    def _up(self, engine: Engine) -> dict[str, Any]:
+    def _up(self, engine: Engine) -> dict[str, LocalEnvironment]:
         for path in self._engines_files():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         for name, target in self.world.targets.items():
             with self.scissors.act(f"engine makes {name}"):
                 target.there = True
-        return {name: {"address": ""} for name in self.world.targets}
+        made = LocalEnvironment(target="local", address="", folder="")
+        return dict.fromkeys(self.world.targets, made)
 
     def _down(self) -> None:
         for name, target in self.world.targets.items():

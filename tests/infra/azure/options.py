@@ -123,7 +123,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
     "openai": {
         "openai": {
             "deployments": MODELS,
-            "filterThreshold": "High",
+            "filterThreshold": "Low",
             "allowedHosts": ["images.example.com"],
         }
     },
