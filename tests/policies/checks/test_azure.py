@@ -75,7 +75,8 @@ def _numbered(listed: list[Case]) -> list[tuple[str, Case, ArmResource]]:
         one = case.resource
         named = case.rule == "GL-AZ-GPU-008" or case.found.endswith(" in name")  # judge the name
         name = one.name if named else f"r{index}"
-        found.append((name, case, ArmResource(one.type, one.api, name, one.body)))
+        resource = ArmResource(one.type, one.api, name, one.body, scope=one.scope)
+        found.append((name, case, resource))
     return found
 
 
