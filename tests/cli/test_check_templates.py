@@ -18,6 +18,7 @@ from policies import suppressions
 from policies.arm.resource import ArmResource
 from policies.checks import azure as door
 from policies.rules.azure import kinds, rules
+from policies.rules.azure.values import SECRET
 from policies.rules.rule import Rule
 from tests.policies.rules.azure.cases import BOUNDS, cases
 from tests.policies.test_sarif import require_valid
@@ -73,9 +74,11 @@ def test_known_bad_resources_are_refused_each_by_the_rule_meant_for_it(check: Ch
         for index, case in enumerate(cases("refuses"))
         if case.resource and case.environment == "production" and case.rule != "GL-AZ-GPU-008"
         and not case.resource.type.islower() and not _breaks_checkov(case.resource)
+        and not case.found.endswith(" in name")
+        and SECRET not in str(case.resource.body)  # a plan's mark: here it would be an expression
     ]  # fmt: skip
     entries = [
-        {"type": r.type, "apiVersion": r.api, "name": r.name, **r.body}
+        {"type": r.type, "apiVersion": r.api, "name": r.name, "scope": r.scope, **r.body}
         for case in refused
         if (r := case.resource)
     ]
