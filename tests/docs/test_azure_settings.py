@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
-from docs.azure_settings import FILE, page
+from docs.azure_settings import FILE, WHY, page
+from infra.azure.settings import AzureSettings
+
+NOTHING = (None, "", [], {})
+"""Defaults that need no reason: nothing is made, or limited, unless it is asked for."""
 
 
 def test_the_page_is_current() -> None:
@@ -18,3 +22,16 @@ def test_every_setting_says_what_it_means() -> None:
 
     assert len(rows) > 60
     assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_every_default_has_its_reason_and_no_reason_is_left_over() -> None:
+    """Whoever adds a setting says why it starts as it does."""
+    schema = AzureSettings.model_json_schema(by_alias=True)
+    defaults = {
+        f"{name}.{key}"
+        for name, model in {"AzureSettings": schema, **schema["$defs"]}.items()
+        for key, value in model["properties"].items()
+        if "$ref" not in value and value.get("default") not in NOTHING
+    }
+
+    assert set(WHY) == defaults
