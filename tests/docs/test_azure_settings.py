@@ -7,7 +7,7 @@ import re
 from docs.azure_settings import FILE, WHY, page
 from infra.azure.settings import AzureSettings
 
-NOTHING = (None, "", [], {})
+NOTHING: tuple[object, ...] = (None, "", [], {})
 """Defaults that need no reason: nothing is made, or limited, unless it is asked for."""
 
 
