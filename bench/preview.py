@@ -8,21 +8,15 @@ system time of the command and all that it started.
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
-from pipelines.engine import bare_project, executable, surroundings
-from pipelines.planning import PROVIDER, _without_secrets
-from pipelines.recorder import Recorder, recording
+from pipelines.planning import planner
 from pipelines.stack_settings import read_settings, stack_file
 from release.errors import DONE, WAITING
 
@@ -33,55 +27,38 @@ Took = tuple[float, float]
 """Seconds on the clock, seconds of CPU."""
 
 
-def timed(arguments: Sequence[str], environment: Mapping[str, str], ends: set[int]) -> Took:
-    """One run."""
+def timed(work: Callable[[], object]) -> Took:
+    """One run of what starts processes of its own."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    work()
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in ends:
-        sys.exit(f"{arguments[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall, cpu
 
 
+def ours(stack: str) -> None:
+    """The command, as a user types it."""
+    done = subprocess.run(
+        [str(ROOT / "greenlight"), "preview", "--stack", stack],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode not in (DONE, WAITING):
+        sys.exit(f"preview: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+
 def main(stack: str) -> None:
     """Measure in turns, and print medians with the ratio of each round's pair."""
-    ours = [str(ROOT / "greenlight"), "preview", "--stack", stack]
-    file = stack_file(ROOT, stack)
+    config = read_settings(stack_file(ROOT, stack))["config"]
     took: dict[str, list[Took]] = {"bare engine": [], "preview": []}
-    with tempfile.TemporaryDirectory(prefix="gl-") as made, recording(Recorder()) as port:
-        folder = Path(made)
-        settings = folder / file.name
-        known = _without_secrets(read_settings(file)["config"])
-        settings.write_text(yaml.safe_dump({"config": known}))
-        environment = _bare(folder, port)
-        project = bare_project(folder / "project")
-        subprocess.run(
-            [executable(), "stack", "init", stack, "-C", str(project), "--non-interactive"],
-            env=environment, check=True, capture_output=True,
-        )  # fmt: skip
-        bare = [executable(), "preview", "--non-interactive", "--stack", stack]
-        bare += ["--config-file", str(settings)]
+    with planner(ROOT, stack) as engine:
         for number in range(ROUNDS + 1):  # the first fills the disk's cache
             runs = {
-                "bare engine": timed(bare, environment, {DONE}),
-                "preview": timed(ours, os.environ, {DONE, WAITING}),
+                "bare engine": timed(lambda: engine.of("preview", config)),
+                "preview": timed(lambda: ours(stack)),
             }
             for name, one in runs.items():
                 took[name] += [one] if number else []
     _print(took)
-
-
-def _bare(folder: Path, port: int) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "ARM_"))}
-    (folder / "backend").mkdir()
-    own = {
-        "PULUMI_CONFIG_PASSPHRASE": "nothing-is-kept",
-        "PULUMI_DEBUG_PROVIDERS": f"{PROVIDER}:{port}",
-    }
-    return kept | surroundings(folder / "backend", folder / "home") | own
 
 
 def _print(took: Mapping[str, Sequence[Took]]) -> None:
