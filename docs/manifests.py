@@ -18,7 +18,10 @@ HEAD = """# Kubernetes
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster and nothing is applied; this version ships to `local` alone.
+of a cluster and nothing is applied; this version ships to `local` alone. What the pods start is not
+part of this version either: the application's server over TCP with `/alive` and `/metrics`, the
+port of llama.cpp's server, and an image with both. Until then these files show what will run, and
+running them needs an image of one's own. vLLM's flags were not tried on vLLM.
 
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the

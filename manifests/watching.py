@@ -1,7 +1,7 @@
 """What Prometheus is asked about an application: by alerts, by the autoscaler, by a dashboard.
 
-The names are those that the application's pods expose (docs/gateway.md), so that nothing here asks
-for a metric that nobody has (S19). A test asks the real pods for each.
+The names are those of the local gateway (serving/gateway/metrics.py), which the application's pods
+are to expose as well; nothing holds the two together yet (S19).
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ REMOTE = {
     "volume": r"volume://[a-z0-9][a-z0-9-]{0,62}/[A-Za-z0-9][\w./-]*@[0-9a-f]{64}",
 }
 """Sources that a cluster fetches itself, each with what makes it the same tomorrow: an image's
-digest, a commit, or the SHA-256 of the folder's SHA256SUMS."""
+digest, a commit, or the SHA-256 of the folder's SHA256SUMS (which no pod compares yet)."""
 
 _LIKE = {
     "oci": "oci://HOST/REPOSITORY@sha256:DIGEST",
