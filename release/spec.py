@@ -269,7 +269,7 @@ class Compliance(Section):
     )
 
 
-TARGETS = ("local", "kubernetes")
+TARGETS = (LOCAL, "kubernetes")
 
 
 def _target(value: str) -> str:
@@ -361,7 +361,7 @@ class Spec(Section):
         vllm = self.engine.name == "vllm"
         if vllm != self.model.remote:
             raise ValueError("a model that a cluster fetches with engine vllm, and with no other")
-        if vllm and any(one.target == "local" for one in self.environments.values()):
+        if vllm and any(one.target == LOCAL for one in self.environments.values()):
             raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
         return self
 
