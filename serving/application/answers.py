@@ -13,6 +13,9 @@ from serving.application.errors import RequestError, invalid
 
 Chunk = dict[str, Any]
 KEPT = ("id", "created")
+TOO_LONG = "maximum context length"
+"""vLLM's words, which are OpenAI's; llama.cpp gives the error a type of its own."""
+
 DONE = b"data: [DONE]\n\n"
 
 
@@ -38,7 +41,7 @@ def refused(document: Any) -> RequestError:
     error = document.get("error") if isinstance(document, dict) else None
     error = error if isinstance(error, dict) else {}
     message, status = str(error.get("message", "no reason given")), error.get("code")
-    if error.get("type") == "exceed_context_size_error":
+    if error.get("type") == "exceed_context_size_error" or TOO_LONG in message:
         return invalid(message, "messages", "context_length_exceeded")
     if status == 400:
         return invalid(f"The engine refused the request: {message}")

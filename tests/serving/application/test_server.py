@@ -114,7 +114,7 @@ def run(folder: Path, check: Check, prepare: Callable[[StandIn], None] = lambda 
         routes.router.add_post("/v1/chat/completions", engine.complete)
         routes.router.add_get("/health", engine.health)
         prompt = load(bundle(), "support-bot@aaaaaaa", Neutraliser(()))
-        application = Application(prompt, Engine(str(folder / "e.sock")))
+        application = Application(prompt, Engine.on_socket(str(folder / "e.sock")))
         connector = aiohttp.UnixConnector(str(folder / "a.sock"))
         async with (
             serving(routes, folder / "e.sock"),

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from release.errors import BadInput
+from release.markers import markers
 from serving import engine, processes
-from serving.application.markers import Neutraliser, markers
+from serving.application.markers import Neutraliser
 from serving.slots import EngineSpec
 from serving.supervisor.plan import Answer
 from serving.supervisor.probe import ask
