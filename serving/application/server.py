@@ -48,6 +48,8 @@ class Application:
     def __init__(self, prompt: Prompt, engine: Engine, watch: Watch = unwatched) -> None:
         self.prompt, self.engine, self._watch_stream = prompt, engine, watch
         self.why_not: str | None = "no prompt has been answered yet"
+        self.leaving = False
+        """Whether it is about to end: it answers, and should be asked nothing new."""
 
     def routes(self, *outer: Middleware) -> web.Application:
         """What it answers, inside of the middlewares ``outer``."""
@@ -60,6 +62,8 @@ class Application:
 
     async def health(self, _: web.Request) -> web.Response:
         """200 once the engine has answered a real prompt of this release."""
+        if self.leaving:
+            return web.json_response({"status": "leaving"}, status=503)
         if self.why_not is None:
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "starting", "reason": self.why_not}, status=503)
@@ -94,9 +98,7 @@ class Application:
             await response.write_eof()
         return response
 
-    async def _events(
-        self, chunks: AsyncIterator[answers.Chunk], include_usage: bool
-    ) -> Events:
+    async def _events(self, chunks: AsyncIterator[answers.Chunk], include_usage: bool) -> Events:
         """The events of one stream. An error after the first is an event itself, and the last."""
         prompt, begun = self.prompt, False
         try:
