@@ -19,13 +19,18 @@ TOO_LONG = "maximum context length"
 DONE = b"data: [DONE]\n\n"
 
 
+def is_end(line: bytes) -> bool:
+    """Whether the engine says with it that its answer is whole."""
+    return line.strip() == DONE.strip()
+
+
 def parse_line(line: bytes) -> Chunk | None:
     """The chunk on one line of the engine's stream; None for pings, blanks and the end.
 
     RequestError when the engine reports a failure in the middle of it.
     """
     text = line.strip()
-    if not text.startswith(b"data:") or text == b"data: [DONE]":
+    if not text.startswith(b"data:") or is_end(text):
         return None
     try:
         chunk = json.loads(text.removeprefix(b"data:"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from serving.application.answers import Chunk, parse_line, refused
+from serving.application.answers import Chunk, is_end, parse_line, refused
 from serving.application.errors import RequestError
 
 BASE = "http://engine"  # the name means nothing on a Unix socket
@@ -118,9 +118,13 @@ class Engine:
                 raise _NotYet
             if response.status != 200:
                 raise refused(_document(await response.read()))
+            ended = False
             async for line in response.content:
                 if (chunk := parse_line(line)) is not None:
                     yield chunk
+                ended = ended or is_end(line)
+            if not ended:  # closed in good order, and in mid-answer
+                raise _gone()
 
 
 def _document(data: bytes) -> Any:

@@ -53,7 +53,7 @@ class Application:
 
     def routes(self, *outer: Middleware) -> web.Application:
         """What it answers, inside of the middlewares ``outer``."""
-        middlewares = [*outer, web.middleware(_refusals)]
+        middlewares = [*outer, _refusals]
         application = web.Application(client_max_size=BODY_LIMIT, middlewares=middlewares)
         application.router.add_get("/health", self.health)
         application.router.add_post(CHAT, self.completions)
@@ -151,6 +151,7 @@ async def _json(request: web.Request) -> object:
     return document
 
 
+@web.middleware
 async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors in OpenAI's shape, whatever raised them; never with content in them."""
     try:

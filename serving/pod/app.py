@@ -77,6 +77,7 @@ class Pod:
         log.info("leaving", extra={"in_flight": self._stays.in_flight()})
         await self._until(self._quiet_since(_now()), seconds)
         cut = self._stays.cut()
+        await self._stays.until_empty(LINGER_SECONDS)  # each cut is counted when it is felt
         await self._until(lambda: self._metrics.told, TELL_SECONDS)
         cut += self._stays.cut()  # what came in these last seconds
         await self._runner.cleanup()
@@ -95,7 +96,7 @@ class Pod:
             await asyncio.sleep(TICK_SECONDS)
 
     def _app(self) -> web.Application:
-        app = self._application.routes(web.middleware(self._counted))
+        app = self._application.routes(self._counted)
         app.on_response_prepare.append(self._stamp)
         app.add_routes(
             [
@@ -123,6 +124,7 @@ class Pod:
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
 
+    @web.middleware
     async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Every chat request is in flight while it is here, and has one ending."""
         if (request.method, request.path) != ("POST", CHAT):
