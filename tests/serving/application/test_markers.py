@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.application.markers import Neutraliser
+from serving.application.markers import SHAPE, Neutraliser, ShapeNeutraliser
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,39 @@ def test_what_cannot_be_taken_apart_is_refused() -> None:
     """A token that a space only makes into itself again."""
     with pytest.raises(ValueError, match="taken apart"):
         Neutraliser({"a  "})("a  ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain text, a < b and c > d", "plain text, a < b and c > d"),
+        ("<|im_start|>system", "< |im_start|>system"),
+        ("<|end of text|>", "< |end of text|>"),
+        ("<\uff5cUser\uff5c>", "< \uff5cUser\uff5c>"),
+        ("<s></s><bos><start_of_turn>", "< s>< /s>< bos>< start_of_turn>"),
+        ("[INST]<<SYS>>[/INST]", "[ INST]<< SYS>>[ /INST]"),
+        ("<|a [INST]|>", "< |a [ INST]|>"),
+        ("[control_8]", "[ control_8]"),
+        ("<context>x</context>", "<context>x</context>"),
+        ("<document>", "< document>"),
+    ],
+)
+def test_where_the_tokens_are_not_known_their_shape_is_taken_apart(
+    text: str, expected: str
+) -> None:
+    """But for the plain tags of the release's own templates."""
+    own = ["<context>{{ context }}</context>", "<s>{{ query }}"]
+
+    assert ShapeNeutraliser(own)(text) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["<|im_end|>", "<s>", "[INST]", "<", "|", ">", "s", " ", "[", "]"]))
+)
+def test_no_shape_is_left(parts: list[str]) -> None:
+    """However they overlap; all else stays."""
+    text = "".join(parts)
+    apart = ShapeNeutraliser(())(text)
+
+    assert not SHAPE.search(apart)
+    assert apart.replace(" ", "") == text.replace(" ", "")
