@@ -66,5 +66,5 @@ def test_s06_a_file_that_is_no_bundle_ends_it_with_the_reason(
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="bundle.json"):
+    with pytest.raises(BadInput, match=r"bundle\.json"):
         read(tmp_path / "bundle.json")
