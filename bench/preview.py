@@ -54,7 +54,8 @@ def main(stack: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gl-") as made, recording(Recorder()) as port:
         folder = Path(made)
         settings = folder / file.name
-        settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
+        known = _without_secrets(read_settings(file)["config"])
+        settings.write_text(yaml.safe_dump({"config": known}))
         environment = _bare(folder, port)
         project = bare_project(folder / "project")
         subprocess.run(

@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from manifests.engines import model_name, server
+from manifests.engines import fetched_by_pods, model_name, server
 from manifests.model import Rendering, Slot
 from manifests.order import RANKS
+from manifests.watching import alerts, dashboard, in_flight
 from manifests.yaml_text import block, scalar
 from release.bundle import Release
 from release.errors import BadInput, Problem
@@ -77,7 +78,9 @@ def _all(r: Rendering) -> Iterator[Piece]:
         yield "PriorityClass", PRIORITY_CLASS, "priority-class", common
     yield "NetworkPolicy", f"{r.application}-deny", "deny-all", common
     yield "NetworkPolicy", r.application, "allow-application", common
-    yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
+    fetches = any(fetched_by_pods(release) for _, release in r.servers)
+    policy = {**common, "fetches": fetches}
+    yield "NetworkPolicy", f"{r.application}-models", "allow-server", policy
     for name, release in r.servers:
         yield from _server(r, name, release, common)
     for slot in r.slots:
@@ -85,6 +88,8 @@ def _all(r: Rendering) -> Iterator[Piece]:
     if r.slots:
         yield "HTTPRoute", r.application, "route", common
     yield "PodMonitor", r.application, "pod-monitor", common
+    yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
+    yield "ConfigMap", f"{r.application}-dashboard", "dashboard", {**common, **_dashboard(r)}
 
 
 def _server(
@@ -119,8 +124,20 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
     yield "ConfigMap", slot.prompt_name, "prompt", values
     yield "Deployment", name, "application", values
     yield "Service", name, "service", values
-    yield "HorizontalPodAutoscaler", name, "autoscaler", values
+    if r.settings.scaling.prometheus:
+        scaled = {**values, "query": in_flight(r, slot.name)}
+        yield "ScaledObject", name, "scaled-object", scaled
+    else:
+        yield "HorizontalPodAutoscaler", name, "autoscaler", values
     yield "PodDisruptionBudget", name, "disruption-budget", values
+
+
+def _dashboard(r: Rendering) -> dict[str, Any]:
+    return {
+        "dashboard_labels": {**r.labels, "grafana_dashboard": "1"},
+        "dashboard_file": f"{r.application}-{r.environment}.json",
+        "dashboard": dashboard(r),
+    }
 
 
 def _labels(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:

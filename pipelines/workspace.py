@@ -18,8 +18,8 @@ from pipelines.targets.base import Target
 from release.bundle import Release, parse_release
 from release.errors import BadInput, Problem
 from release.evidence import Binding
-from release.ledger import Entry, Ledger, Records, history, local_records, open_ledger
-from release.spec import FILE_NAME, Spec, load_spec
+from release.ledger import Entry, Ledger, Records, history, open_ledger, records_at
+from release.spec import FILE_NAME, Spec, load_spec, require_shared
 from release.state import StateFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +101,7 @@ class Workspace:
     def records(self) -> Records:
         """The ledger with evidence and witnesses, for reading."""
         witnesses = tuple(target.witness for target in self.targets.values())
-        return local_records(self.state, self.application, witnesses)
+        return records_at(self.spec.location, self.state, self.application, witnesses)
 
     def entries(self) -> tuple[Entry, ...]:
         """Everything in the ledger, its chain checked."""
@@ -110,7 +110,8 @@ class Workspace:
     def open_ledger(self) -> Ledger:
         """The ledger, for writing; made with its key where there is none yet."""
         witnesses = tuple(target.witness for target in self.targets.values())
-        return open_ledger(self.state, self.application, witnesses, self.clock.time)
+        at = self.spec.location
+        return open_ledger(self.state, self.application, witnesses, self.clock.time, at)
 
     def release(self, digest: str) -> Release:
         """A release that the ledger knows; Damaged when its lock file is not there."""
@@ -146,6 +147,7 @@ def open_workspace(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
         )
     app = app.resolve()
     spec = load_spec(app, changes)
+    require_shared(spec, app, changes)
     refuse_orphans(spec, app, changes)
     return Workspace(Sources(app, changes), spec)
 

@@ -40,6 +40,11 @@ class Suppression:
     file: str
     line: int
 
+    @property
+    def of_stacks(self) -> bool:
+        """Whether judging every stack shows if it is needed; manifests are never all there."""
+        return not self.rule.startswith(("CKV_K8S_", "CKV2_K8S_"))
+
     def covers(self, finding: Finding) -> bool:
         """Whether it speaks of ``finding``; a pattern without ``::`` speaks of names."""
         names = (finding.resource, finding.resource.rpartition("::")[2])
@@ -83,7 +88,7 @@ def suppress(findings: Iterable[Finding], entries: Sequence[Suppression], today:
     covered = [(one, next((e for e in valid if e.covers(one)), None)) for one in found]
     used = {id(entry) for _, entry in covered if entry}
     expired = [_expired(entry) for entry in entries if entry.until < today]
-    idle = [_idle(entry) for entry in valid if id(entry) not in used]
+    idle = [_idle(entry) for entry in valid if entry.of_stacks and id(entry) not in used]
     return Sorted(
         findings=(*(one for one, entry in covered if entry is None), *expired, *idle),
         suppressed=tuple((one, entry) for one, entry in covered if entry),

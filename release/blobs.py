@@ -6,8 +6,9 @@ was meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from release.errors import Problem
@@ -38,23 +39,21 @@ class Blobs:
 
     def get(self, digest: str) -> bytes:
         """The bytes of ``digest``; Damaged when they are missing or no longer match it."""
-        where = self.store.where(digest)
-        if not is_digest(digest):
-            raise Damaged(Problem("64 hexadecimal digits", repr(digest), file=where))
-        try:
-            data = self.store.read(digest)
-        except FileNotFoundError as error:
-            raise Damaged(_missing(where, digest)) from error
-        if (found := sha256(data)) != digest:
-            raise Damaged(_changed(where, digest, found))
-        return data
+        return self._checked(digest, partial(self.store.read, digest))
+
+    def get_each(self, digests: Sequence[str]) -> Iterator[Callable[[], bytes]]:
+        """What ``get`` would do for each of ``digests`` in turn, to be called at once."""
+        reads = self.store.read_each(filter(is_digest, digests))
+        for digest in digests:
+            read = next(reads) if is_digest(digest) else bytes
+            yield partial(self._checked, digest, read)
 
     def absent(self, digests: Iterable[str]) -> tuple[Problem, ...]:
         """A problem for each of ``digests`` that is not here intact."""
         problems: list[Problem] = []
-        for digest in digests:
+        for get in self.get_each(tuple(digests)):
             try:
-                self.get(digest)
+                get()
             except Damaged as error:
                 problems.extend(error.problems)
         return tuple(problems)
@@ -62,6 +61,18 @@ class Blobs:
     def digests(self) -> tuple[str, ...]:
         """Every digest that is kept, in order."""
         return tuple(sorted(name for name in self.store.names() if is_digest(name)))
+
+    def _checked(self, digest: str, read: Callable[[], bytes]) -> bytes:
+        where = self.store.where(digest)
+        if not is_digest(digest):
+            raise Damaged(Problem("64 hexadecimal digits", repr(digest), file=where))
+        try:
+            data = read()
+        except FileNotFoundError as error:
+            raise Damaged(_missing(where, digest)) from error
+        if (found := sha256(data)) != digest:
+            raise Damaged(_changed(where, digest, found))
+        return data
 
 
 def folder_blobs(folder: Path) -> Blobs:

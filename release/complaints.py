@@ -49,7 +49,11 @@ def _without_unions(error: Any) -> Any:
 def _problem(document: Document, root: type[BaseModel], error: Any) -> Problem:
     path = _path_in(document.value, error["loc"])
     missing = error["type"] == "missing"
-    found = {"missing": "nothing", "extra_forbidden": repr(path[-1]) if path else ""}
+    found = {
+        "missing": "nothing",
+        "extra_forbidden": repr(path[-1]) if path else "",
+        "withheld": "something else, not shown because it may hold a secret",
+    }
     file, line = document.place(path[:-1] if missing else path)
     return Problem(
         file=file,

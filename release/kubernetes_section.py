@@ -29,6 +29,11 @@ Image = Annotated[
 Quantity = Annotated[
     str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
 ]
+Address = Annotated[
+    str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[\w./-]*)?$")
+]
+"""Without a user or a password in it."""
+
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
 ]
@@ -55,11 +60,14 @@ class Gateway(Section):
 
 
 class Scaling(Section):
-    """How many application pods a slot has, by the requests that they have in flight."""
+    """How many application pods a slot has, by what they have to do."""
 
     min: int = Field(2, ge=1, le=1000, description="pods: two, so that one may go")
     max: int = Field(10, ge=1, le=1000, description="pods")
-    in_flight: int = Field(32, ge=1, le=100_000, description="requests in flight a pod")
+    prometheus: Address | None = Field(
+        None, description="where KEDA asks for requests in flight; None: by the processor's use"
+    )
+    in_flight: int = Field(32, ge=1, le=100_000, description="requests in flight a pod, with KEDA")
 
     @model_validator(mode="after")
     def _rises(self) -> Scaling:

@@ -15,16 +15,19 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from release.complaints import complaints
 from release.documents import Document, Key, Place, overlay, read_document
 from release.errors import BadInput, Problem
 from release.kubernetes_section import Kubernetes
+from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
 from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
 
@@ -36,6 +39,7 @@ RESERVED = (
     "edge", "feedback", "memory", "monitoring", "privacy", "retraining", "retrieval",
     "strategies", "streaming", "tools", "training", "training_data",
 )  # fmt: skip
+LOCAL = "local"
 RESERVED_TARGETS = ("azureml",)
 RESERVED_SOURCES = ("azureml", "https", "models")
 
@@ -308,6 +312,14 @@ class Environment(Section):
         return self
 
 
+def _ledger(value: object) -> str:
+    """``value`` as a location is spelt. A complaint shows nothing of it: it may hold a key."""
+    try:
+        return parse_location(value).url
+    except ValueError as error:
+        raise PydanticCustomError("withheld", "{text}", {"text": str(error)}) from None
+
+
 def _own_ports(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:
     ports = [one.port for one in environments.values() if one.port]
     if len(ports) != len(set(ports)):
@@ -332,6 +344,11 @@ class Spec(Section):
     evaluation: Evaluation = Field(description="questions and gates")
     compliance: Compliance = Field(Compliance(), description="what else is asked of the model")
     rollout: Rollout = Field(Rollout(), description="how traffic moves")
+    ledger: Annotated[str, BeforeValidator(_ledger)] | None = Field(
+        None,
+        description="where the record is kept, as a URL of Azure Blob, S3 or Google Cloud Storage; "
+        "None: in the application's folder, which only environments on this machine can use",
+    )
     environments: Annotated[Mapping[Name, Environment], AfterValidator(_own_ports)] = Field(
         min_length=1,
         max_length=16,
@@ -347,6 +364,11 @@ class Spec(Section):
         if vllm and any(one.target == "local" for one in self.environments.values()):
             raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
         return self
+
+    @property
+    def location(self) -> Location | None:
+        """Where the shared record is; None: it is not shared."""
+        return parse_location(self.ledger) if self.ledger else None
 
 
 def load_spec(app: Path, changes: tuple[Path, ...] = ()) -> Spec:
@@ -390,6 +412,24 @@ def _reserved_problem(document: Document, key: str) -> Problem:
         found=f"{key!r}, which is reserved for a later version",
         remedy="Remove it: nothing would act on it.",
     )
+
+
+def require_shared(spec: Spec, app: Path, changes: tuple[Path, ...] = ()) -> None:
+    """BadInput when something runs elsewhere and the record is on this machine: whoever else
+    acts there could not read it, and two machines would each write their own.
+    """
+    away = {name: one.target for name, one in spec.environments.items() if one.target != LOCAL}
+    if spec.ledger is not None or not away:
+        return
+    problems = []
+    for name, target in away.items():
+        path = ("environments", name, "target")
+        file, line = locate(app, changes, path)
+        expected = f"a ledger on object storage, because {name} runs on {target}"
+        found = "none: the record would be in a folder of this machine"
+        remedy = f"Add `ledger: URL` to {FILE_NAME}, a URL like {' or '.join(EXAMPLES)}."
+        problems.append(Problem(expected, found, remedy, file, line, ".".join(path)))
+    raise BadInput(*problems)
 
 
 def locate(app: Path, changes: tuple[Path, ...], path: tuple[Key, ...]) -> Place:

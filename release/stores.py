@@ -1,14 +1,16 @@
 """Where records are kept: objects that are created once and never changed.
 
 Create-only is all that a ledger needs of its storage: it is the compare-and-swap that lets
-one of two writers win. The folder here is durable, fsync included; object storage offers the
-same three operations.
+one of two writers win. The folder here is durable, fsync included; release/object_store.py offers
+the same operations on object storage.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +30,11 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes:
         """The object's bytes; FileNotFoundError when there is none."""
+
+    def read_each(self, names: Iterable[str]) -> Iterator[Callable[[], bytes]]:
+        """What ``read`` would do for each of ``names`` in turn, to be called at once: a store
+        that is far away has begun with the next ones by then.
+        """
 
     def names(self) -> tuple[str, ...]:
         """The names of all objects, in no particular order."""
@@ -75,6 +82,10 @@ class FolderStore:
         if len(data) > self.limit:
             raise Damaged(self._too_large(name, "more"))
         return data
+
+    def read_each(self, names: Iterable[str]) -> Iterator[Callable[[], bytes]]:
+        """One after the other: a folder is near."""
+        return (partial(self.read, name) for name in names)
 
     def names(self) -> tuple[str, ...]:
         """What is kept; the temporary files of writers at work, or killed, are not."""

@@ -13,8 +13,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import tiny
 
+pytest_plugins = ["tests.emulators.fixtures"]
+
 # Before anything imports it: the page about targets does, too.
 pytest.register_assert_rewrite("tests.targets.conformance")
+
+pytest_plugins = ["tests.cluster.fixtures"]
 
 # How long one example takes says nothing on a machine that does other work as well.
 settings.register_profile(

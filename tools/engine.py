@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from tools.golang import go_build, go_environment, module_folder, remove_caches, require_disk
 from tools.layout import Layout, platform_key
 from tools.probe import (
     LANGUAGE_HOST,
@@ -26,7 +27,7 @@ from tools.probe import (
     pulumi_in_cache,
 )
 from tools.progress import Progress
-from tools.work import SetupError, locked, place, run, scratch
+from tools.work import SetupError, locked, place, scratch
 
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _VERSION_VARIABLE = f"{_SDK}/go/common/version.Version"
@@ -35,9 +36,6 @@ _SCRIPTS = (f"python/cmd/{LANGUAGE_HOST}-exec", "python/dist/pulumi-resource-pul
 
 _CONNECT_SECONDS, _STALL_SECONDS = 5, 60
 _LARGEST_DOWNLOAD = 1 << 30
-_GO_SETTINGS = ("GOOS", "GOARCH", "GOWORK", "GO111MODULE", "GOBIN", "GOEXPERIMENT")
-"""Settings of the caller's shell that would make Go build something else."""
-_GO_FOLDERS = {"GOPATH": "go", "GOMODCACHE": "mod", "GOCACHE": "cache", "GOTMPDIR": "tmp"}
 
 Way = Callable[[Layout, Path, Progress], str]
 """Fills ``work/made/bin`` and says where it came from, or raises SetupError with the reason."""
@@ -159,48 +157,24 @@ def from_source(layout: Layout, work: Path, progress: Progress) -> str:
     module proxy serves belongs to a much older SDK."""
     for name in ("engine", "host"):
         shutil.copytree(layout.root / "tools" / name, work / name)
-    env = _go_environment(work)
+    env = go_environment(work)
     go = find_go(layout.pins["go"]["floor"], work / "engine", env)
     if not go.usable:
         raise SetupError(go.why_not)
-    _require_disk(layout, work)
+    require_disk(work, layout.pins["go"]["disk_gb"])
     version = f"v{layout.pins['pulumi']['pin']}"
     with progress.step(f"building Pulumi {version} with Go {go.version}, some minutes, once"):
-        _go_build(go, work / "engine", f"-X {_VERSION_VARIABLE}={version}", env, progress)
-        _go_build(go, work / "host", "", env, progress)
+        go_build(go, work / "engine", f"-X {_VERSION_VARIABLE}={version}", env, progress)
+        go_build(go, work / "host", "", env, progress)
         _copy_scripts(go, work, env)
-        # tens of thousands of files: here the wait for them is seen, and has a reason
-        run(["rm", "-rf", *_GO_FOLDERS.values()], progress, env, work)
+        remove_caches(work, env, progress)
     return f"built from Go modules with Go {go.version}"
-
-
-def _go_environment(work: Path) -> dict[str, str]:
-    """Go in folders of ours, following the committed go.sum and nothing else."""
-    env = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
-    for name, folder in _GO_FOLDERS.items():
-        (work / folder).mkdir()
-        env[name] = str(work / folder)
-    env["GOFLAGS"] = "-mod=readonly -modcacherw -trimpath -buildvcs=false"
-    return env | {"GOWORK": "off", "CGO_ENABLED": "0"}
-
-
-def _require_disk(layout: Layout, work: Path) -> None:
-    free, needed = shutil.disk_usage(work).free, layout.pins["go"]["disk_gb"] << 30
-    if free < needed:
-        raise SetupError(f"{work.parent} has {free >> 20} MB free; Go needs {needed >> 20} MB")
-
-
-def _go_build(go: Tool, module: Path, flags: str, env: dict[str, str], progress: Progress) -> None:
-    """Build the one `tool` of ``module`` into the folder that is being made."""
-    target = str(module.parent / "made" / "bin") + os.sep
-    command = [go.path, "build", "-v", "-ldflags", f"-s -w {flags}", "-o", target, "tool"]
-    run(command, progress, env, module)
 
 
 def _copy_scripts(go: Tool, work: Path, env: dict[str, str]) -> None:
     """Two scripts that the Go modules carry but Go does not build."""
-    where = ask([go.path, "list", "-m", "-f", "{{.Dir}}", _SDK], work / "engine", env)
+    where = module_folder(go, work / "engine", _SDK, env)
     for script in map(Path, _SCRIPTS):
         target = work / "made" / "bin" / script.name
-        shutil.copyfile(Path(where) / script, target)
+        shutil.copyfile(where / script, target)
         target.chmod(0o755)

@@ -78,10 +78,10 @@ def ask(
     return done.stdout.decode(errors="replace").strip()
 
 
-def _judge(name: str, path: str, argument: str, floor: str, ceiling: str) -> Tool:
-    """The tool at ``path``, by what it says about itself."""
+def judge(name: str, path: str, asked: str, floor: str, ceiling: str) -> Tool:
+    """The tool at ``path``, by what it says about itself when ``asked``, such as `--version`."""
     try:
-        said = ask([path, argument])
+        said = ask([path, *asked.split()])
     except OSError as error:
         return Tool(name, path, why_not=f"{path} {error}")
     why = misfit(said, floor, ceiling)
@@ -96,7 +96,7 @@ def find_uv(layout: Layout) -> Tool:
     path = shutil.which("uv")
     found = Tool("uv", why_not="no uv on PATH")
     if path:
-        found = _judge("uv", path, "--version", pins["floor"], pins["ceiling"])
+        found = judge("uv", path, "--version", pins["floor"], pins["ceiling"])
     cached = layout.uv / "bin" / "uv"
     if not found.usable and os.access(cached, os.X_OK):
         return Tool("uv", str(cached), pins["pin"], "in the cache, from PyPI")
@@ -114,7 +114,7 @@ def beside(executable: str, name: str) -> str:
 def judge_pulumi(layout: Layout, path: str) -> Tool:
     """The Pulumi at ``path``, usable only together with its language host for Python."""
     pins = layout.pins["pulumi"]
-    found = _judge("pulumi", path, "version", pins["floor"], pins["ceiling"])
+    found = judge("pulumi", path, "version", pins["floor"], pins["ceiling"])
     if found.usable and not beside(found.path, LANGUAGE_HOST):
         why = f"{found.path} is good, but {LANGUAGE_HOST} is neither beside it nor on PATH"
         return Tool("pulumi", found.path, found.version, why_not=why)

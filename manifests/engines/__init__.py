@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from manifests.engines import llama_cpp, vllm
 from manifests.engines.base import Engine, Server
-from release.bundle import Release, VllmEngine
+from release.bundle import Release, RemoteWeights, VllmEngine
 from release.kubernetes_section import Kubernetes
 
 ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.server}
@@ -22,3 +22,9 @@ def model_name(release: Release) -> str:
     engine = release.engine
     adapted = isinstance(engine, VllmEngine) and engine.adapter
     return vllm.ADAPTED if adapted else vllm.NAME
+
+
+def fetched_by_pods(release: Release) -> bool:
+    """Whether its pods ask the internet for weights; else the node brings them, or a volume."""
+    weights = release.weights
+    return isinstance(weights, RemoteWeights) and weights.source.startswith("hf://")

@@ -16,6 +16,6 @@ def open_target(spec: Spec, environment: str, state: StateFolder, cache: ModelCa
         from pipelines.targets.local import LocalTarget
 
         return LocalTarget(spec.name, environment, state, cache, spec.rollout.progress_deadline)
-    raise BadInput(
-        Problem(path=f"environments.{environment}.target", expected="local", found=repr(kind))
-    )
+    path = f"environments.{environment}.target"
+    remedy = "`greenlight render` writes its manifests; this version ships to local alone."
+    raise BadInput(Problem("local", kind, remedy, path=path))

@@ -3,22 +3,27 @@
 ``STATE/ledger/<application>/000001.json`` and on: create-only objects, each a signed envelope
 that holds the digest of the one before it. What an entry refers to lies in
 ``STATE/evidence/sha256``; ``STATE/keys`` says who may sign, and remembers the head.
+
+A shared ledger has the same two folders below a URL (release/locations.py), entries and
+evidence, so that one can be copied to the other. Keys stay on the machine in both cases.
 """
 
 from __future__ import annotations
 
 import time
 
-from release.blobs import folder_blobs
+from release.blobs import MAX_BYTES, Blobs
 from release.errors import BadInput, Problem
 from release.keys import TRUST_FILE, pipeline_key, trusted_keys
-from release.ledger.chain import Records
+from release.ledger.chain import JOIN, Records
 from release.ledger.entry import Entry, Mark
 from release.ledger.log import Ledger
 from release.ledger.verify import Report, history, verify
 from release.ledger.witness import FileWitness, Witness
+from release.locations import Location
+from release.object_store import ObjectStore
 from release.state import StateFolder
-from release.stores import FolderStore
+from release.stores import FolderStore, Store
 from release.timestamps import Clock
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "history",
     "local_records",
     "open_ledger",
+    "records_at",
     "verify",
 ]
 
@@ -40,13 +46,29 @@ def local_records(
     state: StateFolder, application: str, witnesses: tuple[Witness, ...] = ()
 ) -> Records:
     """The records in ``state``, for reading; ``witnesses`` are those of the targets."""
-    head = FileWitness(state.keys / "heads" / f"{application}.json")
+    return records_at(None, state, application, witnesses)
+
+
+def records_at(
+    location: Location | None,
+    state: StateFolder,
+    application: str,
+    witnesses: tuple[Witness, ...] = (),
+) -> Records:
+    """The records at ``location`` (None: in ``state``), believed by the keys in ``state``.
+
+    BadInput for a shared ledger that is not empty where nothing says whose signatures count.
+    """
+    entries, evidence = _stores(location, state, application)
+    if location is not None:
+        _require_keys(state, entries, JOIN)
     return Records(
         application=application,
-        entries=FolderStore(state.ledger / application),
-        blobs=folder_blobs(state.evidence / "sha256"),
+        entries=entries,
+        blobs=Blobs(evidence),
         trusted=trusted_keys(state.keys),
-        witnesses=(head, *witnesses),
+        witnesses=(FileWitness(state.keys / "heads" / f"{application}.json"), *witnesses),
+        shared=location is not None,
     )
 
 
@@ -55,24 +77,39 @@ def open_ledger(
     application: str,
     witnesses: tuple[Witness, ...] = (),
     clock: Clock = time.time,
+    location: Location | None = None,
 ) -> Ledger:
-    """The ledger in ``state``, for writing; at first use it is made, with its key.
+    """The ledger at ``location`` (None: in ``state``), for writing; at first use it is made,
+    with its key.
 
-    BadInput, and no new key, when there are entries and the keys that signed them are gone.
+    BadInput, and no new key, when there are entries and the keys that signed them are not here.
     """
-    entries = FolderStore(state.ledger / application)
-    if entries.names() and not (state.keys / TRUST_FILE).exists():
-        raise BadInput(_keys_gone(state))
-    for store in (entries, FolderStore(state.evidence / "sha256")):
-        store.sweep()
+    stores = _stores(location, state, application)
+    _require_keys(state, stores[0], JOIN if location else "Bring the folder back from a copy.")
+    for store in stores:
+        if isinstance(store, FolderStore):
+            store.sweep()
     signer = pipeline_key(state.keys)
-    return Ledger(local_records(state, application, witnesses), signer, clock)
+    return Ledger(records_at(location, state, application, witnesses), signer, clock)
 
 
-def _keys_gone(state: StateFolder) -> Problem:
-    return Problem(
-        file=str(state.keys / TRUST_FILE),
-        expected="the keys that the ledger beside it was signed with",
-        found="no such file",
-        remedy="Bring the folder back from a copy; nothing can be checked or added without it.",
+def _stores(location: Location | None, state: StateFolder, application: str) -> tuple[Store, Store]:
+    """Entries and evidence, in the same two folders here and there."""
+    if location is None:
+        return (
+            FolderStore(state.ledger / application),
+            FolderStore(state.evidence / "sha256", MAX_BYTES),
+        )
+    return (
+        ObjectStore(location, f"ledger/{application}"),
+        ObjectStore(location, "evidence/sha256", MAX_BYTES),
     )
+
+
+def _require_keys(state: StateFolder, entries: Store, remedy: str) -> None:
+    """Entries without the keys to check them by are no new ledger."""
+    trust_file = state.keys / TRUST_FILE
+    if not trust_file.exists() and entries.names():
+        found, more = "no such file", "Nothing can be checked or added without it."
+        expected = f"the keys that {entries.where('')} was signed with"
+        raise BadInput(Problem(expected, found, f"{more} {remedy}", file=str(trust_file)))

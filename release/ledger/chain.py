@@ -19,26 +19,37 @@ from release.ledger.witness import Witness, rewritten
 from release.stores import Store
 
 RESTORE = "Bring it back from a copy."
+JOIN = (
+    "Copy the folder .greenlight/keys from a machine that ships this application, by a way that "
+    "you trust; to read, trusted.json alone is enough."
+)
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that one application's ledger stands on."""
+    """All that one application's ledger stands on. ``shared``: others write it from elsewhere."""
 
     application: str
     entries: Store
     blobs: Blobs
     trusted: TrustedKeys
     witnesses: tuple[Witness, ...]
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A ledger as it was found: every entry that can be read, and every problem."""
+    """A ledger as it was found: every entry that can be read, and every problem.
+
+    ``unwitnessed`` says that nobody remembers how far it had come. It is among the problems of a
+    ledger of this machine. A shared one may be read here for the first time; who writes it has
+    to refuse that, because what was cut off its end may be what forbids the next step.
+    """
 
     entries: tuple[Entry, ...]
     digests: dict[int, str]
     problems: tuple[Problem, ...]
+    unwitnessed: Problem | None = None
 
     @property
     def head(self) -> Mark:
@@ -54,8 +65,11 @@ def read_chain(records: Records) -> Chain:
     """
     marks, unreadable = _marks(records.witnesses)
     chain = _read_entries(records)
-    found = (*unreadable, *_mark_problems(records, marks, chain))
-    return Chain(chain.entries, chain.digests, (*chain.problems, *found))
+    unwitnessed = _unwitnessed(records) if chain.digests and not marks else None
+    found = [*unreadable, *_mark_problems(records, marks, chain)]
+    if unwitnessed and not records.shared:
+        found.append(unwitnessed)
+    return Chain(chain.entries, chain.digests, (*chain.problems, *found), unwitnessed)
 
 
 def check_entry(records: Records, data: bytes, sequence: int, after: Mark | None) -> Entry:
@@ -102,11 +116,12 @@ def _read_entries(records: Records) -> Chain:
     entries: list[Entry] = []
     digests: dict[int, str] = {0: NOTHING}
     problems = list(_gaps(records.entries, sequences))
-    for sequence in sequences:
+    reads = records.entries.read_each(map(name_of, sequences))
+    for sequence, read in zip(sequences, reads, strict=True):
         before = digests.get(sequence - 1)
         after = None if before is None else Mark(sequence - 1, before)
         try:
-            data = records.entries.read(name_of(sequence))
+            data = read()
             digests[sequence] = sha256(data)
             entries.append(check_entry(records, data, sequence, after))
         except Damaged as error:
@@ -147,9 +162,7 @@ def _marks(
 def _mark_problems(
     records: Records, marks: tuple[tuple[Witness, Mark], ...], chain: Chain
 ) -> Iterator[Problem]:
-    """Each witness that the ledger contradicts, or that there is none at all."""
-    if chain.digests and not marks:
-        yield _unwitnessed(records)
+    """Each witness that the ledger contradicts."""
     for witness, mark in marks:
         found = NOTHING if mark.sequence == 0 else chain.digests.get(mark.sequence)
         if mark.sequence > chain.head.sequence:
@@ -172,5 +185,6 @@ def _unwitnessed(records: Records) -> Problem:
         file=", ".join(witness.where for witness in records.witnesses),
         expected="a witness that remembers how far the ledger had come",
         found="none, beside a ledger that is not empty",
-        remedy="Without one a shortened ledger looks like a whole one. " + RESTORE,
+        remedy="Without one a shortened ledger looks like a whole one. "
+        + (JOIN if records.shared else RESTORE),
     )

@@ -38,8 +38,9 @@ class Ledger:
         self._lock = threading.RLock()
         _require_trusted(records, signer)
         chain = read_chain(records)
-        if chain.problems:
-            raise Damaged(*chain.problems)
+        problems = chain.problems or (chain.unwitnessed and (chain.unwitnessed,))
+        if problems:
+            raise Damaged(*problems)
         self._entries = list(chain.entries)
 
     @property

@@ -9,7 +9,7 @@ from itertools import pairwise
 from release import evidence
 from release.errors import Problem
 from release.integrity import Damaged
-from release.ledger.chain import RESTORE, Records, read_chain
+from release.ledger.chain import RESTORE, Chain, Records, read_chain
 from release.ledger.entry import Entry, Mark, name_of
 
 
@@ -41,9 +41,10 @@ def verify(records: Records) -> Report:
     stored = records.blobs.digests()
     blob_problems: list[Problem] = []
     statements = 0
-    for digest in sorted({*stored, *referred}):
+    digests = sorted({*stored, *referred})
+    for digest, get in zip(digests, records.blobs.get_each(digests), strict=True):
         try:
-            statements += _check_blob(records, digest)
+            statements += _check_blob(records, digest, get())
         except Damaged as error:
             blob_problems.extend(_explained(error, referred.get(digest)))
     return Report(
@@ -53,7 +54,7 @@ def verify(records: Records) -> Report:
         statements=statements,
         witnesses=len(records.witnesses),
         problems=(*chain.problems, *blob_problems),
-        notes=tuple(_clock_notes(chain.entries)),
+        notes=(*_witness_notes(chain), *_clock_notes(chain.entries)),
     )
 
 
@@ -77,9 +78,8 @@ def _references(entries: Sequence[Entry]) -> dict[str, Entry]:
     return referred
 
 
-def _check_blob(records: Records, digest: str) -> bool:
-    """Whether the blob is a statement; Damaged when it is not intact, or not rightly signed."""
-    data = records.blobs.get(digest)
+def _check_blob(records: Records, digest: str, data: bytes) -> bool:
+    """Whether the blob is a statement; Damaged when it is not rightly signed."""
     if not evidence.is_envelope(data):
         return False
     evidence.read(data, records.trusted, records.blobs.store.where(digest))
@@ -97,6 +97,14 @@ def _explained(error: Damaged, entry: Entry | None) -> Iterator[Problem]:
                 remedy=problem.remedy or RESTORE,
                 file=problem.file,
             )
+        )
+
+
+def _witness_notes(chain: Chain) -> Iterator[str]:
+    if chain.unwitnessed:
+        yield (
+            "Nobody here remembers how far this ledger had come: if entries were cut off its end, "
+            "only the machines and targets that have seen them can tell."
         )
 
 

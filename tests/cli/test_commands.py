@@ -25,7 +25,17 @@ from release.errors import (
 from release.spec import json_schema
 from tests.tiny import edit
 
-HEAVY = ("pydantic", "aiohttp", "yaml", "jinja2", "pulumi", "xllamacpp", "cryptography", "rich")
+HEAVY = (
+    "obstore",
+    "pydantic",
+    "aiohttp",
+    "yaml",
+    "jinja2",
+    "pulumi",
+    "xllamacpp",
+    "cryptography",
+    "rich",
+)
 ROOT = Path(__file__).parents[2]
 
 

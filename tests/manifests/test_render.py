@@ -14,6 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from manifests.render import Rendered, merge, render
+from pipelines.check import check
+from pipelines.rendering import write_rendered
+from policies.suppressions import suppressed_today
 from release.errors import BadInput
 from tests.manifests.making import (
     HF,
@@ -202,7 +205,7 @@ HOSTILE = st.one_of(
 def test_no_prompt_gets_out_of_its_place(text: str) -> None:
     """It is the text that the application reads, and changes no object besides its own name."""
     rendered = render(rendering(release(text)))
-    (bundle,) = of(rendered, "ConfigMap")
+    (bundle,) = of(rendered, "ConfigMap", "prompt-")
     plain = render(rendering(release("x")))
 
     assert json.loads(bundle["data"]["bundle.json"])["prompt"]["messages"][0]["template"] == text
@@ -261,3 +264,15 @@ def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:
 def test_an_environment_without_a_release_has_no_route() -> None:
     """A route to nothing would be an error for whoever asks."""
     assert "HTTPRoute" not in {one.kind for one in render(rendering())}
+
+
+@pytest.mark.slow
+def test_checkov_finds_nothing_that_is_not_answered_for(tmp_path: Path) -> None:
+    """On the plain rendering, with two slots, and of vLLM."""
+    for number, one in enumerate(EVERY):
+        write_rendered(render(one), tmp_path / str(number))
+    checked = check([tmp_path])
+    left = suppressed_today(checked.findings, whole=False)
+
+    assert left.findings == ()
+    assert {entry.rule for _, entry in left.suppressed} == {"CKV_K8S_11"}

@@ -80,7 +80,7 @@ def packed_own(stack: str, folder: Path) -> Packed:
     """Preview a stack of the repository by the real engine with its pack."""
     file = stack_file(ROOT, stack)
     settings = folder / file.name
-    settings.write_text(yaml.safe_dump(_without_secrets(read_settings(file))))
+    settings.write_text(yaml.safe_dump({"config": _without_secrets(read_settings(file)["config"])}))
     return _previewed(folder, ROOT, EXECUTABLE, stack, "--config-file", str(settings))
 
 

@@ -56,6 +56,8 @@ def up(engine: str) -> Iterator[Callable[[str], Up]]:
 
 def _provision(stack: str, host: str) -> Up:
     config = read_settings(stack_file(ROOT, stack))["config"]
+    if cluster := config["greenlight:azure"].get("cluster"):
+        cluster["mlDomain"] = "inference.test-of-this.net"  # an update takes no reserved one
     with planner(ROOT, stack, SUBSCRIPTION) as engine:
         engine.of("up", config, "--yes", "--skip-preview", host)
         outputs = engine.run("stack", "output", "--json", "--stack", stack)

@@ -99,3 +99,10 @@ def test_checkovs_own_findings_are_let_pass_the_same_way(tmp_path: Path) -> None
     entries = _read(tmp_path, GOOD.replace("GL-AZ-GPU-003", "CKV_AZURE_4").replace("gpu*", "aks"))
 
     assert suppress((_finding("CKV_AZURE_4", "aks"),), entries, TODAY).findings == ()
+
+
+def test_an_entry_for_manifests_is_not_said_to_be_idle(tmp_path: Path) -> None:
+    """Rendered manifests lie anywhere: that none was looked at says nothing of the entry."""
+    entries = _read(tmp_path, GOOD.replace("GL-AZ-GPU-003", "CKV_K8S_11"))
+
+    assert suppress((), entries, TODAY).findings == ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from release.blobs import Blobs
@@ -32,6 +33,9 @@ class MemoryStore:
             return self.objects[name]
         except KeyError:
             raise FileNotFoundError(name) from None
+
+    def read_each(self, names: Iterable[str]) -> Iterator[Callable[[], bytes]]:
+        return (partial(self.read, name) for name in names)
 
     def names(self) -> tuple[str, ...]:
         return tuple(self.objects)

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from release.keys import pipeline_key
 from release.lease import acquire
-from release.ledger import Ledger, history, local_records, open_ledger, verify
+from release.ledger import (
+    Ledger,
+    Records,
+    history,
+    local_records,
+    open_ledger,
+    records_at,
+    verify,
+)
+from release.locations import Location, parse_location
 from release.state import StateFolder
+from tests.emulators import Emulator
 
 APPLICATION, PRODUCTION = "support-bot", "production"
+EACH = 10  # entries of each writer
 
 RACER = """
 import json, pathlib, sys
 from release.errors import Waiting
 from release.lease import acquire
 from release.ledger import open_ledger
+from release.locations import parse_location
 from release.state import StateFolder
-book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot")
+at = parse_location(sys.argv[3]) if sys.argv[3] else None
+book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot", location=at)
 print("ready", flush=True)
 sys.stdin.readline()
 try:
@@ -39,11 +56,13 @@ sys.stdin.readline()
 WRITER = """
 import pathlib, sys
 from release.ledger import open_ledger
+from release.locations import parse_location
 from release.state import StateFolder
-book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot")
+at = parse_location(sys.argv[3]) if sys.argv[3] else None
+book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot", location=at)
 print("ready", flush=True)
 sys.stdin.readline()
-for number in range(25):
+for number in range(int(sys.argv[4])):
     book.append("step", data={"writer": sys.argv[2], "number": number})
 """
 
@@ -65,8 +84,10 @@ LEASED = """
 import pathlib, sys
 from release.lease import acquire
 from release.ledger import open_ledger
+from release.locations import parse_location
 from release.state import StateFolder
-book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot")
+at = parse_location(sys.argv[3]) if sys.argv[3] else None
+book = open_ledger(StateFolder(pathlib.Path(sys.argv[1])), "support-bot", location=at)
 acquire(book, "production", "ship", ttl=3600)
 print("held", flush=True)
 sys.stdin.readline()
@@ -80,12 +101,60 @@ def state(tmp_path: Path) -> StateFolder:
     return StateFolder(tmp_path)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """A ledger that many processes write: all on one machine, or each on one of its own."""
+
+    state: StateFolder
+    url: str = ""
+
+    @property
+    def location(self) -> Location | None:
+        """Where it is, if it is not in a folder."""
+        return parse_location(self.url) if self.url else None
+
+    def records(self) -> Records:
+        """For reading, where it was made."""
+        return records_at(self.location, self.state, APPLICATION)
+
+    def open(self, number: int) -> Ledger:
+        """For writing, on the machine of process ``number``."""
+        return open_ledger(self.machine(number), APPLICATION, location=self.location)
+
+    def arguments(self, number: int) -> list[str]:
+        """What a script is told: the application's folder, its number, where, how many entries."""
+        return [str(self.machine(number).app), str(number), self.url, str(EACH)]
+
+    def machine(self, number: int) -> StateFolder:
+        """The state folder of process ``number``: a machine has keys and witness of its own."""
+        if not self.url:
+            return self.state
+        theirs = StateFolder(self.state.app / str(number))
+        pipeline_key(self.state.keys)
+        if not theirs.keys.exists():
+            shutil.copytree(self.state.keys, theirs.keys)
+        return theirs
+
+
+@pytest.fixture(params=["folder", "s3", "azurite"])
+def shared(
+    request: pytest.FixtureRequest, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> Shared:
+    """In a folder, and on each emulator."""
+    if request.param == "folder":
+        return Shared(state)
+    emulator: Emulator = request.getfixturevalue(request.param)
+    for name, value in emulator.variables().items():
+        monkeypatch.setenv(name, value)
+    return Shared(state, emulator.url(str(uuid.uuid4())))
+
+
 @contextmanager
-def running(script: str, state: StateFolder, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+def running(script: str, shared: Shared, count: int) -> Iterator[list[subprocess.Popen[str]]]:
     """``count`` processes that have printed their first line and wait; ended at the end."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(state.app), str(number)],
+            [sys.executable, "-c", script, *shared.arguments(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -110,9 +179,9 @@ def tell(process: subprocess.Popen[str]) -> None:
 
 
 def test_s09_of_processes_that_race_for_a_lease_one_wins_and_the_others_name_it(
-    state: StateFolder,
+    shared: Shared,
 ) -> None:
-    with running(RACER, state, 4) as racers:
+    with running(RACER, shared, 4) as racers:
         for racer in racers:
             tell(racer)
         answers = [json.loads(racer.stdout.readline()) for racer in racers if racer.stdout]
@@ -121,31 +190,28 @@ def test_s09_of_processes_that_race_for_a_lease_one_wins_and_the_others_name_it(
     refusals = [answer["refused"] for answer in answers if "refused" in answer]
     assert len(refusals) == 3
     assert all(f"ship (process {winner.pid} on " in text for text in refusals)
-    assert [entry.kind for entry in history(local_records(state, APPLICATION))] == ["lease"]
+    assert [entry.kind for entry in history(shared.records())] == ["lease"]
 
 
-def test_s09_entries_from_many_processes_make_one_chain_without_a_gap(state: StateFolder) -> None:
-    with running(WRITER, state, 4) as writers:
+def test_s09_entries_from_many_processes_make_one_chain_without_a_gap(shared: Shared) -> None:
+    with running(WRITER, shared, 4) as writers:
         for writer in writers:
             tell(writer)
         for writer in writers:
             assert writer.wait() == 0
 
-    report = verify(local_records(state, APPLICATION))
+    report = verify(shared.records())
     report.require()
-    written = [
-        (entry.data["writer"], entry.data["number"])
-        for entry in history(local_records(state, APPLICATION))
-    ]
-    assert sorted(written) == [(str(w), n) for w in range(4) for n in range(25)]
-    assert report.entries == 100
+    written = [(entry.data["writer"], entry.data["number"]) for entry in history(shared.records())]
+    assert sorted(written) == [(str(w), n) for w in range(4) for n in range(EACH)]
+    assert report.entries == 4 * EACH
 
 
-def test_s09_the_lease_of_a_killed_process_is_taken_without_waiting(state: StateFolder) -> None:
-    with running(LEASED, state, 1) as (holder,):
+def test_s09_the_lease_of_a_killed_process_is_taken_without_waiting(shared: Shared) -> None:
+    with running(LEASED, shared, 1) as (holder,):
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        book = open_ledger(state, APPLICATION)
+        book = shared.open(0)
 
         lease = acquire(book, PRODUCTION, "ship")
 

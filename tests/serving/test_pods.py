@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from manifests.model import Rendering, Slot
 from manifests.render import render
+from manifests.watching import METRICS
 from release.bundle import Release, Weights
 from release.markers import markers
 from release.server_metrics import TABLE
@@ -203,6 +204,8 @@ def test_s13_a_pod_that_nobody_has_asked_says_zero_and_not_nothing(cluster: Up) 
     told = page(one.pods["assist-blue"])
 
     assert told.items() >= ZEROS.items()
+    names = {name.removesuffix("_count") for name, *_ in told}
+    assert names >= set(METRICS)  # what alerts, autoscaler and dashboard ask for
     assert told["gen_ai_server_request_duration_seconds_count",] == 0
     assert told["gen_ai_server_time_to_first_token_seconds_count",] == 0
     assert told["gen_ai_server_time_per_output_token_seconds_count",] == 0

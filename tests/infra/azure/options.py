@@ -28,6 +28,7 @@ CLUSTER: Mapping[str, Any] = {
 }
 FULL_CLUSTER: Mapping[str, Any] = {
     "adminGroups": ["00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb"],
+    "mlDomain": "inference.example.com",
     "private": False,
     "authorizedRanges": ["192.0.2.0/24"],
     "tier": "Free",

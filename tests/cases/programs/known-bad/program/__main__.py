@@ -89,7 +89,9 @@ def what_belongs_to_them() -> None:
         if isinstance(one, LOGGED) and name != UNLOGGED:
             monitor.DiagnosticSetting(f"logs-{name}", **sound.diagnostics(one.id))
         if isinstance(one, ml.OnlineEndpoint) and name != UNALERTED:
-            monitor.MetricAlert(f"alert-{name}", **sound.alert(f"alert-{name}", of=name))
+            monitor.MetricAlert(f"slow-{name}", **sound.alert(f"slow-{name}", of=name))
+            failing = sound.alert(f"failing-{name}", of=name, slow=sound.FAILING)
+            monitor.MetricAlert(f"failing-{name}", **failing)
 
 
 pulumi.runtime.register_stack_transformation(declared)

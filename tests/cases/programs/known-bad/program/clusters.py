@@ -54,7 +54,9 @@ aks.AgentPool("spot", **sound.pool("spot", scale_set_priority="Spot"))
 aks.AgentPool("system", **sound.pool("system", mode="System"))
 
 # GL-AZ-GPU-006: no driver for these GPUs
-aks.AgentPool("linux", **sound.pool("linux", os_sku="AzureLinux"))
+aks.AgentPool(
+    "linux", **sound.pool("linux", os_sku="AzureLinux", vm_size="Standard_ND96isr_H100_v5")
+)
 
 # GL-AZ-GPU-007: a GPU that cannot be cut
 aks.AgentPool(

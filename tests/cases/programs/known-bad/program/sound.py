@@ -270,6 +270,13 @@ def grafana(name: str, **changes: Any) -> dict[str, Any]:
     return {**sound, "properties": laid(CLOSED, changes)}
 
 
+FAILING = {
+    "name": "failing", "metricName": "RequestsPerMinute", "threshold": 1,
+    "dimensions": [{"name": "statusCodeClass", "operator": "Include", "values": ["5xx"]}],
+}  # fmt: skip
+"""How an alert on errors differs from one on latency."""
+
+
 def alert(name: str, of: str = "online-sound", **changes: Any) -> dict[str, Any]:
     """A metric alert on an endpoint of the sound workspace."""
     slow = {

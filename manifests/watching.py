@@ -1,0 +1,102 @@
+"""What Prometheus is asked about an application: by alerts, by the autoscaler, by a dashboard.
+
+The names are those that the application's pods expose (docs/gateway.md), so that nothing here asks
+for a metric that nobody has (S19). A test asks the real pods for each.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from manifests.model import Rendering
+
+IN_FLIGHT = "greenlight_in_flight"
+REQUESTS = "greenlight_requests_total"
+DURATION = "gen_ai_server_request_duration_seconds"
+FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - no password
+PER_TOKEN = "gen_ai_server_time_per_output_token_seconds"  # noqa: S105
+METRICS = (IN_FLIGHT, REQUESTS, DURATION, FIRST_TOKEN, PER_TOKEN)
+"""What the application exposes; histograms without their endings."""
+
+FAILED = "error|truncated|cut"
+"""Outcomes that are the slot's own fault."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert rule; ``lasting`` is how long the query has to hold."""
+
+    name: str
+    query: str
+    lasting: str
+    severity: str
+    summary: str
+
+
+def alerts(r: Rendering) -> tuple[Alert, ...]:
+    """Errors, latency, nobody ready."""
+    of = _selector(r)
+    failed = f'sum by (slot) (rate({REQUESTS}{{{of},outcome=~"{FAILED}"}}[5m]))'
+    every = f"sum by (slot) (rate({REQUESTS}{{{of}}}[5m]))"
+    slowest = f"sum by (le, slot) (rate({DURATION}_bucket{{{of}}}[5m]))"
+    ready = f'kube_deployment_status_replicas_available{{namespace="{r.namespace}"}}'
+    return (
+        Alert("AnswersFail", f"{failed} / {every} > 0.05", "5m", "critical",
+              f"One answer in twenty of {r.application} fails"),
+        Alert("AnswersAreSlow", f"histogram_quantile(0.95, {slowest}) > 30", "10m", "warning",
+              f"One answer in twenty of {r.application} takes over 30 s"),
+        Alert("NobodyAnswers", f"{ready} == 0 and kube_deployment_spec_replicas"
+              f'{{namespace="{r.namespace}"}} > 0', "5m", "critical",
+              f"A deployment of {r.application} has no pod that is ready"),
+    )  # fmt: skip
+
+
+def in_flight(r: Rendering, slot: str) -> str:
+    """Requests under way in a slot, over all of its pods: what it is scaled by."""
+    return f'sum({IN_FLIGHT}{{{_selector(r)},slot="{slot}"}})'
+
+
+def dashboard(r: Rendering) -> str:
+    """A Grafana dashboard, as the JSON that its sidecar takes."""
+    of = _selector(r)
+    rate = "[$__rate_interval]"
+    panels = (
+        ("By outcome", f"sum by (slot, outcome) (rate({REQUESTS}{{{of}}}{rate}))", "reqps"),
+        ("In flight", f"sum by (slot) ({IN_FLIGHT}{{{of}}})", "short"),
+        *((f"{what}, 95 % below", _quantile(metric, of, rate), "s") for what, metric in (
+            ("Whole answers", DURATION), ("First token", FIRST_TOKEN), ("Token to token", PER_TOKEN)
+        )),
+    )  # fmt: skip
+    return json.dumps(
+        {
+            "uid": f"greenlight-{r.application}-{r.environment}"[:40],
+            "title": f"{r.application} in {r.environment}",
+            "tags": ["greenlight"],
+            "schemaVersion": 39,
+            "refresh": "30s",
+            "time": {"from": "now-1h", "to": "now"},
+            "panels": [_panel(number, *panel) for number, panel in enumerate(panels)],
+        },
+        indent=1,
+    )
+
+
+def _quantile(metric: str, of: str, rate: str) -> str:
+    return f"histogram_quantile(0.95, sum by (le, slot) (rate({metric}_bucket{{{of}}}{rate})))"
+
+
+def _panel(number: int, title: str, query: str, unit: str) -> dict[str, Any]:
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": title,
+        "gridPos": {"h": 8, "w": 12, "x": 12 * (number % 2), "y": 8 * (number // 2)},
+        "fieldConfig": {"defaults": {"unit": unit}, "overrides": []},
+        "targets": [{"refId": "A", "expr": query}],
+    }
+
+
+def _selector(r: Rendering) -> str:
+    return f'namespace="{r.namespace}"'

@@ -1,0 +1,86 @@
+"""``cluster`` and ``namespace`` for every test that asks for them.
+
+Nothing is built or started for a run in which no test does. A test that does is slow, and its
+time limit does not count the minutes in which the first one of a machine builds the programs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.cluster.building import provide, provide_kubectl
+from tests.cluster.client import Cluster
+from tests.cluster.running import Settings
+from tests.cluster.sharing import shared_cluster
+from tests.test_definitions import definitions
+from tools.progress import Progress
+from tools.work import SetupError
+
+OTHER = "GREENLIGHT_TEST_KUBECONFIG"
+"""Names a file that leads to a cluster to use in place of the tests' own."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before --fast leaves out what is slow
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses a cluster."""
+    for item in items:
+        if "cluster" not in getattr(item, "fixturenames", ()):
+            continue
+        limit = item.get_closest_marker("timeout")
+        seconds = limit.args[0] if limit else config.getini("timeout")
+        item.add_marker(pytest.mark.timeout(int(seconds), func_only=True), append=False)
+        item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A Kubernetes cluster, shared by all workers of the run: a namespace belongs to one test,
+    everything else to all."""
+    if other := os.environ.get(OTHER):
+        cache = tmp_path_factory.mktemp("kubectl")
+        yield Cluster(
+            found(pytestconfig, provide_kubectl), Path(other).resolve(), cache, real_pods=True
+        )
+        return
+    crds = definitions("crds")
+    programs = found(pytestconfig, provide)
+    settings = Settings(programs.paths, str(programs.stages), str(crds))
+    folder = run_folder(pytestconfig, tmp_path_factory) / "cluster"
+    with shared_cluster(folder, settings) as kubeconfig:
+        yield Cluster(programs.paths["kubectl"], kubeconfig, folder / "cache")
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of this test's own."""
+    with cluster.namespace() as name:
+        yield name
+
+
+T = TypeVar("T")
+
+
+def found(config: pytest.Config, provider: Callable[[Progress], T]) -> T:
+    """What ``provider`` gives, its progress shown. Without it, fail in CI and skip elsewhere."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            return provider(Progress())
+    except SetupError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no cluster: {error}")
+        pytest.skip(f"no cluster: {error}")
+
+
+def run_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder of the whole run: those of its workers are in it."""
+    own = factory.getbasetemp()
+    return own.parent if hasattr(config, "workerinput") else own

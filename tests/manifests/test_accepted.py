@@ -1,0 +1,42 @@
+"""A real API server takes every object of every variant, by its strictest reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from manifests.model import Rendering
+from manifests.render import render
+from tests.cluster.client import Cluster, as_text
+from tests.manifests.variants import VARIANTS
+
+
+@contextmanager
+def ready_for(cluster: Cluster, one: Rendering) -> Iterator[None]:
+    """The namespace that the objects go to: a dry run makes none."""
+    cluster.must("create", "namespace", one.namespace)
+    try:
+        yield
+    finally:
+        cluster.must("delete", "namespace", one.namespace, "--wait=false")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
+    """Unknown fields are errors, and custom resources are held to their own schemas."""
+    index = list(VARIANTS).index(name)
+    one = VARIANTS[name]
+    own = one.settings.model_copy(update={"namespace": f"accepted-{index}"})
+    one = replace(one, settings=own)
+    objects = [each.object for each in render(one)]
+
+    with ready_for(cluster, one):
+        how = ("--server-side", "--validate=strict", "--dry-run=server", "--force-conflicts")
+        said = cluster.ask("apply", *how, "--filename=-", given=as_text(*objects))
+
+    assert said.code == 0, said.err
+    assert len(said.out.splitlines()) == len(objects)
+    assert "Warning" not in said.err, said.err
