@@ -20,6 +20,11 @@ class Slot:
 
     name: str
     release: Release
+    markers: tuple[str, ...] | None = None
+    """The model's control tokens, as ``release.markers`` reads them from its file. None where
+    there is no file here: then whatever has their shape is taken apart in callers' texts."""
+    refusal: tuple[str, ...] | None = None
+    """Phrases by which the application refuses. None: its refusals are not counted."""
 
     @cached_property
     def bundle(self) -> str:
@@ -28,8 +33,11 @@ class Slot:
         content = {
             "application": release.application,
             "label": release.label,
+            "release": release.digest,
             "prompt": release.prompt.model_dump(mode="json"),
             "parameters": release.parameters.model_dump(mode="json"),
+            "markers": None if self.markers is None else sorted(self.markers),
+            "refusal": self.refusal,
         }
         return canonical(content).decode()
 

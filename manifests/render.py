@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from manifests.engines import fetched_by_pods, server
+from manifests.engines import fetched_by_pods, model_name, server
 from manifests.model import Rendering, Slot
 from manifests.order import RANKS
 from manifests.watching import alerts, dashboard, in_flight
@@ -24,6 +24,9 @@ from release.errors import BadInput, Problem
 
 SETTLE_SECONDS = 5
 """Between a pod's leaving the endpoints and its being told to stop: proxies learn of it late."""
+
+TELL_SECONDS = 10
+"""After its drain a pod's last numbers wait to be read, and its connections to be closed."""
 
 PRIORITY_CLASS = "greenlight-serving"
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -113,7 +116,8 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         **common,
         **_labels(r, name, component),
         "slot": slot,
-        "grace": r.drain_seconds + SETTLE_SECONDS + 5,
+        "model_name": model_name(slot.release),
+        "grace": r.drain_seconds + SETTLE_SECONDS + TELL_SECONDS,
         "startup_failures": -(-r.settings.server.load_seconds // 2),
         "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
     }

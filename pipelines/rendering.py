@@ -9,6 +9,7 @@ from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render
 from pipelines.workspace import Workspace
 from release.errors import BadInput, Problem
+from release.markers import markers
 
 FIRST = "blue"
 """The slot that a first release goes to."""
@@ -20,7 +21,7 @@ INDEX = ".greenlight-rendered"
 def rendering_of(workspace: Workspace, environment: str) -> Rendering:
     """The candidate alone in ``environment``, with all of its traffic.
 
-    BadInput where the environment has no ``kubernetes`` section.
+    BadInput where the environment has no ``kubernetes`` section, or the model no control tokens.
     """
     spec = workspace.spec
     settings = spec.environments[workspace.environment(environment)].kubernetes
@@ -33,10 +34,17 @@ def rendering_of(workspace: Workspace, environment: str) -> Rendering:
         application=spec.name,
         environment=environment,
         settings=settings,
-        slots=(Slot(FIRST, workspace.built.release),),
+        slots=(_slot(workspace),),
         weights={FIRST: 100},
         drain_seconds=round(spec.rollout.drain_seconds),
     )
+
+
+def _slot(workspace: Workspace) -> Slot:
+    """With the model's control tokens, which the pod of the prompt has no file to read from."""
+    built = workspace.built
+    found = None if built.model is None else tuple(sorted(markers(built.model)))
+    return Slot(FIRST, built.release, found, workspace.spec.evaluation.refusal)
 
 
 def render_environment(workspace: Workspace, environment: str) -> tuple[Rendered, ...]:

@@ -1,1 +1,1 @@
-"""The data plane of the local target: gateway, supervisor, prompt application, model server."""
+"""The data plane: prompt application and model server, for one machine and for pods."""

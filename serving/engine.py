@@ -1,7 +1,8 @@
-"""llama.cpp's own HTTP server on a Unix socket: ``python -m serving.engine``.
+"""llama.cpp's own HTTP server: ``python -m serving.engine``.
 
-Only this user can reach it, it asks the network for nothing, and it says nothing about
-what it is asked. The weights are compared with their digest before anything parses them.
+On a Unix socket, which only this user can reach, or in a pod on a TCP port, which the pod's
+network policy keeps. It asks the network for nothing, and it says nothing about what it is
+asked. The weights are compared with their digest before anything parses them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import signal
+import stat
 import sys
+import tempfile
+import time
+import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +36,11 @@ WAIT_POLICY = "passive"
 """How OpenMP's threads wait for each other. They spin by default, which is 15 % quicker alone
 (2.8 requests/s to 2.4, measured) and takes the processor from the engine of the environment
 beside it: two that answered at once on two cores fell to a tenth; passive, they share evenly."""
+
+
+EVERYWHERE, HERE = "0.0.0.0", "127.0.0.1"  # noqa: S104 - a pod's address is not known before
+BUSY = re.compile(r"^llamacpp:requests_(?:processing|deferred) (\S+)$", re.MULTILINE)
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,8 @@ def serve(options: argparse.Namespace) -> Any:
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(options.model)
-    parameters.hostnames = [str(options.socket)]
+    parameters.hostnames = [EVERYWHERE if options.port else str(options.socket)]
+    parameters.port = options.port
     parameters.n_ctx, parameters.n_parallel = options.context, options.parallel
     parameters.cpuparams.n_threads = options.threads
     parameters.cache_ram_mib = PROMPT_CACHE_MIB
@@ -104,21 +116,60 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serving.engine", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="GGUF file")
     parser.add_argument("--sha256", required=True, help="its digest")
-    parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
+    door = parser.add_mutually_exclusive_group(required=True)
+    door.add_argument("--socket", type=Path, help="Unix socket to listen on")
+    door.add_argument("--port", type=int, default=0, help="TCP port to listen on, everywhere")
     parser.add_argument("--context", type=int, required=True, help="tokens, for all requests")
     parser.add_argument("--parallel", type=int, required=True, help="requests at the same time")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     return parser.parse_args()
 
 
+def _own(socket: Path) -> Path:
+    """``socket``, as nobody else's; the folder for notes beside it. Taken when it is served."""
+    processes.hold(socket.with_name(socket.name + ".lock"))
+    socket.unlink(missing_ok=True)  # a killed predecessor leaves its socket behind
+    return socket.parent
+
+
+def temporary() -> Path:
+    """A folder of this user's alone under the system's temporary one: in a pod all else is
+    read-only. A folder that somebody else could have prepared is left alone: what is noted there
+    is believed.
+    """
+    folder = Path(tempfile.gettempdir()) / f"greenlight-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    entry = folder.lstat()
+    if stat.S_ISDIR(entry.st_mode) and entry.st_uid == os.getuid() and not entry.st_mode & 0o077:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="greenlight-"))
+
+
+def finish(port: int) -> None:
+    """Wait until nobody is served on ``port``. A pod has its grace period, and then is killed; a
+    server on a socket has a supervisor, which stops it after those who ask it.
+    """
+    while port and busy(port):
+        time.sleep(LOOK_SECONDS)
+
+
+def busy(port: int) -> bool:
+    """Whether requests are answered or wait, as llama.cpp itself says; not when it says nothing."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{HERE}:{port}/metrics", timeout=5) as page:
+            return any(float(number) for number in BUSY.findall(page.read().decode()))
+    except OSError:
+        return False
+
+
 def main() -> int:
     """Serve until SIGTERM. Exit code 2 when trying again cannot help."""
     options = _options()
     try:
-        processes.hold(options.socket.with_name(options.socket.name + ".lock"))
-        verify(options.model, options.sha256, options.socket.parent)
+        notes = _own(options.socket) if options.socket else temporary()
+        verify(options.model, options.sha256, notes)
         borrowed = processes.borrow(options.model)
-        options.socket.unlink(missing_ok=True)  # a killed predecessor leaves its socket behind
         server = serve(options)
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
@@ -127,8 +178,11 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return FAILED
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(DONE))  # while it loads, SIGTERM just kills
-    while server and not borrowed.closed:
-        signal.pause()
+    try:
+        while server and not borrowed.closed:
+            signal.pause()
+    finally:
+        finish(options.port)
     return DONE
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -193,3 +194,9 @@ def hold(path: Path, patience: float = 0.0) -> int:
         return descriptor
     os.close(descriptor)
     raise Taken(f"{path} is held by another process, which still runs.")
+
+
+def allow_descriptors() -> None:
+    """Each request holds two; the usual soft limit of 1024 would surprise at 500 streams."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.policies.making import gguf
+from tests.policies.making import PAIRS, gguf, pair
 
 SPEC = """\
 apiVersion: greenlight/v1
@@ -55,6 +56,9 @@ It knows nothing.
 None.
 """
 
+TOKEN_TYPES = pair("tokenizer.ggml.token_type", 9, struct.pack("<IQii", 5, 2, 1, 3))
+"""The second of two tokens, b, is a control token."""
+
 ROWS: tuple[Mapping[str, Any], ...] = (
     {"query": "What colour is the lamp?", "context": "It is green.", "ground_truth": "green"},
     {"query": "How many buttons?", "context": "It has three buttons.", "ground_truth": "three"},
@@ -81,7 +85,7 @@ def write(folder: Path) -> Path:
     (folder / "prompts/question.j2").write_text(TEMPLATE)
     (folder / "card.md").write_text(CARD)
     (folder / "cases.jsonl").write_text(jsonl())
-    (folder / "model.gguf").write_bytes(gguf())
+    (folder / "model.gguf").write_bytes(gguf((*PAIRS, TOKEN_TYPES)))
     return folder
 
 

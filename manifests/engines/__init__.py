@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from manifests.engines import llama_cpp, vllm
 from manifests.engines.base import Engine, Server
-from release.bundle import Release, RemoteWeights
+from release.bundle import Release, RemoteWeights, VllmEngine
 from release.kubernetes_section import Kubernetes
 
 ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.server}
@@ -15,6 +15,13 @@ ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.ser
 def server(release: Release, settings: Kubernetes) -> Server:
     """The container that serves the release's model."""
     return ENGINES[release.engine.name](release, settings)
+
+
+def model_name(release: Release) -> str:
+    """By which the application asks its model server; llama.cpp takes any."""
+    engine = release.engine
+    adapted = isinstance(engine, VllmEngine) and engine.adapter
+    return vllm.ADAPTED if adapted else vllm.NAME
 
 
 def fetched_by_pods(release: Release) -> bool:

@@ -14,8 +14,8 @@ from release.errors import BadInput, Problem
 from release.kubernetes_section import Gpu, Kubernetes
 
 MODEL, ADAPTER, CACHE, SHARED = "/models/model", "/models/adapter", "/cache", "/dev/shm"  # noqa: S108
-NAME = "model"
-"""What the server calls the model; the application asks for it by this name."""
+NAME, ADAPTED = "model", "adapter"
+"""What the server calls the model, and the model with its adapter."""
 
 COMMAND = ("vllm", "serve")
 
@@ -75,7 +75,7 @@ def _arguments(engine: VllmEngine, weights: RemoteWeights) -> Iterator[str]:
         place = rest.partition("@")[0] if scheme == "hf" else _inside(scheme, rest, ADAPTER)
         yield "--enable-lora"
         yield f"--max-lora-rank={engine.adapter_rank}"
-        yield f"--lora-modules=adapter={place}"
+        yield f"--lora-modules={ADAPTED}={place}"
 
 
 def _inside(scheme: str, rest: str, folder: str) -> str:

@@ -17,9 +17,10 @@ from aiohttp import web
 
 from release.errors import BAD_INPUT, DONE, FAILED, BadInput, GreenlightError, Problem
 from release.files import read_json
+from release.markers import markers
 from serving import processes, supervisor
 from serving.application.engine import Engine
-from serving.application.markers import Neutraliser, markers
+from serving.application.markers import Neutraliser
 from serving.application.prompt import load
 from serving.application.server import Application
 from serving.slots import SlotSpec, parse_slot
@@ -51,7 +52,7 @@ async def _revive(folder: Path) -> None:
 
 async def _serve(folder: Path, slot: str, spec: SlotSpec) -> None:
     prompt = load(spec.bundle, spec.label, Neutraliser(markers(Path(spec.engine.model))))
-    application = Application(prompt, Engine(spec.engine.socket))
+    application = Application(prompt, Engine.on_socket(spec.engine.socket))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)

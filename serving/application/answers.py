@@ -13,7 +13,15 @@ from serving.application.errors import RequestError, invalid
 
 Chunk = dict[str, Any]
 KEPT = ("id", "created")
+TOO_LONG = "maximum context length"
+"""vLLM's words, which are OpenAI's; llama.cpp gives the error a type of its own."""
+
 DONE = b"data: [DONE]\n\n"
+
+
+def is_end(line: bytes) -> bool:
+    """Whether the engine says with it that its answer is whole."""
+    return line.strip() == DONE.strip()
 
 
 def parse_line(line: bytes) -> Chunk | None:
@@ -22,7 +30,7 @@ def parse_line(line: bytes) -> Chunk | None:
     RequestError when the engine reports a failure in the middle of it.
     """
     text = line.strip()
-    if not text.startswith(b"data:") or text == b"data: [DONE]":
+    if not text.startswith(b"data:") or is_end(text):
         return None
     try:
         chunk = json.loads(text.removeprefix(b"data:"))
@@ -38,7 +46,7 @@ def refused(document: Any) -> RequestError:
     error = document.get("error") if isinstance(document, dict) else None
     error = error if isinstance(error, dict) else {}
     message, status = str(error.get("message", "no reason given")), error.get("code")
-    if error.get("type") == "exceed_context_size_error":
+    if error.get("type") == "exceed_context_size_error" or TOO_LONG in message:
         return invalid(message, "messages", "context_length_exceeded")
     if status == 400:
         return invalid(f"The engine refused the request: {message}")

@@ -1,133 +1,37 @@
-"""Text that a model takes for the frame of the conversation, and how it is taken apart.
+"""How text that a model takes for the frame of the conversation is taken apart.
 
-llama.cpp renders the chat template and then reads control tokens in the whole result, the
+A model server renders the chat template and then reads control tokens in the whole result, the
 caller's words included: a question that contains ``<|im_end|>`` and ``<|im_start|>system``
 would end the user's turn and open a system message of its own. So each of the model's
 control tokens that stands in a message gets a space after its first character. It reads
 almost the same and is ordinary text.
 
-Which those are is in the GGUF file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Which those are is in a GGUF file (``release.markers``). Where nobody has read the model's tokens,
+as with weights that only a cluster fetches, whatever has the shape of such a token is taken apart.
 """
 
 from __future__ import annotations
 
-import mmap
 import re
-import struct
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-from release.errors import BadInput, Problem
+SHAPE = re.compile(
+    r"(?=("  # looked at, not taken: one may begin inside another
+    r"<[|\uff5c][^<>]{1,80}>"  # <|im_start|>, and DeepSeek's, with a wide bar
+    r"|<[^<>\s]{1,80}>"  # <s>, <bos>, <start_of_turn>, <unused7>
+    r"|\[/?[A-Z][A-Z_]+\]|\[control_\d+\]"  # [INST], [/INST], [TOOL_CALLS]
+    r"))(.)"
+)
+"""How models' makers write control tokens. Wider than any model's own list: a tag of HTML in a
+question gets a space as well, which costs little; a token that is missed costs the prompt."""
 
-STRING, ARRAY = 8, 9
-NUMBERS = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "?",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
-"""GGUF's value types as struct's; all little-endian."""
-
-UNKNOWN_TOKEN, CONTROL_TOKEN = 2, 3
-TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
-TEMPLATE = "tokenizer.chat_template"
-WANTED = (TOKENS, TYPES, TEMPLATE)
-
-FRAME = re.compile(r"<[^<>\s{}%]{1,60}>|\[/?[A-Z][A-Z_]+\]")
-"""Marks in a chat template that are no control tokens, such as Mistral's ``[INST]``."""
-
-
+TAG = re.compile(r"</?([A-Za-z][\w-]*)>")
+RESERVED = re.compile(
+    r"s|bos|eos|pad|unk|mask|cls|sep|(?:start|end|begin)_of_\w+|unused\d+|reserved\w*|fim_\w+"
+    r"|system|user|assistant|human|tool\w*|image\w*"
+)
 ROUNDS = 4
 """A token with a space in it could appear because another was taken apart: look again."""
-
-
-class _Reader:
-    """Walks a GGUF file's metadata without copying more than is asked for."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data, self.at = data, 0
-
-    def number(self, code: str) -> Any:
-        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
-        self.at += struct.calcsize(f"<{code}")
-        return value
-
-    def text(self) -> bytes:
-        length = self.number("Q")
-        if length > len(self.data) - self.at:
-            raise ValueError("a text longer than the file")
-        self.at += length
-        return self.data[self.at - length : self.at]
-
-    def value(self, kind: int) -> Any:
-        if kind == STRING:
-            return self.text()
-        if kind == ARRAY:
-            return list(self.array())
-        return self.number(NUMBERS[kind])
-
-    def array(self) -> Iterator[Any]:
-        kind, count = self.number("I"), self.number("Q")
-        if kind == ARRAY or count > len(self.data):
-            raise ValueError("an array that is nested, or longer than the file")
-        for _ in range(count):
-            yield self.value(kind)
-
-    def skip(self, kind: int) -> None:
-        if kind != ARRAY:
-            self.value(kind)
-        else:
-            for _ in self.array():
-                pass
-
-
-def _metadata(data: mmap.mmap) -> dict[str, Any]:
-    reader = _Reader(data)
-    if data[:4] != b"GGUF":
-        raise ValueError("no GGUF file")
-    reader.at = 4
-    if (version := reader.number("I")) not in (2, 3):
-        raise ValueError(f"GGUF version {version}")
-    _, count = reader.number("Q"), reader.number("Q")
-    found: dict[str, Any] = {}
-    for _ in range(count):
-        name, kind = reader.text().decode(), reader.number("I")
-        if name in WANTED:
-            found[name] = reader.value(kind)
-        else:
-            reader.skip(kind)
-        if len(found) == len(WANTED):
-            break
-    return found
-
-
-def markers(model: Path) -> frozenset[str]:
-    """The texts that ``model`` may read as control tokens. BadInput when it does not say."""
-    try:
-        with (
-            model.open("rb") as handle,
-            mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            metadata = _metadata(data)
-        tokens, types = metadata[TOKENS], metadata[TYPES]
-        control = [
-            token.decode(errors="replace")
-            for token, kind in zip(tokens, types, strict=True)
-            if kind in (UNKNOWN_TOKEN, CONTROL_TOKEN)
-        ]
-    except (OSError, ValueError, KeyError, struct.error) as error:
-        expected = "a GGUF file that names its tokens and their types"
-        raise BadInput(Problem(expected, str(error), file=str(model))) from error
-    template = metadata.get(TEMPLATE, b"").decode(errors="replace")
-    return frozenset(token for token in (*control, *FRAME.findall(template)) if len(token) > 1)
 
 
 class Neutraliser:
@@ -147,3 +51,23 @@ class Neutraliser:
                 return text
             text = self._start.sub(r"\1 ", text)
         raise ValueError("control tokens that cannot be taken apart")
+
+
+class ShapeNeutraliser:
+    """Takes apart whatever looks like a control token; for a model whose tokens are not known.
+
+    ``own`` are the templates of the release: a plain tag in them, such as ``<context>``, is left
+    as it is. One that some model knows as a token is not.
+    """
+
+    def __init__(self, own: Iterable[str]) -> None:
+        found = (tag for text in own for tag in TAG.finditer(text))
+        self._plain = {tag[0] for tag in found if not RESERVED.fullmatch(tag[1].lower())}
+
+    def __call__(self, text: str) -> str:
+        """``text`` with a space after the first character of each that is not plain."""
+        return SHAPE.sub(self._apart, text)
+
+    def _apart(self, match: re.Match[str]) -> str:
+        token, first = match[1], match[2]
+        return str(first) if token in self._plain else f"{first} "

@@ -1,4 +1,4 @@
-"""The application of one slot, on its Unix socket."""
+"""The application of one slot: a release's prompt in front of an engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from serving.application import answers
 from serving.application.engine import Engine
@@ -24,27 +25,45 @@ PROVE_SECONDS, WATCH_SECONDS = 0.1, 1.0
 SAMPLE = "Hello"
 IGNORED_HEADER = "x-greenlight-ignored"
 
+CHAT = "/v1/chat/completions"
+AGAIN = {"Retry-After": "1"}
+"""With each 503: seconds after which asking again makes sense."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Events = AsyncIterator[bytes]
+Watch = Callable[[web.Request, web.StreamResponse, Events], Events]
+"""Sees the events of a stream pass on their way to the caller."""
+
 log = logging.getLogger(__name__)
+
+
+def unwatched(_: web.Request, __: web.StreamResponse, events: Events) -> Events:
+    """Where somebody else counts, as the gateway does."""
+    return events
 
 
 class Application:
     """One release's prompt in front of one engine."""
 
-    def __init__(self, prompt: Prompt, engine: Engine) -> None:
-        self.prompt, self.engine = prompt, engine
+    def __init__(self, prompt: Prompt, engine: Engine, watch: Watch = unwatched) -> None:
+        self.prompt, self.engine, self._watch_stream = prompt, engine, watch
         self.why_not: str | None = "no prompt has been answered yet"
+        self.leaving = False
+        """Whether it is about to end: it answers, and should be asked nothing new."""
 
-    def routes(self) -> web.Application:
-        """What it answers."""
-        application = web.Application(client_max_size=BODY_LIMIT, middlewares=[_refusals])
+    def routes(self, *outer: Middleware) -> web.Application:
+        """What it answers, inside of the middlewares ``outer``."""
+        middlewares = [*outer, _refusals]
+        application = web.Application(client_max_size=BODY_LIMIT, middlewares=middlewares)
         application.router.add_get("/health", self.health)
-        application.router.add_post("/v1/chat/completions", self.completions)
+        application.router.add_post(CHAT, self.completions)
         application.cleanup_ctx.append(self._watched)
         return application
 
     async def health(self, _: web.Request) -> web.Response:
         """200 once the engine has answered a real prompt of this release."""
+        if self.leaving:
+            return web.json_response({"status": "leaving"}, status=503)
         if self.why_not is None:
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "starting", "reason": self.why_not}, status=503)
@@ -70,17 +89,16 @@ class Application:
         """Chunk by chunk. Nothing is sent before the first: until then an error has a status."""
         kind = {"content-type": "text/event-stream", "cache-control": "no-cache"}
         response = web.StreamResponse(headers={**headers, **kind})
+        events = self._events(chunks, include_usage)
         with contextlib.suppress(ConnectionResetError):  # the caller has hung up
-            async for event in self._events(chunks, include_usage):
+            async for event in self._watch_stream(request, response, events):
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(event)
             await response.write_eof()
         return response
 
-    async def _events(
-        self, chunks: AsyncIterator[answers.Chunk], include_usage: bool
-    ) -> AsyncIterator[bytes]:
+    async def _events(self, chunks: AsyncIterator[answers.Chunk], include_usage: bool) -> Events:
         """The events of one stream. An error after the first is an event itself, and the last."""
         prompt, begun = self.prompt, False
         try:
@@ -145,4 +163,5 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception as error:
         log.error("request failed: %s", type(error).__name__)
         failure = RequestError(500, "The application failed.", code="internal_error")
-    return web.json_response(failure.document(), status=failure.status)
+    headers = AGAIN if failure.status == 503 else None
+    return web.json_response(failure.document(), status=failure.status, headers=headers)

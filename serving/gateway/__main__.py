@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import signal
 import socket
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 from release.errors import BAD_INPUT, DONE, BadInput
 from serving.gateway.app import Gateway
 from serving.gateway.limits import Limits
-from serving.gateway.log import configure, log, log_stray
+from serving.log import configure, log, log_stray
+from serving.processes import allow_descriptors
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     configure()
     os.chdir(options.directory)  # a Unix socket's path has to be short
-    _allow_descriptors()
+    allow_descriptors()
     try:
         asyncio.run(_serve(socket.socket(fileno=options.fd)))
     except BadInput as error:
@@ -43,12 +43,6 @@ async def _serve(listener: socket.socket) -> None:
     await gateway.start(listener)
     await stop.wait()
     await gateway.stop()
-
-
-def _allow_descriptors() -> None:
-    """Each request holds two; the usual soft limit of 1024 would surprise at 500 streams."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from aiohttp import web
 from release.errors import BadInput, Problem
 from serving.gateway.errors import ApiError
 from serving.gateway.intake import parse_object, read_body
-from serving.gateway.log import cause, log
 from serving.gateway.routes import Routes, RouteStore, StaleFence, unready
 from serving.gateway.slots import Slots, ready
 from serving.gateway.watched import parse
+from serving.log import cause, log
 
 LAST_SECONDS = 5.0
 """How long what was cut may take to let go; it needs a few turns of the event loop."""

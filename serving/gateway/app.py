@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from serving.counting.families import CONTENT_TYPE
 from serving.gateway.admin import Admin
 from serving.gateway.callers import Callers
 from serving.gateway.courier import CHAT, Courier
@@ -17,16 +18,13 @@ from serving.gateway.errors import ApiError
 from serving.gateway.intake import (
     ALLOWANCE,
     ID,
-    REQUEST_ID,
     admit_asking,
     admit_operator,
     admit_watching,
     read_ask,
-    request_id,
 )
 from serving.gateway.limits import Limits
-from serving.gateway.log import log
-from serving.gateway.metrics import CONTENT_TYPE, Metrics
+from serving.gateway.metrics import Metrics
 from serving.gateway.mirror import Mirror
 from serving.gateway.proxy import Proxy
 from serving.gateway.rates import Rates
@@ -34,6 +32,8 @@ from serving.gateway.routes import RouteStore
 from serving.gateway.settings import FILE, Settings
 from serving.gateway.slots import Slots
 from serving.gateway.watched import Watched, load
+from serving.headers import REQUEST_ID, request_id
+from serving.log import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SERVER = "greenlight"

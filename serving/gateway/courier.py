@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import hdrs
 
-from serving.gateway.counts import Ending
 from serving.gateway.dial import SlotConnector
 from serving.gateway.intake import Ask
 from serving.gateway.limits import Limits
-from serving.gateway.log import cause
-from serving.gateway.slots import Slots
-from serving.gateway.visits import Stay
+from serving.gateway.slots import Endpoint, Slots
+from serving.log import cause
 
 CHAT = "/v1/chat/completions"
 STREAM = "text/event-stream"
@@ -53,10 +51,10 @@ class Courier:
         await self._session.close()
 
     @asynccontextmanager
-    async def send(self, ask: Ask, stay: Stay) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(self, ask: Ask, endpoint: Endpoint) -> AsyncIterator[aiohttp.ClientResponse]:
         """The beginning of the slot's answer. Unreachable, or Broken."""
-        socket = self._slots.socket(stay.endpoint)
-        url = self._connector.url(socket, stay.endpoint.release) + CHAT
+        socket = self._slots.socket(endpoint)
+        url = self._connector.url(socket, endpoint.release) + CHAT
         try:
             response = await self._session.post(
                 url, data=io.BytesIO(ask.body), headers=ask.headers, allow_redirects=False
@@ -93,10 +91,3 @@ async def next_chunk(upstream: aiohttp.ClientResponse, last: bool = False) -> by
 def is_stream(upstream: aiohttp.ClientResponse) -> bool:
     """Whether the answer comes chunk by chunk."""
     return upstream.status == 200 and upstream.content_type == STREAM
-
-
-def ending_of(status: int) -> Ending:
-    """How a whole answer with this ``status`` ended its request."""
-    if status >= 500:
-        return Ending.ERROR
-    return Ending.WHOLE if status < 300 else Ending.DECLINED

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -15,9 +13,8 @@ from serving.gateway.callers import Caller, Callers
 from serving.gateway.errors import ApiError, unavailable
 from serving.gateway.rates import Rates
 from serving.gateway.watched import Watched
+from serving.headers import PIN, RELEASE, REQUEST_ID, SYNTHETIC, USER
 
-PIN, SYNTHETIC = "x-greenlight-slot", "x-greenlight-synthetic"
-RELEASE, REQUEST_ID, USER = "x-greenlight-release", "x-request-id", "x-greenlight-user"
 ID = web.RequestKey("id", str)
 ALLOWANCE = web.RequestKey("allowance", Mapping[str, str])
 """Headers that tell a caller what is left of its rate."""
@@ -39,8 +36,6 @@ NOT_FOR_SLOTS = _HOP_BY_HOP | {
 }
 NOT_FOR_CALLERS = _HOP_BY_HOP | {*OURS, "server", "date"}
 
-_GOOD_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-
 
 @dataclass(frozen=True)
 class Ask:
@@ -54,12 +49,6 @@ class Ask:
     pin: str | None
     synthetic: bool
     user: str | None = field(default=None, repr=False)
-
-
-def request_id(request: web.BaseRequest) -> str:
-    """The caller's own id, if it is fit for a header and a log; else a new one."""
-    given = request.headers.get(REQUEST_ID, "")
-    return given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def admit(request: web.Request, watched: Watched[Callers]) -> Caller:

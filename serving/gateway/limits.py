@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TICK_SECONDS = 0.02
-"""How often something that waits looks again: shorter than a person or a probe notices."""
+from serving.counting.answers import ANSWER_BYTES
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,8 @@ class Limits:
     """How long a request waits for a slot that is being restarted before it gets 503. Longer
     than an application needs to come back (about a second), shorter than a person's."""
 
-    answer_bytes: int = 256 * 1024
-    """How much of an answer is gathered to be read at its end. A streamed token is about 200
-    bytes, so this is some 1,300 tokens; a refusal stands in the first few."""
+    answer_bytes: int = ANSWER_BYTES
+    """How much of an answer is gathered to be read at its end."""
 
     mirror_copies: int = 32
     """Mirrored copies under way at once; more are dropped and counted. It bounds their memory,

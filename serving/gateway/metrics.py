@@ -1,41 +1,17 @@
-"""The counts for Prometheus, under OpenTelemetry's names for generative AI.
-
-Names are written as Prometheus exporters translate them: dots become underscores, the unit is
-appended. https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
-"""
+"""What the gateway tells Prometheus."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from serving.gateway.counts import Ending, Histogram, MirrorCounts, SlotCounts
+from serving.counting import families
+from serving.counting.counts import MirrorCounts
 from serving.gateway.rates import Rates
 from serving.gateway.routes import RouteStore
 from serving.gateway.slots import Slots
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-OPERATION = "chat"
-_GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "slot", "release")
-
-_HISTOGRAMS = {
-    "request_duration": ("latency", "Whole answers, from the choice of a slot to the last byte"),
-    "time_to_first_token": ("first_token", "Streams, from the choice of a slot to the first bytes"),
-    "time_per_output_token": ("inter_token", "Streams, from one chunk to the next"),
-}
-_SUMS = {
-    "synthetic_requests": ("synthetic", "Requests that stood in for users"),
-    "refusals": ("refused", "Whole answers that hold a refusal"),
-}
 _MIRROR = {
     "requests": "Copies that were answered or failed",
     "errors": "Copies without a whole answer",
@@ -43,46 +19,35 @@ _MIRROR = {
     "different": "Copies whose text was another",
     "dropped": "Copies that were not sent, or cut by a drain",
 }
+_SLOT = ("slot",)
 
 
-class Metrics(Collector):
+class Metrics:
     """Everything that is counted, collected when somebody asks for it."""
 
     def __init__(self, application: str, slots: Slots, routes: RouteStore, rates: Rates) -> None:
         self._application, self._slots = application, slots
         self._routes, self._rates = routes, rates
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
+        self.page = families.Page(self._collect).text
 
-    def page(self) -> bytes:
-        """All of it in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """One family after the other."""
-        by_release, by_slot = self._slots.by_release(), self._slots.by_slot()
-        yield from self._of_answers(by_release)
-        yield _outcomes(by_slot)
-        for name, (attribute, about) in _SUMS.items():
-            yield _counter(name, about, "slot", _each(by_slot, attribute))
+    def _collect(self) -> Iterator[Metric]:
+        yield from families.of_answers(self._application, self._slots.by_release())
+        by_slot = self._slots.by_slot()
+        rows: families.Rows = {(slot,): counts for slot, counts in by_slot.items()}
+        yield families.outcomes(_SLOT, rows)
+        yield families.synthetic(_SLOT, rows)
+        yield families.refusals(_SLOT, rows)
         yield from _of_mirrors({slot: self._slots.mirrors[slot] for slot in by_slot})
         yield from self._of_now(by_slot)
-        limited = self._rates.limited.items()
-        yield _counter("rate_limited", "Requests beyond their key's rate", "caller", limited)
-
-    def _of_answers(self, counts: Mapping[tuple[str, str], SlotCounts]) -> Iterator[Metric]:
-        for name, (attribute, about) in _HISTOGRAMS.items():
-            family = HistogramMetricFamily(f"gen_ai_server_{name}_seconds", about, labels=_GEN_AI)
-            for (slot, release), one in counts.items():
-                labels = [OPERATION, self._application, slot, release]
-                _observe(family, labels, getattr(one, attribute))
-            yield family
+        limited = [([caller], number) for caller, number in self._rates.limited.items()]
+        about = "Requests beyond their key's rate"
+        yield families.counter("rate_limited", about, ["caller"], limited)
 
     def _of_now(self, slots: Iterable[str]) -> Iterator[Metric]:
         flight = GaugeMetricFamily(
-            "greenlight_in_flight", "Requests and copies under way", labels=["slot"]
+            "greenlight_in_flight", "Requests and copies under way", labels=_SLOT
         )
-        weight = GaugeMetricFamily("greenlight_weight", "Per cent of the requests", labels=["slot"])
+        weight = GaugeMetricFamily("greenlight_weight", "Per cent of the requests", labels=_SLOT)
         routes = self._routes.current
         for slot in slots:
             flight.add_metric([slot], self._slots.in_flight(slot))
@@ -92,38 +57,12 @@ class Metrics(Collector):
         yield weight
 
 
-def _outcomes(counts: Mapping[str, SlotCounts]) -> Metric:
-    family = CounterMetricFamily(
-        "greenlight_requests", "Requests that ended, by how", labels=["slot", "outcome"]
-    )
-    for slot, one in counts.items():
-        for ending in Ending:
-            family.add_metric([slot, ending.value], one.endings[ending])
-    return family
-
-
 def _of_mirrors(mirrors: Mapping[str, MirrorCounts]) -> Iterator[Metric]:
     for name, about in _MIRROR.items():
-        yield _counter(f"mirror_{name}", about, "slot", _each(mirrors, name))
+        numbers = [([slot], getattr(one, name)) for slot, one in mirrors.items()]
+        yield families.counter(f"mirror_{name}", about, _SLOT, numbers)
     name, about = "greenlight_mirror_duration_seconds", "Whole answers to copies"
-    family = HistogramMetricFamily(name, about, labels=["slot"])
+    family = HistogramMetricFamily(name, about, labels=_SLOT)
     for slot, mirror in mirrors.items():
-        _observe(family, [slot], mirror.latency)
+        families.observe(family, [slot], mirror.latency)
     yield family
-
-
-def _each(counts: Mapping[str, object], attribute: str) -> list[tuple[str, int]]:
-    return [(slot, getattr(one, attribute)) for slot, one in counts.items()]
-
-
-def _counter(name: str, about: str, label: str, values: Iterable[tuple[str, int]]) -> Metric:
-    family = CounterMetricFamily(f"greenlight_{name}", about, labels=[label])
-    for value, number in values:
-        family.add_metric([value], number)
-    return family
-
-
-def _observe(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    buckets = [(str(bound), float(number)) for bound, number in histogram.cumulative()]
-    buckets.append(("+Inf", float(histogram.count)))
-    family.add_metric(labels, buckets=buckets, sum_value=histogram.sum)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import aiohttp
 
-from serving.gateway.counts import Ending
+from serving.counting.counts import Ending, ending_of
+from serving.counting.visits import Copy, Stay, Visit
 from serving.gateway.courier import (
     Broken,
     Courier,
     Unreachable,
-    ending_of,
     is_stream,
     next_chunk,
     read_whole,
@@ -26,8 +26,7 @@ from serving.gateway.courier import (
 from serving.gateway.intake import Ask
 from serving.gateway.limits import Limits
 from serving.gateway.routes import RouteStore
-from serving.gateway.slots import Slots
-from serving.gateway.visits import Copy, Endpoint, Stay, Visit
+from serving.gateway.slots import Endpoint, Slots
 
 
 class Mirror:
@@ -82,7 +81,7 @@ class Mirror:
     async def _compare(self, ask: Ask, original: Visit, slot: str, endpoint: Endpoint) -> None:
         try:
             with self._slots.copy(slot, endpoint) as copy:
-                await self._fetch(ask, copy)
+                await self._fetch(ask, endpoint, copy)
         finally:
             self._under_way -= 1
         theirs = _said(copy)
@@ -90,10 +89,10 @@ class Mirror:
         await original.left.wait()
         self._slots.mirrors[slot].compare(_said(original), theirs)
 
-    async def _fetch(self, ask: Ask, copy: Copy) -> None:
+    async def _fetch(self, ask: Ask, endpoint: Endpoint, copy: Copy) -> None:
         """Read the copy's answer to its end, and count how it ended."""
         try:
-            async with copy.fuse, self._courier.send(ask, copy) as upstream:
+            async with copy.fuse, self._courier.send(ask, endpoint) as upstream:
                 await _read(upstream, copy)
         except (Unreachable, Broken):
             copy.end(Ending.ERROR)

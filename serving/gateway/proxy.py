@@ -17,24 +17,24 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from serving.gateway.counts import Ending
+from serving.counting.counts import Ending, ending_of
+from serving.counting.visits import TICK_SECONDS, Visit, hang_up
 from serving.gateway.courier import (
     Broken,
     Courier,
     Unreachable,
-    ending_of,
     is_stream,
     next_chunk,
     read_whole,
 )
 from serving.gateway.errors import ApiError, unavailable
-from serving.gateway.intake import ID, NOT_FOR_CALLERS, PIN, RELEASE, Ask, pass_on
-from serving.gateway.limits import TICK_SECONDS, Limits
-from serving.gateway.log import log
+from serving.gateway.intake import ID, NOT_FOR_CALLERS, Ask, pass_on
+from serving.gateway.limits import Limits
 from serving.gateway.mirror import Mirror
 from serving.gateway.routes import RouteStore, choose, point_of
-from serving.gateway.slots import Slots, ready
-from serving.gateway.visits import Endpoint, Visit
+from serving.gateway.slots import Endpoint, Slots, ready
+from serving.headers import PIN, RELEASE
+from serving.log import log
 
 
 class Proxy:
@@ -64,7 +64,7 @@ class Proxy:
                     if not blamed:  # one copy is enough, however many slots have to be tried
                         self._mirror.copy(ask, visit)
                     try:
-                        return await self._answer(request, ask, visit)
+                        return await self._answer(request, ask, place[1], visit)
                     except Unreachable as reason:
                         self._blame(visit, reason, blamed)
                         avoided.add(visit.slot)
@@ -120,12 +120,14 @@ class Proxy:
             blamed.add(visit.slot)
         log.warning("slot cannot be reached", extra={"slot": visit.slot, "why": str(reason)})
 
-    async def _answer(self, request: web.Request, ask: Ask, visit: Visit) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, ask: Ask, endpoint: Endpoint, visit: Visit
+    ) -> web.StreamResponse:
         """The slot's answer, or what is told instead. Unreachable when it was never asked."""
         try:
-            async with visit.fuse, self._courier.send(ask, visit) as upstream:
+            async with visit.fuse, self._courier.send(ask, endpoint) as upstream:
                 headers = pass_on(upstream.headers, NOT_FOR_CALLERS)
-                headers.extend({PIN: visit.slot, RELEASE: visit.endpoint.release})
+                headers.extend({PIN: visit.slot, RELEASE: visit.release})
                 if is_stream(upstream):
                     return await _stream(request, upstream, headers, visit)
                 return await _whole(upstream, headers, visit)
@@ -139,7 +141,7 @@ class Proxy:
             raise asyncio.CancelledError from None
         if visit.begun is None:
             raise failure
-        return _hang_up(request, visit.begun)
+        return hang_up(request, visit.begun)
 
     def _broken(self, request: web.Request, visit: Visit, broken: Broken) -> ApiError:
         visit.end(Ending.TRUNCATED if visit.begun else Ending.ERROR)
@@ -181,10 +183,3 @@ async def _stream(
         if visit.ended is None:
             visit.waited(clock() - since)
     return response
-
-
-def _hang_up(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:
-    """Close the caller's connection in the middle of the answer, for all to see."""
-    if request.transport is not None:
-        request.transport.close()
-    return begun

@@ -25,8 +25,8 @@ from pydantic import (
 
 from release.errors import BadInput, GreenlightError, Problem
 from release.files import write_json
-from serving.gateway.log import log
 from serving.gateway.watched import load
+from serving.log import log
 from serving.slots import SLOT_NAME
 
 SlotName = Annotated[str, StringConstraints(pattern=rf"^{SLOT_NAME.pattern}$", strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from serving.gateway.answers import Answer
+from serving.counting.answers import Answer, Phrases
 from serving.gateway.watched import Watched
 
 FILE = "gateway.json"
@@ -30,25 +30,16 @@ class Refusals:
     def __init__(self, folder: Path) -> None:
         self._file = Watched(folder / FILE, Settings)
         self._read: Settings | None = None
-        self._phrases: tuple[str, ...] = ()
+        self._phrases = Phrases(())
 
     def held_by(self, answer: Answer) -> bool:
         """Whether ``answer`` holds one of the phrases, in whatever case."""
-        phrases = self._newest()
-        if not phrases:
-            return False
-        said = _plain(answer.text)
-        return any(phrase in said for phrase in phrases)
+        return self._newest().held_by(answer)
 
-    def _newest(self) -> tuple[str, ...]:
+    def _newest(self) -> Phrases:
         """While the file is damaged the last good phrases hold: none would read as no refusals."""
         settings = self._file.get()
         if settings is not None and settings is not self._read:
             self._read = settings
-            self._phrases = tuple(map(_plain, settings.refusal))
+            self._phrases = Phrases(settings.refusal)
         return self._phrases
-
-
-def _plain(text: str) -> str:
-    """Models write both apostrophes."""
-    return text.casefold().replace("\u2019", "'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +9,22 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from serving.gateway.counts import MirrorCounts, SlotCounts
-from serving.gateway.limits import TICK_SECONDS, Limits
+from serving.counting.counts import MirrorCounts, SlotCounts
+from serving.counting.visits import Copy, Stays, Visit
+from serving.gateway.limits import Limits
 from serving.gateway.routes import SlotName
 from serving.gateway.settings import Refusals
-from serving.gateway.visits import Copy, Endpoint, Stay, Visit
 from serving.gateway.watched import Watched
+
+
+class Endpoint(BaseModel):
+    """Where a slot's application listens, which release it serves, whether it can."""
+
+    model_config = ConfigDict(frozen=True)
+
+    socket: str
+    release: str
+    ready: bool
 
 
 class Endpoints(BaseModel):
@@ -26,17 +35,17 @@ class Endpoints(BaseModel):
     slots: Mapping[SlotName, Endpoint]
 
 
-class Slots:
+class Slots(Stays):
     """What the supervisor says of the slots, and the visits that we make to them."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
+        super().__init__()
         self._folder, self._limits = folder, limits
         self._refusals = Refusals(folder)
         self._file = Watched(folder / "endpoints.json", Endpoints)
         self._counts: defaultdict[tuple[str, str], SlotCounts] = defaultdict(SlotCounts)
         self.mirrors: defaultdict[str, MirrorCounts] = defaultdict(MirrorCounts)
         """Counts of the copies that each slot got, or should have got."""
-        self._visits: defaultdict[str, set[Stay]] = defaultdict(set)
         self._draining: list[str] = []
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -60,25 +69,16 @@ class Slots:
     def visit(self, slot: str, endpoint: Endpoint, synthetic: bool) -> Iterator[Visit]:
         """Be inside ``slot``: in flight until the block is left."""
         counts, limit = self._counts[slot, endpoint.release], self._limits.answer_bytes
-        visit = Visit(slot, endpoint, synthetic, counts, self._refusals.held_by, limit)
-        with self._inside(visit):
+        visit = Visit(slot, endpoint.release, synthetic, counts, self._refusals.held_by, limit)
+        with self.inside(visit):
             yield visit
 
     @contextmanager
     def copy(self, slot: str, endpoint: Endpoint) -> Iterator[Copy]:
         """Be inside ``slot`` with a mirrored request: in flight, and in the mirror's counts."""
-        copy = Copy(slot, endpoint, self.mirrors[slot], self._limits.answer_bytes)
-        with self._inside(copy):
+        copy = Copy(slot, endpoint.release, self.mirrors[slot], self._limits.answer_bytes)
+        with self.inside(copy):
             yield copy
-
-    @contextmanager
-    def _inside(self, stay: Stay) -> Iterator[None]:
-        self._visits[stay.slot].add(stay)
-        try:
-            yield
-        finally:
-            self._visits[stay.slot].discard(stay)
-            stay.left.set()
 
     @contextmanager
     def draining(self, slot: str) -> Iterator[None]:
@@ -88,25 +88,6 @@ class Slots:
             yield
         finally:
             self._draining.remove(slot)
-
-    def in_flight(self, slot: str | None = None) -> int:
-        """How many requests and copies are under way in ``slot``, or in all of them."""
-        return len(self._visiting(slot))
-
-    def cut(self, slot: str | None = None) -> int:
-        """Break off all that is in ``slot``, or in all; how many answers that took from callers."""
-        return sum(stay.cut() for stay in self._visiting(slot))
-
-    async def until_empty(self, seconds: float, slot: str | None = None) -> None:
-        """Return when nothing is in flight in ``slot``, or in all, or ``seconds`` have passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while self.in_flight(slot) and loop.time() < end:  # noqa: ASYNC110 - two reasons to end
-            await asyncio.sleep(TICK_SECONDS)
-
-    def _visiting(self, slot: str | None) -> list[Stay]:
-        slots = self._visits if slot is None else [slot]
-        return [stay for name in slots for stay in self._visits.get(name, ())]
 
     def by_release(self) -> dict[tuple[str, str], SlotCounts]:
         """The counts of every slot and release that is, or was since the gateway's start."""

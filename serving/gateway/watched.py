@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from release.errors import BadInput, Problem
 from release.files import read_json
-from serving.gateway.log import log
+from serving.log import log
 
 M = TypeVar("M", bound=BaseModel)
 

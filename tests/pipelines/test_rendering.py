@@ -38,6 +38,22 @@ def test_an_environment_is_written_one_file_an_object(clustered: Path, tmp_path:
     assert (backend["name"], backend["weight"]) == ("tiny-bot-blue", 100)
 
 
+def test_the_pod_of_the_prompt_is_told_what_it_has_no_file_to_read_from(
+    clustered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model's control tokens, and how the application refuses."""
+    assert main(["render", str(clustered), "--env", "production"]) == DONE
+    streamed = yaml.safe_load_all(capsys.readouterr().out)
+    (bundle,) = (
+        json.loads(one["data"]["bundle.json"])
+        for one in streamed
+        if "bundle.json" in one.get("data", ())
+    )
+
+    assert bundle["markers"] == []  # its one control token is a single letter
+    assert bundle["refusal"] == ["i don't know"]
+
+
 def test_without_a_folder_it_is_one_stream_for_kubectl(
     clustered: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

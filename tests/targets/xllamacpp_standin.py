@@ -15,24 +15,41 @@ from types import SimpleNamespace
 from typing import Any
 
 WORD_SECONDS = 0.05
+WORKING: set[int] = set()
+"""Threads that answer a question now."""
 
 
 class CommonParams(SimpleNamespace):
-    """Takes every setting, and follows none but the socket."""
+    """Takes every setting, and follows none but where to listen."""
 
     def __init__(self) -> None:
-        super().__init__(model=SimpleNamespace(), cpuparams=SimpleNamespace())
+        super().__init__(model=SimpleNamespace(), cpuparams=SimpleNamespace(), port=0)
 
 
-class _Answers(http.server.BaseHTTPRequestHandler):
+class Answers(http.server.BaseHTTPRequestHandler):
+    """llama.cpp's answers. ``figures`` are the lines of its /metrics."""
+
+    def figures(self) -> str:
+        """Only what this stand-in knows."""
+        return f"llamacpp:requests_processing {len(WORKING)}\nllamacpp:requests_deferred 0\n"
+
     def do_GET(self) -> None:
-        self._begin("application/json")
-        self.wfile.write(b'{"status": "ok"}')
+        metrics = self.path == "/metrics"
+        self.begin("text/plain" if metrics else "application/json")
+        self.wfile.write(self.figures().encode() if metrics else b'{"status": "ok"}')
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        WORKING.add(threading.get_ident())
+        try:
+            self.answer(body)
+        finally:
+            WORKING.discard(threading.get_ident())
+
+    def answer(self, body: Any) -> None:
+        """The answer to a chat request, as a stream."""
         asked = re.search(r"for ([\d.]+) seconds", body["messages"][-1]["content"])
-        self._begin("text/event-stream")
+        self.begin("text/event-stream")
         end = time.monotonic() + (float(asked[1]) if asked else 0.0)
         self._say({"content": "Yes"})
         while time.monotonic() < end:
@@ -42,8 +59,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         self._event({"id": "1", "choices": [], "usage": {"prompt_tokens": 9, "total_tokens": 10}})
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _begin(self, kind: str) -> None:
-        self.send_response(200)
+    def begin(self, kind: str, status: int = 200) -> None:
+        """The head of an answer."""
+        self.send_response(status)
         self.send_header("content-type", kind)
         self.end_headers()
 
@@ -58,7 +76,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-class _Sockets(socketserver.ThreadingUnixStreamServer):
+class _Quiet(socketserver.ThreadingMixIn):
     daemon_threads = True
     request_queue_size = 128
 
@@ -66,9 +84,20 @@ class _Sockets(socketserver.ThreadingUnixStreamServer):
         """Whoever hung up has done so on purpose."""
 
 
+class _Sockets(_Quiet, socketserver.UnixStreamServer):
+    pass
+
+
+class Ports(_Quiet, socketserver.TCPServer):
+    """Answers on a TCP port."""
+
+    allow_reuse_address = True
+
+
 class Server:
     """Answers while it lives."""
 
     def __init__(self, parameters: CommonParams) -> None:
-        server = _Sockets(parameters.hostnames[0], _Answers)
+        host, port = parameters.hostnames[0], parameters.port
+        server = Ports((host, port), Answers) if port else _Sockets(host, Answers)
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -78,6 +78,8 @@ class StandIn:
                 await response.write(b": ping\n\n")
             if self.fail == "die" and request.transport:
                 request.transport.abort()
+            if self.fail == "stop":
+                return
         await response.write(token(None, "stop"))
         await response.write(sse({"id": "1", "choices": [], "usage": {"total_tokens": 9}}))
         await response.write(b"data: [DONE]\n\n")
@@ -114,7 +116,7 @@ def run(folder: Path, check: Check, prepare: Callable[[StandIn], None] = lambda 
         routes.router.add_post("/v1/chat/completions", engine.complete)
         routes.router.add_get("/health", engine.health)
         prompt = load(bundle(), "support-bot@aaaaaaa", Neutraliser(()))
-        application = Application(prompt, Engine(str(folder / "e.sock")))
+        application = Application(prompt, Engine.on_socket(str(folder / "e.sock")))
         connector = aiohttp.UnixConnector(str(folder / "a.sock"))
         async with (
             serving(routes, folder / "e.sock"),
@@ -217,6 +219,23 @@ def test_a_stream_that_breaks_says_so(short: Path) -> None:
         assert "[DONE]" not in text
 
     run(short, check, failing("die"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_s13_an_answer_that_ends_in_good_order_without_its_end_mark_is_not_whole(
+    short: Path, stream: bool
+) -> None:
+    """As a proxy may close it, behind which the engine has gone."""
+
+    async def check(session: aiohttp.ClientSession, _: StandIn) -> None:
+        body = {**BODY, "stream": stream}
+        async with session.post(f"{URL}/v1/chat/completions", json=body) as response:
+            text = await response.text()
+
+        assert '"code": "engine_unavailable"' in text
+        assert "[DONE]" not in text
+
+    run(short, check, failing("stop"))
 
 
 def test_a_request_waits_for_an_engine_that_loads(short: Path) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import http.client
 import json
+import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from typing import Any
 import pytest
 
 from release.errors import BadInput
+from release.markers import markers
 from serving import engine, processes
-from serving.application.markers import Neutraliser, markers
+from serving.application.markers import Neutraliser
 from serving.slots import EngineSpec
 from serving.supervisor.plan import Answer
 from serving.supervisor.probe import ask
@@ -95,6 +98,35 @@ def test_s22_a_half_written_note_is_written_again(model: Path, cache: Path, note
 
     engine.verify(model, digest(b"weights"), cache)
     assert json.loads(file.read_bytes())["sha256"] == digest(b"weights")
+
+
+def test_in_a_pod_notes_are_in_the_one_folder_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same one after a restart, and nobody else's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    notes = engine.temporary()
+
+    assert notes.parent == tmp_path
+    assert notes.stat().st_mode & 0o777 == 0o700
+    assert engine.temporary() == notes
+
+
+@pytest.mark.parametrize("planted", ["open", "link"])
+def test_a_folder_that_somebody_else_could_have_prepared_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """A note in it would say that any weights are the right ones."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / f"greenlight-{os.getuid()}"
+    if planted == "open":
+        place.mkdir()
+        place.chmod(0o777)
+    else:
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        place.symlink_to(tmp_path / "theirs")
+
+    assert engine.temporary() not in (place, tmp_path / "theirs")
 
 
 Start = Callable[[EngineSpec], "subprocess.Popen[bytes]"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from serving.gateway.answers import Answer
+from serving.counting.answers import Answer
 from serving.gateway.settings import Refusals
 from tests.serving.gateway.world import story, world, write_settings
 

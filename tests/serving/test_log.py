@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving.gateway.log import Damper, JsonLines, cause, log, log_stray
+from serving.log import Damper, JsonLines, cause, log, log_stray
 
 SECRET = "tell me how to reset key-of-a-user"
 
@@ -92,7 +92,7 @@ def test_s06_an_event_that_repeats_is_written_once_a_second_with_what_was_held_b
 ) -> None:
     """S06: a slot that fails each request must not flood the log, nor hide another slot."""
     now = 100.0
-    monkeypatch.setattr("serving.gateway.log.time.monotonic", lambda: now)
+    monkeypatch.setattr("serving.log.time.monotonic", lambda: now)
     damper = Damper()
 
     passed = [damper.filter(record("slot broke off", slot=s)) for s in ("blue", "blue", "green")]

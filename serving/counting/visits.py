@@ -1,34 +1,26 @@
-"""One request inside one slot, from the choice of the slot to its ending."""
+"""One request inside one slot, from the choice of the slot to its ending; and all of them."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
-from serving.gateway.answers import Answer
-from serving.gateway.counts import Ending, MirrorCounts, SlotCounts
-from serving.gateway.limits import Limits
+from serving.counting.answers import ANSWER_BYTES, Answer
+from serving.counting.counts import Ending, MirrorCounts, SlotCounts
 
-
-class Endpoint(BaseModel):
-    """Where a slot's application listens, which release it serves, whether it can."""
-
-    model_config = ConfigDict(frozen=True)
-
-    socket: str
-    release: str
-    ready: bool
+TICK_SECONDS = 0.02
+"""How often something that waits looks again: shorter than a person or a probe notices."""
 
 
 class Stay(ABC):
     """Being in flight inside a slot, for whatever purpose."""
 
-    def __init__(self, slot: str, endpoint: Endpoint, limit: int) -> None:
-        self.slot, self.endpoint, self.answer = slot, endpoint, Answer(limit)
+    def __init__(self, slot: str, release: str, limit: int) -> None:
+        self.slot, self.release, self.answer = slot, release, Answer(limit)
         self.fuse = asyncio.timeout(None)
         self.ended: Ending | None = None
         self.left = asyncio.Event()
@@ -67,13 +59,13 @@ class Visit(Stay):
     def __init__(
         self,
         slot: str,
-        endpoint: Endpoint,
+        release: str,
         synthetic: bool,
         counts: SlotCounts,
         refuses: Callable[[Answer], bool] = lambda _: False,
-        limit: int = Limits.answer_bytes,
+        limit: int = ANSWER_BYTES,
     ) -> None:
-        super().__init__(slot, endpoint, limit)
+        super().__init__(slot, release, limit)
         self.begun: web.StreamResponse | None = None
         """The stream that the caller has begun to receive."""
         self._synthetic, self._counts, self._refuses = synthetic, counts, refuses
@@ -100,8 +92,8 @@ class Visit(Stay):
 class Copy(Stay):
     """A mirrored request, which nobody waits for: only ``counts`` know of it."""
 
-    def __init__(self, slot: str, endpoint: Endpoint, counts: MirrorCounts, limit: int) -> None:
-        super().__init__(slot, endpoint, limit)
+    def __init__(self, slot: str, release: str, counts: MirrorCounts, limit: int) -> None:
+        super().__init__(slot, release, limit)
         self._counts = counts
 
     def cut(self) -> bool:
@@ -117,3 +109,45 @@ class Copy(Stay):
         self._counts.errors += ending in (Ending.ERROR, Ending.TRUNCATED)
         if ending is Ending.WHOLE:
             self._counts.latency.observe(self.seconds)
+
+
+class Stays:
+    """All that is in flight, in every slot of this process."""
+
+    def __init__(self) -> None:
+        self._stays: set[Stay] = set()
+
+    @contextmanager
+    def inside(self, stay: Stay) -> Iterator[None]:
+        """``stay`` is in flight until the block is left."""
+        self._stays.add(stay)
+        try:
+            yield
+        finally:
+            self._stays.discard(stay)
+            stay.left.set()
+
+    def in_flight(self, slot: str | None = None) -> int:
+        """How many requests and copies are under way in ``slot``, or in all of them."""
+        return len(self._in(slot))
+
+    def cut(self, slot: str | None = None) -> int:
+        """Break off all that is in ``slot``, or in all; how many answers that took from callers."""
+        return sum(stay.cut() for stay in self._in(slot))
+
+    async def until_empty(self, seconds: float, slot: str | None = None) -> None:
+        """Return when nothing is in flight in ``slot``, or in all, or ``seconds`` have passed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.in_flight(slot) and loop.time() < end:  # noqa: ASYNC110 - two reasons to end
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _in(self, slot: str | None) -> list[Stay]:
+        return [stay for stay in self._stays if slot in (None, stay.slot)]
+
+
+def hang_up(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:
+    """Close the caller's connection in the middle of the answer, for all to see."""
+    if request.transport is not None:
+        request.transport.close()
+    return begun

@@ -37,6 +37,13 @@ class Ending(Enum):
     """The caller hung up first."""
 
 
+def ending_of(status: int) -> Ending:
+    """How a whole answer with this ``status`` ended its request."""
+    if status >= 500:
+        return Ending.ERROR
+    return Ending.WHOLE if status < 300 else Ending.DECLINED
+
+
 class Histogram:
     """Observations in fixed buckets; a bucket counts all that is at or below its bound."""
 

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Mapping
 from types import TracebackType
 
-log = logging.getLogger("greenlight.gateway")
+log = logging.getLogger("greenlight.serving")
 
 QUIET_SECONDS = 1.0
 """The same event of the same slot is written once in this time: a slot that fails every

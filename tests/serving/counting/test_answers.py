@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.answers import Answer
+from serving.counting.answers import Answer
 from tests.serving.gateway.world import DONE, EVENT, chunk
 
 PLENTY = 1_000_000

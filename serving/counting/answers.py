@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 _DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\Z")
 _TAIL_BYTES = 64
+ANSWER_BYTES = 256 * 1024
+"""A streamed token is about 200 bytes, so this is some 1,300 tokens; a refusal stands in the
+first few."""
+
 _DATA = b"data:"
 
 
@@ -67,3 +71,22 @@ def _said(document: bytes, part: str) -> Iterator[str]:
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return
     yield from (text for text in texts if isinstance(text, str))
+
+
+class Phrases:
+    """By which an application says that it refuses."""
+
+    def __init__(self, phrases: Iterable[str]) -> None:
+        self._phrases = tuple(map(_plain, phrases))
+
+    def held_by(self, answer: Answer) -> bool:
+        """Whether ``answer`` holds one of the phrases, in whatever case."""
+        if not self._phrases:
+            return False
+        said = _plain(answer.text)
+        return any(phrase in said for phrase in self._phrases)
+
+
+def _plain(text: str) -> str:
+    """Models write both apostrophes."""
+    return text.casefold().replace("\u2019", "'")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release.rollout_section import LATENCY_MEASURED_UP_TO, MEASURED_UP_TO
-from serving.gateway.counts import (
+from serving.counting.counts import (
     FIRST_TOKEN,
     INTER_TOKEN,
     LATENCY,
@@ -17,7 +17,7 @@ from serving.gateway.counts import (
     Histogram,
     SlotCounts,
 )
-from serving.gateway.visits import Endpoint, Visit
+from serving.counting.visits import Visit
 
 SECONDS = st.one_of(st.floats(0, 100), st.sampled_from(LATENCY))
 
@@ -46,7 +46,7 @@ def test_a_request_is_counted_once_by_its_first_ending(ending: Ending) -> None:
     counts = SlotCounts()
 
     async def visit() -> None:
-        one = Visit("blue", Endpoint(socket="s", release="r", ready=True), True, counts)
+        one = Visit("blue", "r", True, counts)
         one.end(ending)
         one.end(Ending.ERROR)
 
@@ -62,7 +62,7 @@ def test_only_whole_answers_have_a_latency() -> None:
 
     async def visits() -> None:
         for ending in Ending:
-            Visit("blue", Endpoint(socket="s", release="r", ready=True), False, counts).end(ending)
+            Visit("blue", "r", False, counts).end(ending)
 
     asyncio.run(visits())
 

@@ -1,0 +1,1 @@
+"""What happens to requests, counted alike in the gateway and in a pod."""
