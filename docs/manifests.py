@@ -5,6 +5,7 @@ Each variant of the rendering is a file, so that a change of what is rendered is
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from manifests.render import render
@@ -66,7 +67,7 @@ def _documents(name: str) -> str:
 
 
 def _slug(name: str) -> str:
-    return name.lower().replace(",", "").replace(" ", "-")
+    return re.sub("[^a-z0-9 ]", "", name.lower()).replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Spec → Kubernetes objects. Empty until the kubernetes target: its place in the layers is kept."""
+"""Spec → Kubernetes objects. Pure: nothing is asked of a cluster here."""

@@ -13,6 +13,14 @@ from release.kubernetes_section import Kubernetes
 SHORT = 12
 """Hexadecimal digits of a digest in an object's name: 48 bits, for a handful of objects."""
 
+DOMAIN = "greenlight"
+"""What comes before the slash in labels and annotations of our own."""
+
+
+def own(name: str) -> str:
+    """The key of a label or an annotation of our own."""
+    return f"{DOMAIN}/{name}"
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -48,8 +56,28 @@ class Slot:
 
     @property
     def server_name(self) -> str:
-        """The name of the model server: equal for releases that can share one."""
-        return f"model-{self.release.engine_key[:SHORT]}"
+        """The name of the model server: equal for releases that can share one.
+
+        One that a release asks for alone holds the slot, so that nobody else comes to it.
+        """
+        key = self.release.engine_key[:SHORT]
+        dedicated = self.release.engine.isolation == "dedicated"
+        return f"model-{self.name}-{key}" if dedicated else f"model-{key}"
+
+    @property
+    def version(self) -> str:
+        """The release's short digest, as ``app.kubernetes.io/version``."""
+        return self.release.label.rpartition("@")[2]
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What says, to a reader of the cluster alone, which release is served and by what."""
+        return {
+            own("application"): self.release.application,
+            own("label"): self.release.label,
+            own("release"): self.release.digest,
+            own("server"): self.server_name,
+        }
 
 
 @dataclass(frozen=True)
@@ -77,15 +105,15 @@ class Rendering:
         """What every object of it carries."""
         return {
             "app.kubernetes.io/name": self.application,
+            "app.kubernetes.io/instance": f"{self.application}-{self.environment}",
             "app.kubernetes.io/managed-by": "greenlight",
-            "greenlight/environment": self.environment,
+            own("environment"): self.environment,
         }
 
     def of_slot(self, slot: str) -> str:
         """The name of what serves ``slot``."""
         return f"{self.application}-{slot}"
 
-    @cached_property
-    def servers(self) -> tuple[tuple[str, Release], ...]:
-        """Each model server once, with a release that it serves, by name."""
-        return tuple(sorted({one.server_name: one.release for one in self.slots}.items()))
+    def slot(self, name: str) -> Slot:
+        """The slot called ``name``; KeyError where there is none."""
+        return {one.name: one for one in self.slots}[name]

@@ -6,21 +6,23 @@ Pure: the same input gives the same bytes on every machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, reduce
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from manifests import secrets
 from manifests.engines import fetched_by_pods, model_name, server
-from manifests.model import Rendering, Slot
+from manifests.model import Rendering, Slot, own
 from manifests.order import RANKS
 from manifests.watching import alerts, dashboard, in_flight
 from manifests.yaml_text import block, scalar
-from release.bundle import Release
 from release.errors import BadInput, Problem
+from release.kubernetes_section import Patch
 
 SETTLE_SECONDS = 5
 """Between a pod's leaving the endpoints and its being told to stop: proxies learn of it late."""
@@ -55,63 +57,116 @@ class Rendered:
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def render(rendering: Rendering) -> tuple[Rendered, ...]:
-    """Every object of ``rendering``, in the order in which they are applied.
+def render(r: Rendering) -> tuple[Rendered, ...]:
+    """Every object of ``r``, in the order in which they are applied.
 
     BadInput for a patch of an object that is not there.
     """
-    made = [_rendered(kind, name, file, values) for kind, name, file, values in _all(rendering)]
-    patched = _patched(rendering, {(one.kind, one.name): one for one in made})
-    return tuple(sorted(patched, key=lambda one: one.file))
+    made = _made(_all(r))
+    _require_patched(r, made)
+    return _finished(r, made)
+
+
+def render_shell(r: Rendering) -> tuple[Rendered, ...]:
+    """What belongs to no slot and to no model server, whatever the slots are; not the route."""
+    return _finished(r, _made(_shell(r, _common(r))))
+
+
+def render_slot(r: Rendering, slot: str) -> tuple[Rendered, ...]:
+    """What serves ``slot``: its own objects and those of its model server, shared or not."""
+    return _finished(r, _made([*_server(r, r.slot(slot), _common(r)),
+                               *_slot(r, r.slot(slot), _common(r))]))  # fmt: skip
+
+
+def render_server(r: Rendering, slot: str) -> tuple[Rendered, ...]:
+    """The objects of the model server behind ``slot``."""
+    return _finished(r, _made(_server(r, r.slot(slot), _common(r))))
+
+
+def render_route(r: Rendering) -> Rendered:
+    """The HTTPRoute with the slots' weights; without a slot it leads nowhere."""
+    (route,) = _finished(r, _made(_route(r, _common(r))))
+    return route
 
 
 Piece = tuple[str, str, str, Mapping[str, Any]]
 """Kind, name and template of an object, and the values that the template takes."""
 
+Made = dict[tuple[str, str], Rendered]
+"""Objects by kind and name."""
+
+
+def _common(r: Rendering) -> dict[str, Any]:
+    return {"r": r, "settle_seconds": SETTLE_SECONDS, "priority_class": PRIORITY_CLASS}
+
 
 def _all(r: Rendering) -> Iterator[Piece]:
+    common = _common(r)
+    yield from _shell(r, common)
+    for slot in {slot.server_name: slot for slot in r.slots}.values():
+        yield from _server(r, slot, common)
+    for slot in r.slots:
+        yield from _slot(r, slot, common)
+    yield from _route(r, common)
+
+
+def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
     labels = {**RESTRICTED, **r.labels}
-    common = {"r": r, "settle_seconds": SETTLE_SECONDS, "priority_class": PRIORITY_CLASS}
     yield "Namespace", r.namespace, "namespace", {**common, "namespace_labels": labels}
     yield "ServiceAccount", r.application, "service-account", common
     if r.settings.priority == "serving":
         yield "PriorityClass", PRIORITY_CLASS, "priority-class", common
     yield "NetworkPolicy", f"{r.application}-deny", "deny-all", common
     yield "NetworkPolicy", r.application, "allow-application", common
-    fetches = any(fetched_by_pods(release) for _, release in r.servers)
-    policy = {**common, "fetches": fetches}
-    yield "NetworkPolicy", f"{r.application}-models", "allow-server", policy
-    for name, release in r.servers:
-        yield from _server(r, name, release, common)
-    for slot in r.slots:
-        yield from _slot(r, slot, common)
-    if r.slots:
-        yield "HTTPRoute", r.application, "route", common
-    yield "PodMonitor", r.application, "pod-monitor", common
+    yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
+    yield from _secrets(r, common)
+    yield "PodMonitor", r.application, "pod-monitor", {**common, "slot_label": own("slot")}
     yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
     yield "ConfigMap", f"{r.application}-dashboard", "dashboard", {**common, **_dashboard(r)}
 
 
-def _server(
-    r: Rendering, name: str, release: Release, common: Mapping[str, Any]
-) -> Iterator[Piece]:
-    component = {"app.kubernetes.io/component": "model-server", "greenlight/server": name}
+def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
+    if given := r.settings.secrets:
+        values = {**common, **secrets.values(r, given)}
+        vault = ("SecretProviderClass", secrets.name_of(r), "secret-provider-class", values)
+        external = ("ExternalSecret", secrets.name_of(r), "external-secret", values)
+        yield vault if given.source.key_vault else external
+
+
+def _route(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
+    yield "HTTPRoute", r.application, "route", {**common, "pinning": pinning}
+
+
+def pinning(cookie: str, slot: str) -> str:
+    """What a Cookie header that asks for ``slot`` matches, whole (RFC 6265, section 4.2.1).
+
+    Anchored: gateways differ in whether a part of the header is enough.
+    """
+    return f"^(.*; ?)?{re.escape(cookie)}={re.escape(slot)}(;.*)?$"
+
+
+def _server(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece]:
+    name = slot.server_name
+    component = {"app.kubernetes.io/component": "model-server", own("server"): name}
+    served = server(slot.release, r.settings)
     values = {
         **common,
         **_labels(r, name, component),
-        "server": server(release, r.settings),
+        "server": replace(served, mounts=served.mounts + secrets.mounts(r)),
+        "variables": secrets.variables(r, served),
         "grace": r.drain_seconds + SETTLE_SECONDS + 5,
         "startup_failures": -(-r.settings.server.load_seconds // 5),
         "max_unavailable": 1,
     }
-    yield "Deployment", name, "model-server", values
-    yield "Service", name, "service", values
-    yield "PodDisruptionBudget", name, "disruption-budget", values
+    for kind, template in served.objects:
+        yield kind, name, template, values
+    if fetched_by_pods(slot.release):
+        yield "NetworkPolicy", name, "allow-fetch", values
 
 
 def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece]:
     name = r.of_slot(slot.name)
-    component = {"app.kubernetes.io/component": "application", "greenlight/slot": slot.name}
+    component = {"app.kubernetes.io/component": "application", own("slot"): slot.name}
     values = {
         **common,
         **_labels(r, name, component),
@@ -122,7 +177,7 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
     }
     yield "ConfigMap", slot.prompt_name, "prompt", values
-    yield "Deployment", name, "application", values
+    yield "Deployment", name, "application", {**values, **_told(slot, values)}
     yield "Service", name, "service", values
     if r.settings.scaling.prometheus:
         scaled = {**values, "query": in_flight(r, slot.name)}
@@ -130,6 +185,17 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
     else:
         yield "HorizontalPodAutoscaler", name, "autoscaler", values
     yield "PodDisruptionBudget", name, "disruption-budget", values
+
+
+def _told(slot: Slot, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Deployment and its pods say of the release; no selector asks for it."""
+    version = {"app.kubernetes.io/version": slot.version}
+    return {
+        "labels": {**values["labels"], **version},
+        "pod_labels": {**values["pod_labels"], **version},
+        "annotations": slot.annotations,
+        "pod_annotations": {own("release"): slot.release.digest},
+    }
 
 
 def _dashboard(r: Rendering) -> dict[str, Any]:
@@ -141,11 +207,11 @@ def _dashboard(r: Rendering) -> dict[str, Any]:
 
 
 def _labels(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:
-    own = {**r.labels, **component}
+    labels = {**r.labels, **component}
     trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
     selector = {"app.kubernetes.io/name": r.application, **component}
-    pod_labels = {**own, **trusted}
-    return {"name": name, "labels": own, "selector": selector, "pod_labels": pod_labels}
+    pod_labels = {**labels, **trusted}
+    return {"name": name, "labels": labels, "selector": selector, "pod_labels": pod_labels}
 
 
 @cache
@@ -161,21 +227,39 @@ def _template(name: str) -> Template:
     return environment.get_template(f"{name}.yaml.j2")
 
 
-def _rendered(kind: str, name: str, template: str, values: Mapping[str, Any]) -> Rendered:
-    return Rendered(kind, name, _template(template).render(values))
+def _made(pieces: Iterable[Piece]) -> Made:
+    return {
+        (kind, name): Rendered(kind, name, _template(template).render(values))
+        for kind, name, template, values in pieces
+    }
 
 
-def _patched(r: Rendering, made: dict[tuple[str, str], Rendered]) -> list[Rendered]:
-    for number, one in enumerate(r.settings.patches):
-        key = (one.kind, one.name)
-        if key not in made:
+def _finished(r: Rendering, made: Made) -> tuple[Rendered, ...]:
+    """With its patches, in the order in which objects are applied."""
+    patched = [reduce(_patched, r.settings.patches, one) for one in made.values()]
+    return tuple(sorted(patched, key=lambda one: one.file))
+
+
+def _patched(one: Rendered, patch: Patch) -> Rendered:
+    if not _meant(patch, one.kind, one.name):
+        return one
+    merged = merge(one.object, patch.patch)
+    text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=1000)
+    return Rendered(one.kind, one.name, text)
+
+
+def _meant(patch: Patch, kind: str, name: str) -> bool:
+    parts = map(re.escape, patch.name.split("*"))
+    return patch.kind == kind and re.fullmatch(".*".join(parts), name) is not None
+
+
+def _require_patched(r: Rendering, made: Made) -> None:
+    """A patch that changes nothing is a mistake, seen where everything is rendered."""
+    for number, patch in enumerate(r.settings.patches):
+        if not any(_meant(patch, *key) for key in made):
             there = ", ".join(f"{kind}/{name}" for kind, name in made)
             path = f"environments.{r.environment}.kubernetes.patches[{number}]"
-            raise BadInput(Problem(f"one of {there}", f"{one.kind}/{one.name}", path=path))
-        merged = merge(made[key].object, one.patch)
-        text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=1000)
-        made[key] = Rendered(one.kind, one.name, text)
-    return list(made.values())
+            raise BadInput(Problem(f"one of {there}", f"{patch.kind}/{patch.name}", path=path))
 
 
 def merge(value: Any, patch: Any) -> Any:

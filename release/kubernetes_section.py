@@ -57,6 +57,11 @@ class Gateway(Section):
     name: Label = Field("greenlight", description="the Gateway's name")
     namespace: Label = Field("gateways", description="the Gateway's namespace")
     hostnames: tuple[Host, ...] = Field((), max_length=16, description="none: the Gateway's own")
+    cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
+        None,
+        description="a cookie that pins its sender to the slot it names, where the Gateway takes "
+        "regular expressions; None: the header alone",
+    )
 
 
 class Scaling(Section):
@@ -110,22 +115,91 @@ class ModelServer(Section):
     shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")
 
 
+DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]
+
+
 class Identity(Section):
     """Microsoft Entra Workload ID: pods are this identity, and have no key."""
 
-    client_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
+    client_id: DirectoryId = Field(
         alias="clientId", description="of the managed identity (the stack's outputs have it)"
     )
-    tenant_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
-        alias="tenantId", description="of the directory that it is in"
+    tenant_id: DirectoryId = Field(alias="tenantId", description="of the directory that it is in")
+
+
+class KeyVault(Section):
+    """An Azure Key Vault, read on the node by the Secrets Store CSI driver as ``identity``."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$")] = (
+        Field(description="the vault's name")
     )
+    tenant_id: DirectoryId | None = Field(
+        None, alias="tenantId", description="of the vault; None: the identity's"
+    )
+
+
+class ExternalStore(Section):
+    """A store of External Secrets, which the platform keeps."""
+
+    store: Label = Field(description="its name")
+    kind: Literal["SecretStore", "ClusterSecretStore"] = Field(
+        "SecretStore", description="of this namespace, or of the cluster"
+    )
+
+
+class SecretSource(Section):
+    """Where secrets come from: one of the two."""
+
+    key_vault: KeyVault | None = Field(None, alias="keyVault", description="Azure Key Vault")
+    external: ExternalStore | None = Field(None, description="External Secrets")
+
+    @model_validator(mode="after")
+    def _one(self) -> SecretSource:
+        if (self.key_vault is None) == (self.external is None):
+            raise ValueError("either keyVault or external")
+        return self
+
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+
+
+class Secret(Section):
+    """One secret: always a file of the model server, ``/secrets/NAME``. No value is ever here."""
+
+    name: Label = Field(description="the file's name")
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,250}$")] = Field(
+        description="its name in the vault or the store"
+    )
+    env: Variable | None = Field(
+        None, description="a variable with the value too, such as HF_TOKEN; a file shows it to less"
+    )
+    file_env: Variable | None = Field(
+        None, alias="fileEnv", description="a variable with the file's path, as HF_TOKEN_PATH"
+    )
+
+
+class Secrets(Section):
+    """What model servers are given in secret, such as a token for gated weights."""
+
+    source: SecretSource = Field(alias="from", description="where the values are")
+    items: tuple[Secret, ...] = Field(min_length=1, max_length=32, description="which of them")
+
+    @model_validator(mode="after")
+    def _once(self) -> Secrets:
+        names = [one.name for one in self.items]
+        variables = [each for one in self.items for each in (one.env, one.file_env) if each]
+        if len({*names}) < len(names) or len({*variables}) < len(variables):
+            raise ValueError("each name and each variable once")
+        if self.source.key_vault and any({*one.key} & {*"._/"} for one in self.items):
+            raise ValueError("keys of a Key Vault, which are of letters, digits and dashes")
+        return self
 
 
 class Patch(Section):
-    """A merge patch (RFC 7396) of one rendered object, for what has no field."""
+    """A merge patch (RFC 7396) of what is rendered, for what has no field."""
 
     kind: str = Field(min_length=1, max_length=63, description="such as Deployment")
-    name: str = Field(min_length=1, max_length=253, description="the object's name")
+    name: str = Field(min_length=1, max_length=253, description="the object's name; * is any text")
     patch: Mapping[str, Any] = Field(description="null takes a key away")
 
 
@@ -142,9 +216,16 @@ class Kubernetes(Section):
     scaling: Scaling = Field(Scaling(), description="of the prompt application")
     server: ModelServer = Field(ModelServer(), description="of the model")
     identity: Identity | None = Field(None, description="None: pods have none")
+    secrets: Secrets | None = Field(None, description="None: model servers are given none")
     monitoring: Label = Field("monitoring", description="namespace that metrics are read from")
     priority: Literal["serving", "none"] = Field(
         "serving", description="serving: pods come before what has no class of its own"
     )
     max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
     patches: tuple[Patch, ...] = Field((), max_length=64, description="in order")
+
+    @model_validator(mode="after")
+    def _known(self) -> Kubernetes:
+        if self.secrets and self.secrets.source.key_vault and self.identity is None:
+            raise ValueError("identity, as whom the Key Vault of secrets is read")
+        return self

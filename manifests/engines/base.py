@@ -13,6 +13,13 @@ PORT = 8000
 
 Volume = Mapping[str, Any]
 
+DEPLOYED = (
+    ("Deployment", "model-server"),
+    ("Service", "service"),
+    ("PodDisruptionBudget", "disruption-budget"),
+)
+"""Kind and template of each object of a model server."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -26,10 +33,13 @@ class Mount:
 
 @dataclass(frozen=True)
 class Server:
-    """The container of a model server. ``environment`` are its variables, without secrets.
+    """A model server: what it is in a cluster, and its container.
 
-    ``resources`` are what it asks for and, but for the processor, its limits. ``command`` is None
-    for the image's own. ``tolerations`` and ``node_selector`` bring it to the nodes that it needs.
+    ``objects`` are the kind and template of each object. Whatever they are, a Service of the
+    server's name answers on port 80. ``resources`` are what the container asks for and, but for the
+    processor, its limits; ``command`` is None for the image's own; ``environment`` are its
+    variables, without secrets. ``tolerations`` and ``node_selector`` bring it to the nodes that it
+    needs.
     """
 
     image: str
@@ -41,6 +51,7 @@ class Server:
     mounts: tuple[Mount, ...] = ()
     tolerations: tuple[Mapping[str, str], ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    objects: tuple[tuple[str, str], ...] = DEPLOYED
 
 
 class Engine(Protocol):

@@ -73,8 +73,10 @@ def settings(**given: Any) -> Kubernetes:
 
 
 def gpu_settings(count: int = 1, **server: Any) -> Kubernetes:
-    """A section with GPUs for vLLM."""
-    return settings(server={"image": VLLM_IMAGE, "gpu": {"count": count}, **server})
+    """A section with GPUs for vLLM. ``identity`` and ``secrets`` are the section's, the rest the
+    server's."""
+    own = {key: server.pop(key) for key in ("identity", "secrets") if key in server}
+    return settings(server={"image": VLLM_IMAGE, "gpu": {"count": count}, **server}, **own)
 
 
 def rendering(*slots: Release, given: Kubernetes | None = None, **more: Any) -> Rendering:

@@ -28,6 +28,7 @@ from tests.manifests.making import (
     settings,
     vllm_release,
 )
+from tests.manifests.variants import AS_VARIABLE, VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -261,18 +262,22 @@ def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_an_environment_without_a_release_has_no_route() -> None:
-    """A route to nothing would be an error for whoever asks."""
-    assert "HTTPRoute" not in {one.kind for one in render(rendering())}
+def test_the_route_of_an_environment_without_a_release_leads_nowhere() -> None:
+    """It is there from provisioning on, so that a rollout changes it and never makes it."""
+    (route,) = of(render(rendering()), "HTTPRoute")
+
+    assert [set(rule) for rule in route["spec"]["rules"]] == [{"matches"}]
 
 
 @pytest.mark.slow
 def test_checkov_finds_nothing_that_is_not_answered_for(tmp_path: Path) -> None:
-    """On the plain rendering, with two slots, and of vLLM."""
-    for number, one in enumerate(EVERY):
-        write_rendered(render(one), tmp_path / str(number))
+    """In any variant, but for a secret that an application wants as a variable."""
+    for number, (name, one) in enumerate(VARIANTS.items()):
+        write_rendered(render(one), tmp_path / ("variable" if name == AS_VARIABLE else str(number)))
     checked = check([tmp_path])
     left = suppressed_today(checked.findings, whole=False)
 
-    assert left.findings == ()
+    assert {(one.rule, "variable" in str(one.file)) for one in left.findings} == {
+        ("CKV_K8S_35", True)
+    }
     assert {entry.rule for _, entry in left.suppressed} == {"CKV_K8S_11"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from manifests.model import Rendering
 from tests.manifests.making import (
     HF,
@@ -16,6 +18,28 @@ from tests.manifests.making import (
 
 IDENTITY = {"clientId": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "tenantId": "1" * 36}
 
+TOKEN = {"name": "hf-token", "key": "hugging-face", "fileEnv": "HF_TOKEN_PATH"}
+LICENCE = {"name": "licence", "key": "engine-licence", "env": "LICENCE"}
+KEY_VAULT: dict[str, Any] = {
+    "from": {"keyVault": {"name": "kv-assist-production"}},
+    "items": [TOKEN],
+}
+EXTERNAL: dict[str, Any] = {
+    "from": {"external": {"store": "vault", "kind": "ClusterSecretStore"}},
+    "items": [{**TOKEN, "key": "models/hugging-face"}],
+}
+AS_VARIABLE = "a secret as a variable"
+"""Policies would rather have a file, and say so."""
+
+PATCHES = [
+    {"kind": "Deployment", "name": "assist-*", "patch": {"spec": {"minReadySeconds": 5}}},
+    {
+        "kind": "NetworkPolicy",
+        "name": "assist-models",
+        "patch": {"metadata": {"labels": {"a": "b"}}},
+    },
+]
+
 VARIANTS: dict[str, Rendering] = {
     "plain": rendering(release()),
     "nothing live yet": rendering(),
@@ -28,6 +52,9 @@ VARIANTS: dict[str, Rendering] = {
     "hostnames": rendering(
         release(), given=settings(gateway={"hostnames": ["assist.example.com", "*.example.org"]})
     ),
+    "slots pinned by a cookie": rendering(
+        release(), release("Be kind."), given=settings(gateway={"cookie": "greenlight-slot"})
+    ),
     "scaled by requests in flight": rendering(
         release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
     ),
@@ -35,6 +62,20 @@ VARIANTS: dict[str, Rendering] = {
     "weights in a volume": rendering(
         release(), given=settings(server={"weights": {"claim": "weights", "file": "a/model.gguf"}})
     ),
+    "a server of one's own": rendering(
+        release(isolation="dedicated"), release("Be kind.", isolation="dedicated")
+    ),
+    "secrets of Azure Key Vault": rendering(
+        vllm_release(HF), given=gpu_settings(identity=IDENTITY, secrets=KEY_VAULT)
+    ),
+    "secrets of External Secrets": rendering(
+        vllm_release(HF), given=gpu_settings(secrets=EXTERNAL)
+    ),
+    AS_VARIABLE: rendering(
+        vllm_release(HF),
+        given=gpu_settings(identity=IDENTITY, secrets={**KEY_VAULT, "items": [TOKEN, LICENCE]}),
+    ),
+    "patched": rendering(release(), given=settings(patches=PATCHES)),
     "vLLM from Hugging Face": rendering(vllm_release(HF), given=gpu_settings()),
     "vLLM from an image": rendering(vllm_release(OCI), given=gpu_settings()),
     "vLLM from a volume": rendering(vllm_release(VOLUME), given=gpu_settings()),
