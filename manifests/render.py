@@ -244,8 +244,7 @@ def _patched(one: Rendered, patch: Patch) -> Rendered:
     if not _meant(patch, one.kind, one.name):
         return one
     merged = merge(one.object, patch.patch)
-    text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=1000)
-    return Rendered(one.kind, one.name, text)
+    return Rendered(one.kind, one.name, f"{block(merged, 0).lstrip()}\n")
 
 
 def _meant(patch: Patch, kind: str, name: str) -> bool:
