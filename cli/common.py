@@ -21,6 +21,10 @@ def add_app(parser: argparse.ArgumentParser) -> None:
         "--with", dest="changes", metavar="FILE", type=Path, action="append", default=[],
         help="lay a partial llm.yaml over the application's own; may be given again",
     )  # fmt: skip
+    parser.add_argument(
+        "--target", metavar="TARGET", help="run every environment on this target, local or "
+        "kubernetes, whatever llm.yaml says",
+    )  # fmt: skip
 
 
 def add_env(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +58,7 @@ def workspace(arguments: argparse.Namespace) -> Workspace:
     """The application that the arguments name."""
     from pipelines.workspace import open_workspace
 
-    return open_workspace(arguments.app, tuple(arguments.changes))
+    return open_workspace(arguments.app, _changes(arguments))
 
 
 def running(arguments: argparse.Namespace) -> Workspace:
@@ -63,11 +67,21 @@ def running(arguments: argparse.Namespace) -> Workspace:
     """
     from pipelines.workspace import open_running
 
-    opened = open_running(arguments.app, tuple(arguments.changes))
+    opened = open_running(arguments.app, _changes(arguments))
     if opened.fault:
         text = "going by what was last provisioned, because llm.yaml cannot be used"
         print(f"greenlight: {text}:\n{opened.fault}", file=sys.stderr)
     return opened
+
+
+def _changes(arguments: argparse.Namespace) -> tuple[Path, ...]:
+    """The files that are laid over ``llm.yaml``: a target that was asked for is the last."""
+    changes = tuple(arguments.changes)
+    if not arguments.target:
+        return changes
+    from pipelines.retarget import retarget
+
+    return (*changes, retarget(arguments.app, changes, arguments.target))
 
 
 def show(document: Any) -> None:

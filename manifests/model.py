@@ -84,7 +84,8 @@ class Slot:
 class Rendering:
     """``weights`` are per cent of requests by slot; ``mirror`` per cent that a slot gets a copy of.
 
-    ``drain_seconds``: how long a pod that goes may finish what it has begun.
+    ``drain_seconds``: how long a pod that goes may finish what it has begun. ``known``: the slots
+    that the route leads to, where others than the rendered ones are there.
     """
 
     application: str
@@ -94,6 +95,12 @@ class Rendering:
     weights: Mapping[str, int] = field(default_factory=dict)
     mirror: Mapping[str, int] = field(default_factory=dict)
     drain_seconds: int = 30
+    known: tuple[str, ...] = ()
+
+    @property
+    def routed(self) -> tuple[str, ...]:
+        """The names of the slots that the route knows."""
+        return self.known or tuple(slot.name for slot in self.slots)
 
     @property
     def namespace(self) -> str:

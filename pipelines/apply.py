@@ -78,8 +78,8 @@ def _comply(run: Run, step: Comply) -> dict[str, Any]:
 
 
 def _provision(run: Run, step: Provision) -> dict[str, Any]:
-    outputs = provision(run.workspace, run.reporter.note)
-    return {"environments": {name: one.address for name, one in outputs.items()}}
+    fences = {name: run.lease(name).fence for name in run.workspace.environments}
+    return {"environments": provision(run.workspace, fences, run.reporter.note)}
 
 
 def _deploy(run: Run, step: Deploy) -> dict[str, Any]:

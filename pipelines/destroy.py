@@ -24,6 +24,8 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
         return ()
     with open_run(workspace, "destroy", names, reporter) as run:
         reporter.step("destroy " + ", ".join(there or names))
+        for name, target in workspace.targets.items():
+            target.destroy(run.lease(name).fence)
         Engine(state, workspace.root).destroy(reporter.note)
         remove_environments(state)
         run.append(past.DESTROYED, {"environments": list(there)})

@@ -15,7 +15,7 @@ from pipelines.facts import EnvironmentFacts
 from pipelines.provisioned import read_provisioned, write_provisioned
 from pipelines.workspace import Workspace
 from release.integrity import canonical, sha256
-from release.outputs import LocalEnvironment
+from release.spec import LOCAL
 
 UNKNOWN = ""
 """The fingerprint while the engine is at work, and until a whole run has ended well."""
@@ -52,7 +52,7 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
     last = read_provisioned(workspace.state)
     if last is None:
         return "nothing is known to be provisioned"
-    if not Engine(workspace.state, workspace.root).has_state():
+    if workspace.on(LOCAL) and not Engine(workspace.state, workspace.root).has_state():
         return "the engine's state is gone"
     if last.fingerprint == UNKNOWN:
         return "the engine's last run did not end well, or was not a whole one"
@@ -62,10 +62,18 @@ def provision_reason(workspace: Workspace, environments: Sequence[EnvironmentFac
     return f"{', '.join(away)}: the gateway does not answer" if away else ""
 
 
-def provision(workspace: Workspace, note: Callable[[str], None]) -> Mapping[str, LocalEnvironment]:
-    """Run the engine; the stack's outputs by environment. Repeating it is harmless."""
+def provision(
+    workspace: Workspace, fences: Mapping[str, int], note: Callable[[str], None]
+) -> dict[str, str]:
+    """What has to be there before any slot: by the engine on this machine, else by the target.
+
+    The address of each environment. Repeating it is harmless.
+    """
     before = fingerprint(workspace)
     write_provisioned(workspace.state, UNKNOWN, workspace.spec)
-    outputs = Engine(workspace.state, workspace.root).up(workspace.sources.changes, note)
+    if workspace.on(LOCAL):
+        Engine(workspace.state, workspace.root).up(workspace.sources.changes, note)
+    for name, target in workspace.targets.items():
+        target.provision(fences[name])
     write_provisioned(workspace.state, before, workspace.spec)
-    return outputs
+    return {name: target.facts().address for name, target in workspace.targets.items()}

@@ -54,6 +54,11 @@ class Workspace:
         """The names of the environments, in the order in which a release passes them."""
         return tuple(self.spec.environments)
 
+    def on(self, target: str) -> tuple[str, ...]:
+        """The names of the environments that run on ``target``."""
+        named = self.spec.environments.items()
+        return tuple(name for name, one in named if one.target == target)
+
     @cached_property
     def cache(self) -> ModelCache:
         """The user's cache of model files."""

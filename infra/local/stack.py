@@ -8,12 +8,12 @@ import pulumi
 
 from infra.local.environment import LocalEnvironment
 from infra.settings import StackSettings
-from release.spec import RateLimit, load_spec
+from release.spec import LOCAL, RateLimit, load_spec
 from release.state import StateFolder
 
 
 class LocalApplication(pulumi.ComponentResource):
-    """The environments that ``llm.yaml`` names, each with its gateway and supervisor."""
+    """The environments of ``llm.yaml`` that run here, each with its gateway and supervisor."""
 
     def __init__(self, settings: StackSettings) -> None:
         spec = load_spec(settings.app, settings.changes)
@@ -32,6 +32,7 @@ class LocalApplication(pulumi.ComponentResource):
                 options=pulumi.ResourceOptions(parent=self),
             )
             for name, environment in spec.environments.items()
+            if environment.target == LOCAL
         }
         self.register_outputs({})
 

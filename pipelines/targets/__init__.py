@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.cache import ModelCache
 from pipelines.targets.base import Target
 from release.errors import BadInput, Problem
-from release.spec import Spec
+from release.spec import TARGETS, Spec
 from release.state import StateFolder
 
 
@@ -16,6 +16,9 @@ def open_target(spec: Spec, environment: str, state: StateFolder, cache: ModelCa
         from pipelines.targets.local import LocalTarget
 
         return LocalTarget(spec.name, environment, state, cache, spec.rollout.progress_deadline)
+    if kind == "kubernetes":
+        from pipelines.targets.kubernetes.opening import open_kubernetes
+
+        return open_kubernetes(spec, environment, state, cache)
     path = f"environments.{environment}.target"
-    remedy = "`greenlight render` writes its manifests; this version ships to local alone."
-    raise BadInput(Problem("local", kind, remedy, path=path))
+    raise BadInput(Problem(f"one of {', '.join(TARGETS)}", kind, path=path))

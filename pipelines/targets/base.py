@@ -110,6 +110,12 @@ class Target(Protocol):
     def facts(self) -> TargetFacts:
         """What is there now, read from the platform."""
 
+    def provision(self, fence: int) -> None:
+        """Make what belongs to no slot, where that is the target's to make. Idempotent."""
+
+    def destroy(self, fence: int) -> None:
+        """Remove what ``provision`` and everything after it made; nothing where nothing is."""
+
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Start ``release`` in ``slot`` without traffic; return when it answers a real prompt.
 

@@ -97,6 +97,12 @@ class LocalTarget:
         watched = bool(declared.watch)
         return TargetFacts(True, found.address, slots, _nonzero(weights), watched=watched)
 
+    def provision(self, fence: int) -> None:
+        """Nothing: the engine makes it."""
+
+    def destroy(self, fence: int) -> None:
+        """Nothing: the engine takes it away."""
+
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         if scale != 1:

@@ -166,6 +166,12 @@ class MemoryTarget:
         slots, weights = dict(self.slots), dict(self.weights)
         return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
 
+    def provision(self, fence: int) -> None:
+        """It is there, or it is not."""
+
+    def destroy(self, fence: int) -> None:
+        """It goes with the test."""
+
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Ready at once, or never."""
         with self._write(f"deploy {slot}", fence):

@@ -14,6 +14,8 @@ from pipelines.provisioning import fingerprint, provision, provision_reason
 from pipelines.workspace import Workspace, open_running, open_workspace
 from tests.tiny import edit
 
+FENCES = {"staging": 1, "production": 1}
+
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
@@ -28,7 +30,7 @@ def provisioned(app: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
     monkeypatch.setattr(Engine, "up", up)
     workspace = open_workspace(app)
-    provision(workspace, print)
+    provision(workspace, FENCES, print)
     return workspace
 
 
@@ -64,7 +66,7 @@ def test_a_run_that_is_cut_off_is_known_with_its_spec(
     monkeypatch.setattr(Engine, "up", up)
     workspace = open_workspace(app)
     with pytest.raises(KeyboardInterrupt):
-        provision(workspace, print)
+        provision(workspace, FENCES, print)
     edit(app / "llm.yaml", "license:", "licence:")
 
     last = read_provisioned(workspace.state)

@@ -1,0 +1,1 @@
+"""A Kubernetes cluster: the Gateway API routes, Prometheus counts, a Lease fences."""

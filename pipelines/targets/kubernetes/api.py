@@ -1,0 +1,207 @@
+"""A cluster's API server: the one file that speaks to it, through the Kubernetes client.
+
+Objects are plain mappings, as in a manifest. What is written is server-side applied under one
+field manager, never by force: a field of somebody else's is an error that names them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pipelines.targets.kubernetes.kinds import kind_of
+from pipelines.targets.kubernetes.refusals import (
+    UNKNOWN_FIELD,
+    ApiError,
+    ChangedError,
+    MissingError,
+    UnreachableError,
+    refusal,
+)
+from release.errors import BadInput, Problem
+
+MANAGER = "greenlight"
+"""By which the API server knows whose a field is."""
+
+ANSWER_SECONDS = 15.0
+"""For one answer; a server that is well gives it in milliseconds."""
+
+PATIENCE_SECONDS = 90.0
+"""How long a server that is away is asked again: upgrades of a control plane take a minute."""
+
+BUSY = (429, 500, 502, 503, 504)
+"""Statuses that another try may turn: too many requests, or a server that is on its way."""
+
+FINAL = ("webhook", UNKNOWN_FIELD)
+"""What says that another try ends alike, whatever the status."""
+
+Object = Mapping[str, Any]
+
+T = TypeVar("T")
+
+
+class Api:
+    """The cluster that a context of KUBECONFIG names; in a pod, the one that the pod is in."""
+
+    def __init__(self, context: str | None = None, patience: float = PATIENCE_SECONDS) -> None:
+        self._context, self._patience = context, patience
+
+    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """The object, None where there is none."""
+        try:
+            return self._ask("GET", kind_of(kind).path(namespace, name), f"read {kind} {name}")
+        except MissingError:
+            return None
+
+    def list(self, kind: str, namespace: str = "", labels: str = "") -> tuple[dict[str, Any], ...]:
+        """Every object of a kind that has ``labels`` (``key=value,…``); none where the kind itself
+        is not there."""
+        query = {"labelSelector": labels} if labels else {}
+        try:
+            found = self._ask("GET", kind_of(kind).path(namespace), f"list {kind}s", query)
+        except MissingError:
+            return ()
+        return tuple({"kind": kind, **one} for one in found.get("items", ()))
+
+    def apply(self, one: Object, *, dry_run: bool = False, version: str = "") -> dict[str, Any]:
+        """Server-side apply; what it is then. With ``version`` only over that resourceVersion.
+
+        OwnedError for fields of others, ChangedError where the version has passed.
+        """
+        if version:
+            one = {**one, "metadata": {**one["metadata"], "resourceVersion": version}}
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        return self._write("PATCH", one, "application/apply-patch+yaml", query)
+
+    def create(self, one: Object) -> dict[str, Any]:
+        """Make it; ChangedError where somebody was quicker."""
+        path = kind_of(one["kind"]).path(one["metadata"].get("namespace", ""))
+        query = {"fieldManager": MANAGER}
+        what = f"create {_named(one)}"
+        return self._ask("POST", path, what, query, one, "application/json")
+
+    def replace(self, one: Object) -> dict[str, Any]:
+        """The whole object, over the resourceVersion in it; ChangedError where that has passed."""
+        return self._write("PUT", one, "application/json", {"fieldManager": MANAGER})
+
+    def patch(self, kind: str, name: str, namespace: str, patch: Object) -> dict[str, Any]:
+        """RFC 7396 over the object as it is."""
+        one = {**patch, "kind": kind, "metadata": {**patch.get("metadata", {}), "name": name,
+               "namespace": namespace}}  # fmt: skip
+        return self._write("PATCH", one, "application/merge-patch+json", {"fieldManager": MANAGER})
+
+    def delete(
+        self, kind: str, name: str, namespace: str = "", *, grace: int | None = None,
+        version: str = "",
+    ) -> None:  # fmt: skip
+        """Let it go, with what it owns; nothing where there is none. ``grace``: seconds.
+
+        With ``version`` only that resourceVersion: ChangedError where it has passed.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if version:
+            options["preconditions"] = {"resourceVersion": version}
+        path = kind_of(kind).path(namespace, name)
+        try:
+            self._ask("DELETE", path, f"delete {kind} {name}", {}, options, "application/json")
+        except MissingError:
+            return
+
+    def _write(
+        self, method: str, one: Object, content: str, query: Mapping[str, str]
+    ) -> dict[str, Any]:
+        meta = one["metadata"]
+        path = kind_of(one["kind"]).path(meta.get("namespace", ""), meta["name"])
+        return self._ask(method, path, f"write {_named(one)}", query, one, content)
+
+    def _ask(
+        self, method: str, path: str, what: str, query: Mapping[str, str] | None = None,
+        body: Object | None = None, content: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        """One answer. Asked again while the server is away: every request here may be repeated,
+        and one that is over an old version finds out."""
+        give_up, pause = time.monotonic() + self._patience, 0.2
+        while True:
+            try:
+                return self._once(method, path, what, query or {}, body, content)
+            except UnreachableError:
+                if time.monotonic() + pause > give_up:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    def _once(
+        self, method: str, path: str, what: str, query: Mapping[str, str], body: Object | None,
+        content: str,
+    ) -> dict[str, Any]:  # fmt: skip
+        import urllib3.exceptions
+
+        client = self._client
+        headers = {"Accept": "application/json"} | ({"Content-Type": content} if body else {})
+        parameters = client.param_serialize(
+            method, path, query_params=list(query.items()), header_params=headers, body=body,
+            auth_settings=["BearerToken"],
+        )  # fmt: skip
+        try:
+            answer = client.call_api(*parameters, _request_timeout=ANSWER_SECONDS)
+            text = answer.read().decode() if hasattr(answer, "read") else ""
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(f"{what}: the API server does not answer ({error})") from None
+        if 200 <= answer.status < 300:
+            found: dict[str, Any] = json.loads(text)
+            return found
+        if answer.status in BUSY and not any(one in text for one in FINAL):
+            raise UnreachableError(f"{what}: the API server is not well (status {answer.status})")
+        raise refusal(answer.status, text, what)
+
+    @cached_property
+    def _client(self) -> Any:
+        """The vendor's client, signed in as KUBECONFIG or the pod's service account says."""
+        from kubernetes import client, config  # they come without types
+
+        configuration = client.Configuration()
+        configuration.retries = False
+        try:
+            if _in_a_pod():
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                config.load_kube_config(
+                    context=self._context, client_configuration=configuration, persist_config=False
+                )
+        except (config.ConfigException, OSError) as error:
+            expected = f"a context {self._context!r}" if self._context else "a current context"
+            remedy = "Sign in (`az aks get-credentials`), or set KUBECONFIG."
+            raise BadInput(
+                Problem(f"{expected} in KUBECONFIG", str(error), remedy, path="kubernetes.context")
+            ) from None
+        return client.ApiClient(configuration)
+
+
+def again(attempt: Callable[[], T], tries: int = 20) -> T:
+    """``attempt`` until nobody changed what it had read; ChangedError when that never ends."""
+    for number in range(tries):
+        try:
+            return attempt()
+        except ChangedError:
+            if number + 1 == tries:
+                raise
+            time.sleep(0.02 * (number + 1))
+    raise ApiError("unreachable")
+
+
+def _in_a_pod() -> bool:
+    return "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _named(one: Object) -> str:
+    meta = one["metadata"]
+    inside = f" in {meta['namespace']}" if meta.get("namespace") else ""
+    return f"{one['kind']} {meta['name']}{inside}"

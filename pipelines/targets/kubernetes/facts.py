@@ -1,0 +1,149 @@
+"""A cluster's objects → what a target tells of an environment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manifests.model import own
+from pipelines.facts import SlotFacts, SlotState
+from pipelines.targets.base import TargetFacts
+from pipelines.targets.kubernetes.reasons import Reason, why_not_ready
+from pipelines.targets.kubernetes.routing import read_route, why_not_accepted
+
+Object = Mapping[str, Any]
+
+RELEASE, SERVER, SLOT = own("release"), own("server"), own("slot")
+COMPONENT, APPLICATION = "app.kubernetes.io/component", "app.kubernetes.io/name"
+FAILED = own("failed")
+"""On a slot's Deployment: why its last deploy was given up."""
+
+FENCE, SEEN = own("fence"), own("seen")
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is in the cluster of one environment. ``route`` and ``gateway`` may be missing."""
+
+    application: str
+    gateway_name: str
+    route: Object | None = None
+    gateway: Object | None = None
+    deployments: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+
+    @property
+    def slots(self) -> dict[str, Object]:
+        """The Deployment of each slot, by the slot's name."""
+        found = {labels(one).get(SLOT): one for one in self.deployments}
+        return {str(slot): one for slot, one in sorted(found.items(), key=str) if slot}
+
+    @property
+    def servers(self) -> dict[str, Object]:
+        """The Deployment of each model server, by its name."""
+        return {
+            one["metadata"]["name"]: one
+            for one in self.deployments
+            if labels(one).get(COMPONENT) == "model-server"
+        }
+
+    def pods_of(self, one: Object) -> list[Object]:
+        """The pods that a Deployment's last template made and that are to stay."""
+        wanted = one["spec"]["selector"]["matchLabels"].items()
+        release = notes(one["spec"]["template"]).get(RELEASE)
+        return [
+            pod for pod in self.pods
+            if wanted <= labels(pod).items()
+            and "deletionTimestamp" not in pod["metadata"]
+            and notes(pod).get(RELEASE) == release
+        ]  # fmt: skip
+
+
+def target_facts(live: Live, address: str) -> TargetFacts:
+    """Slots, weights and whether there is a way in."""
+    slots = {name: _slot(live, one) for name, one in live.slots.items()}
+    reason = why_not_provisioned(live, address)
+    if live.route is None:
+        return TargetFacts(False, address, slots, reason=reason)
+    weights = read_route(live.route, live.application).weights
+    watched = any(labels(one).get(COMPONENT) == "watcher" for one in live.deployments)
+    return TargetFacts(not reason, address, slots, weights, reason=reason, watched=watched)
+
+
+def why_not_provisioned(live: Live, address: str) -> str:
+    """What is missing before anybody can be let in; empty when nothing is."""
+    if live.route is None:
+        return f"there is no HTTPRoute {live.application}"
+    if live.gateway is None:
+        return f"there is no Gateway {live.gateway_name}"
+    for condition in (live.gateway.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "Programmed" and condition["status"] != "True":
+            said = condition.get("message") or condition.get("reason", "")
+            return f"the Gateway {live.gateway_name} is not programmed: {said}"
+    if not address:
+        return f"the Gateway {live.gateway_name} has no address"
+    return why_not_accepted(live.route, live.gateway_name)
+
+
+def reason_of(live: Live, one: Object) -> Reason:
+    """Why a slot is not ready: its own pods, and those of the model server that it asks."""
+    server = live.servers.get(notes(one).get(SERVER, ""))
+    both = [server, one] if server and not available(server) else [one]
+    return why_not_ready(both, [pod for each in both for pod in live.pods_of(each)])
+
+
+def _slot(live: Live, one: Object) -> SlotFacts:
+    state, reason = _state(live, one)
+    found = notes(one)
+    return SlotFacts(found.get(RELEASE, ""), state, reason, engine=found.get(SERVER, ""))
+
+
+def _state(live: Live, one: Object) -> tuple[SlotState, str]:
+    if "deletionTimestamp" in one["metadata"]:
+        return "stopping", ""
+    if failed := notes(one).get(FAILED):
+        return "failed", failed
+    if is_current(one) and available(one):
+        return "ready", ""
+    found = reason_of(live, one)
+    return ("starting" if found.kind in ("waits", "room") else "failed"), found.text
+
+
+def is_current(one: Object) -> bool:
+    """Whether nothing of an earlier template is left, and the controller has seen the last one."""
+    status = one.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= one["metadata"].get("generation", 1)
+    updated = status.get("updatedReplicas", 0)
+    return bool(seen and updated and status.get("replicas", 0) == updated)
+
+
+def available(one: Object) -> int:
+    """Pods of a Deployment that have been ready for long enough."""
+    return int((one.get("status") or {}).get("availableReplicas") or 0)
+
+
+def labels(one: Object) -> Mapping[str, str]:
+    """The labels of an object."""
+    return one["metadata"].get("labels") or {}
+
+
+def notes(one: Object) -> Mapping[str, str]:
+    """The annotations of an object."""
+    return one["metadata"].get("annotations") or {}
+
+
+def address_of(gateway: Object | None, hostnames: Iterable[str]) -> str:
+    """The URL of a Gateway's first HTTP listener: by the route's own name where it has one."""
+    if gateway is None:
+        return ""
+    listeners = gateway["spec"].get("listeners") or ()
+    addresses = (gateway.get("status") or {}).get("addresses") or ()
+    listener = next((one for one in listeners if one["protocol"] in ("HTTPS", "HTTP")), None)
+    host = next((name for name in hostnames if "*" not in name), "")
+    host = host or next((str(one["value"]) for one in addresses), "")
+    if listener is None or not host:
+        return ""
+    scheme, port = listener["protocol"].lower(), listener["port"]
+    usual = {"http": 80, "https": 443}[scheme] == port
+    return f"{scheme}://{host}" if usual else f"{scheme}://{host}:{port}"

@@ -1,0 +1,178 @@
+"""One writer at a time, held by the API server itself.
+
+An environment has a Lease that holds the highest fence seen. Whoever comes with a higher one
+writes it there and then into every object that decides about traffic, so that a write which an
+older one had begun meets an object that has changed, and is refused (S09). The ledger's lease says
+who may begin; this says who may go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from manifests.model import own
+from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.api import Api, again
+from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, SEEN, notes
+from release.integrity import Damaged
+from release.ledger import Mark
+from release.ledger.witness import rewritten
+
+TAKEN = own("taken")
+"""On the Lease: the fence that every guarded object knows of."""
+
+GUARDED = ("HTTPRoute", "Deployment")
+"""Kinds that decide who answers: each of these carries the fence of who wrote it last."""
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The Lease of one environment of ``application``."""
+
+    api: Api
+    namespace: str
+    application: str
+
+    @property
+    def name(self) -> str:
+        """The Lease's name."""
+        return f"{self.application}-greenlight"
+
+    @property
+    def where(self) -> str:
+        """For error messages."""
+        return f"Lease {self.name} in namespace {self.namespace}"
+
+    def take(self, fence: int) -> None:
+        """From now on nobody with a lower fence writes here. StaleFenceError for one of those."""
+        if again(lambda: self._is_taken(fence)):
+            return
+        for kind in GUARDED:
+            for name in self._ours(kind):
+                again(partial(self._touch, kind, name, fence))
+        again(lambda: self._write(self._lease() or self._made(fence), TAKEN, str(fence)))
+
+    def apply(self, one: Object, fence: int) -> dict[str, Any]:
+        """Server-side apply of a guarded object, unless somebody newer has written it."""
+
+        def attempt() -> dict[str, Any]:
+            meta = one["metadata"]
+            found = self.api.get(one["kind"], meta["name"], meta["namespace"])
+            self._require(found, fence)
+            version = found["metadata"]["resourceVersion"] if found else ""
+            return self.api.apply(marked(one, fence), version=version)
+
+        return again(attempt)
+
+    def delete(self, kind: str, name: str, fence: int) -> None:
+        """Let a guarded object go, unless somebody newer has written it."""
+
+        def attempt() -> None:
+            found = self.api.get(kind, name, self.namespace)
+            self._require(found, fence)
+            if found and "deletionTimestamp" not in found["metadata"]:
+                version = found["metadata"]["resourceVersion"]
+                self.api.delete(kind, name, self.namespace, version=version)
+
+        again(attempt)
+
+    def mark(self, kind: str, name: str, notes: Mapping[str, str], fence: int) -> None:
+        """Annotate a guarded object, unless somebody newer has written it."""
+
+        def attempt() -> None:
+            found = self.api.get(kind, name, self.namespace)
+            self._require(found, fence)
+            if found:
+                version = found["metadata"]["resourceVersion"]
+                meta = {"annotations": dict(notes), "resourceVersion": version}
+                self.api.patch(kind, name, self.namespace, {"metadata": meta})
+
+        again(attempt)
+
+    def seen(self) -> Mark | None:
+        """The ledger's head as this target remembers it."""
+        lease = self._lease()
+        text = notes(lease).get(SEEN, "") if lease else ""
+        sequence, _, sha256 = text.partition(" ")
+        return Mark(int(sequence), sha256) if sha256 else None
+
+    def note(self, mark: Mark) -> None:
+        """Remember ``mark`` unless a later one is known. Damaged for another of its number."""
+        again(lambda: self._note(mark))
+
+    def _note(self, mark: Mark) -> None:
+        lease = self._lease()
+        if lease is None:
+            return
+        seen = self.seen()
+        if seen and seen.sequence == mark.sequence and seen != mark:
+            raise Damaged(rewritten(self.where, seen, mark.sha256))
+        if seen is None or seen.sequence < mark.sequence:
+            self._write(lease, SEEN, f"{mark.sequence} {mark.sha256}")
+
+    def _is_taken(self, fence: int) -> bool:
+        """Whether every object knows of ``fence`` already. The Lease does when this returns."""
+        lease = self._lease()
+        if lease is None:
+            self.api.create(self._made(fence))
+            return False
+        self._require(lease, fence)
+        if _fence(lease) < fence:
+            self._write(lease, FENCE, str(fence))
+        return notes(lease).get(TAKEN) == str(fence)
+
+    def _touch(self, kind: str, name: str, fence: int) -> None:
+        """A new version of the object, so that no write over an older one goes through."""
+        found = self.api.get(kind, name, self.namespace)
+        if found is None or _fence(found) >= fence:
+            return
+        meta = {"annotations": {FENCE: str(fence)},
+                "resourceVersion": found["metadata"]["resourceVersion"]}  # fmt: skip
+        self.api.patch(kind, name, self.namespace, {"metadata": meta})
+
+    def _ours(self, kind: str) -> list[str]:
+        labels = f"{APPLICATION}={self.application}"
+        return [one["metadata"]["name"] for one in self.api.list(kind, self.namespace, labels)]
+
+    def _lease(self) -> dict[str, Any] | None:
+        return self.api.get("Lease", self.name, self.namespace)
+
+    def _write(self, lease: Object, key: str, value: str) -> None:
+        """Over the version that was read: who changed it meanwhile is read again."""
+        meta = {"annotations": {key: value},
+                "resourceVersion": lease["metadata"]["resourceVersion"]}  # fmt: skip
+        self.api.patch("Lease", self.name, self.namespace, {"metadata": meta})
+
+    def _made(self, fence: int) -> Object:
+        meta = {
+            "name": self.name,
+            "namespace": self.namespace,
+            "labels": {APPLICATION: self.application, "app.kubernetes.io/managed-by": "greenlight"},
+            "annotations": {FENCE: str(fence)},
+        }
+        spec = {"holderIdentity": "greenlight"}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta,
+                "spec": spec}  # fmt: skip
+
+    def _require(self, found: Object | None, fence: int) -> None:
+        if found and _fence(found) > fence:
+            raise StaleFenceError(
+                f"{self.namespace}: the fence {fence} is stale: {_fence(found)} has been seen. "
+                "Another run holds the lease; let it finish, or start again to get one of your own."
+            )
+
+
+def marked(one: Object, fence: int) -> dict[str, Any]:
+    """``one`` with the fence of who writes it."""
+    meta = one["metadata"]
+    return {**one, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}),
+            FENCE: str(fence)}}}  # fmt: skip
+
+
+def _fence(one: Object) -> int:
+    return int(notes(one).get(FENCE, 0))

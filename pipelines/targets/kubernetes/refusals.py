@@ -1,0 +1,121 @@
+"""What the API server answers when it does not do what it was asked: each as its own error.
+
+Statuses are read as https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status
+has them. Nothing of what was sent is in a message: it may hold a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from release.errors import GreenlightError
+
+UNKNOWN_FIELD = "typed patch object"
+"""In the message of a server-side apply with a field that is in no schema. Its status is 500."""
+
+OWNER = re.compile(r'conflict with "([^"]+)"')
+
+
+class ApiError(GreenlightError):
+    """The API server did not do it."""
+
+
+class UnreachableError(ApiError):
+    """It does not answer, and did not for as long as was waited."""
+
+
+class OwnedError(ApiError):
+    """Fields belong to another field manager, who is named."""
+
+
+class ChangedError(ApiError):
+    """Somebody changed the object since it was read, or made it first."""
+
+
+class MissingError(ApiError):
+    """What it should be in, its namespace or its kind, is not there."""
+
+
+class FullError(ApiError):
+    """A quota of the namespace is used up."""
+
+
+class DeniedError(ApiError):
+    """Whoever asks may not, or an admission webhook or policy said no."""
+
+
+class InvalidError(ApiError):
+    """The object cannot be: a field is wrong, or may not change any more."""
+
+
+def refusal(status: int, body: str, what: str) -> ApiError:
+    """The error for an answer of ``status`` with ``body``; ``what`` was being done."""
+    found = _status(body)
+    message = str(found.get("message") or body.strip()[:300] or f"HTTP status {status}")
+    for kind, holds, remedy in _TABLE:
+        if holds(status, found, message):
+            text = _owners(found) if kind is OwnedError else message
+            return kind(f"{what}: {text}. {remedy}")
+    return ApiError(f"{what}: the API server answered {status}: {message}")
+
+
+def _is_owned(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status == 409 and any(
+        cause.get("reason") == "FieldManagerConflict" for cause in _causes(found)
+    )
+
+
+def _is_full(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status == 403 and "exceeded quota" in message
+
+
+def _is_denied(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status in (401, 403) or "admission webhook" in message or "webhook" in message
+
+
+def _is_missing(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status == 404
+
+
+def _is_changed(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status == 409
+
+
+def _is_invalid(status: int, found: Mapping[str, Any], message: str) -> bool:
+    return status in (400, 422) or UNKNOWN_FIELD in message
+
+
+_TABLE = (
+    (OwnedError, _is_owned,
+     "Let one of the two manage it: take the field out of theirs, or out of ours by a patch"),
+    (FullError, _is_full, "Raise the quota, or retire something in that namespace"),
+    (DeniedError, _is_denied, "Ask whoever keeps the cluster for the right, or mend the webhook"),
+    (MissingError, _is_missing, "Make it, or say in llm.yaml where it is"),
+    (ChangedError, _is_changed, "Somebody else writes it at the same time; run again"),
+    (InvalidError, _is_invalid, "A field that may not change needs another name for the object"),
+)  # fmt: skip
+
+
+def _owners(found: Mapping[str, Any]) -> str:
+    """Each field with the manager that owns it."""
+    lines = []
+    for cause in _causes(found):
+        owner = OWNER.search(str(cause.get("message", "")))
+        lines.append(f"{cause.get('field', 'a field')} belongs to {owner[1] if owner else '?'}")
+    return "; ".join(lines)
+
+
+def _causes(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    details = found.get("details") or {}
+    return list(details.get("causes") or ())
+
+
+def _status(body: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,321 @@
+"""The kubernetes target: slots as Deployments, traffic by an HTTPRoute, counts by Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from manifests.model import Rendering, Slot
+from manifests.render import Rendered, render_route, render_shell, render_slot
+from pipelines.targets.base import DeployFailedError, Endpoint, Measured, TargetFacts
+from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.facts import (
+    APPLICATION,
+    FAILED,
+    RELEASE,
+    SERVER,
+    Live,
+    address_of,
+    available,
+    is_current,
+    notes,
+    reason_of,
+    target_facts,
+)
+from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.reasons import Reason
+from pipelines.targets.kubernetes.refusals import UnreachableError
+from pipelines.targets.kubernetes.routing import (
+    Routing,
+    read_route,
+    require_possible,
+    why_not_accepted,
+)
+from pipelines.targets.kubernetes.writer import DirectWriter, Name, Writer
+from release.bundle import Release
+from release.errors import GreenlightError, Waiting
+from release.kubernetes_section import Kubernetes
+from release.state import StateFolder
+from serving import keys
+
+POLL_SECONDS = 0.25
+ACCEPTED_SECONDS = 30.0
+"""For the gateway to follow a route: those that are well take a second."""
+
+TOLERATED_SECONDS = 30.0
+"""How long what may pass, such as a registry that is away, is waited for before it is a failure."""
+
+GONE_SECONDS = 60.0
+"""Beyond its grace, for a pod to be gone."""
+
+OF_A_SLOT = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
+
+
+@dataclass(frozen=True)
+class KubernetesTarget:
+    """One environment in a namespace of a cluster.
+
+    ``markers`` gives the control tokens of a release's model, None where nobody knows them.
+    ``ready_within``: seconds that a release may take to load; whoever hangs is given up then.
+    """
+
+    application: str
+    environment: str
+    settings: Kubernetes
+    state: StateFolder
+    markers: Callable[[Release], tuple[str, ...] | None]
+    refusal: tuple[str, ...] = ()
+    drain_seconds: int = 30
+    ready_within: float = 600.0
+    tolerated: float = TOLERATED_SECONDS
+    api: Api = field(default_factory=Api)
+
+    @property
+    def namespace(self) -> str:
+        """Where everything of it is."""
+        return self._rendering().namespace
+
+    @property
+    def witness(self) -> Anchor:
+        """This target's memory of the ledger's head: on its Lease."""
+        return self._anchor
+
+    def key_file(self, role: str) -> Path:
+        """The file of a caller's key: role user, tester or operator."""
+        return self.state.keys / f"{self.environment}.{role}.key"
+
+    def facts(self) -> TargetFacts:
+        """What is there, read from the cluster. One that does not answer is not provisioned."""
+        try:
+            live = self._live()
+        except UnreachableError as error:
+            return TargetFacts(False, reason=str(error))
+        return target_facts(live, self._address(live))
+
+    def provision(self, fence: int) -> None:
+        """What belongs to no slot, and a route that leads nowhere yet. Safe to repeat."""
+        for role in ("user", "tester", "operator"):
+            keys.ensure(self.key_file(role))
+        rendering = self._rendering()
+        shell = render_shell(rendering)
+        namespaces = [one for one in shell if one.kind == "Namespace"]
+        for one in namespaces:  # the Lease is in it
+            self.api.apply(one.object)
+        self._anchor.take(fence)
+        live = self._live()
+        routing = read_route(live.route, self.application) if live.route else Routing()
+        route = self._route(routing)
+        self._writer.put((*shell, *(() if live.route else (route,))), fence, "provision")
+        self._await_accepted()
+
+    def destroy(self, fence: int) -> None:
+        """All of it, with the namespace where that is ours."""
+        raise NotImplementedError
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+        """Start ``release`` in ``slot``; return when it has answered a real prompt."""
+        self._anchor.take(fence)
+        live = self._live()
+        if self._serves(live, slot, release):
+            return
+        what = Slot(slot, release, self.markers(release), self.refusal)
+        self._let_in(live, slot, fence)
+        objects = render_slot(self._rendering(what), slot)
+        self._writer.put(objects, fence, f"{release.label} in {slot}")
+        self._await_ready(slot, release, fence)
+        self._tidy(slot, objects, fence)
+
+    def expose(
+        self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
+    ) -> None:
+        """Write the route, whole; return when the gateway follows it."""
+        self._anchor.take(fence)
+        live = self._live()
+        facts = target_facts(live, "")
+        states = {name: str(one.state) for name, one in facts.slots.items()}
+        require_possible(weights, mirror or {}, states)
+        known = read_route(live.route, self.application).slots if live.route else ()
+        slots = tuple(dict.fromkeys((*known, *weights)))
+        route = self._route(Routing(slots, weights, mirror or {}))
+        self._anchor.apply(route.object, fence)
+        self._await_accepted()
+        if list(filter(None, weights.values())) == [100]:
+            self._writer.tell(route, f"{max(weights, key=lambda one: weights[one])} is live")
+
+    def measure(self, slot: str) -> Measured:
+        """The counts of ``slot`` by Prometheus, since its Deployment was made."""
+        live = self._live()
+        if slot not in live.slots:
+            raise GreenlightError(f"{self.environment}: no counts of {slot}, which is not there")
+        raise NotImplementedError
+
+    def watch(self, on: bool, fence: int) -> None:
+        """Keep a watcher of this environment running, or no longer."""
+        self._anchor.take(fence)
+        raise NotImplementedError
+
+    def retire(self, slot: str, deadline: float, fence: int) -> int:
+        """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut."""
+        self._anchor.take(fence)
+        live = self._live()
+        if live.route and read_route(live.route, self.application).weights.get(slot):
+            raise GreenlightError(f"{self.environment}/{slot} has traffic: it is not retired")
+        if slot not in live.slots:
+            return 0
+        self._let_out(live, slot, fence)
+        return self._drain(live, slot, deadline, fence)
+
+    def endpoint(self, slot: str) -> Endpoint:
+        """The gateway, pinned to ``slot``, with what is asked marked as synthetic."""
+        return Endpoint(
+            url=self._address(self._live()),
+            headers={
+                "Authorization": f"Bearer {keys.read(self.key_file('tester'))}",
+                "x-greenlight-slot": slot,
+                "x-greenlight-synthetic": "1",
+            },
+            model=self.application,
+        )
+
+    @cached_property
+    def _anchor(self) -> Anchor:
+        return Anchor(self.api, self.namespace, self.application)
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return DirectWriter(self.api, self._anchor)
+
+    def _rendering(self, *slots: Slot) -> Rendering:
+        return Rendering(
+            self.application, self.environment, self.settings, slots,
+            drain_seconds=self.drain_seconds,
+        )  # fmt: skip
+
+    def _route(self, routing: Routing) -> Rendered:
+        rendering = replace(
+            self._rendering(), known=routing.slots, weights=routing.weights, mirror=routing.mirror
+        )
+        return render_route(rendering)
+
+    def _live(self) -> Live:
+        gateway, ours = self.settings.gateway, f"{APPLICATION}={self.application}"
+        return Live(
+            application=self.application,
+            gateway_name=gateway.name,
+            route=self.api.get("HTTPRoute", self.application, self.namespace),
+            gateway=self.api.get("Gateway", gateway.name, gateway.namespace),
+            deployments=self.api.list("Deployment", self.namespace, ours),
+            pods=self.api.list("Pod", self.namespace, ours),
+        )
+
+    def _address(self, live: Live) -> str:
+        return address_of(live.gateway, self.settings.gateway.hostnames)
+
+    def _serves(self, live: Live, slot: str, release: Release) -> bool:
+        found = target_facts(live, "").slots.get(slot)
+        return found is not None and (found.release, found.state) == (release.digest, "ready")
+
+    def _let_in(self, live: Live, slot: str, fence: int) -> None:
+        """The route knows the slot: by its pin, and with no weight."""
+        routing = read_route(live.route, self.application) if live.route else Routing()
+        if slot not in routing.slots:
+            slots = tuple(sorted({*routing.slots, slot}))
+            self._write_routing(Routing(slots, routing.weights, routing.mirror), fence)
+
+    def _let_out(self, live: Live, slot: str, fence: int) -> None:
+        """The route forgets the slot, so that nothing new comes to it."""
+        routing = read_route(live.route, self.application) if live.route else Routing()
+        if slot in routing.slots:
+            slots = tuple(one for one in routing.slots if one != slot)
+            mirror = {name: one for name, one in routing.mirror.items() if name != slot}
+            self._write_routing(Routing(slots, routing.weights, mirror), fence)
+
+    def _write_routing(self, routing: Routing, fence: int) -> None:
+        self._anchor.apply(self._route(routing).object, fence)
+
+    def _await_accepted(self) -> None:
+        """GreenlightError when the gateway does not follow what the route says now."""
+        give_up = time.monotonic() + ACCEPTED_SECONDS
+        while True:
+            route = self.api.get("HTTPRoute", self.application, self.namespace)
+            reason = (
+                why_not_accepted(route, self.settings.gateway.name) if route else "it is not there"
+            )
+            if not reason:
+                return
+            if time.monotonic() > give_up:
+                raise GreenlightError(
+                    f"{self.environment}: the route {self.application} is written, but {reason} "
+                    f"(waited {ACCEPTED_SECONDS:g} s)"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _await_ready(self, slot: str, release: Release, fence: int) -> None:
+        """Until every pod that is asked for has answered. DeployFailedError with the reason."""
+        give_up, since = time.monotonic() + self.ready_within, 0.0
+        while True:
+            live = self._live()
+            one = live.slots.get(slot)
+            if one is not None and self._is_whole(one, release):
+                return
+            reason = reason_of(live, one) if one else Reason("waits", "it is not there yet")
+            now = time.monotonic()
+            since = (since or now) if reason.kind == "fails" else 0.0
+            lasts = bool(since) and now - since > self.tolerated
+            if reason.kind == "hopeless" or lasts or now > give_up:
+                raise self._given_up(slot, release, reason, fence)
+            time.sleep(POLL_SECONDS)
+
+    def _is_whole(self, one: Mapping[str, Any], release: Release) -> bool:
+        wanted = max(int(one["spec"].get("replicas", 1)), self.settings.scaling.min)
+        mine = notes(one).get(RELEASE) == release.digest
+        return mine and is_current(one) and available(one) >= wanted
+
+    def _given_up(self, slot: str, release: Release, reason: Reason, fence: int) -> GreenlightError:
+        """What to raise. The slot keeps the reason, so that whoever looks later reads it."""
+        text = f"{release.label} did not get ready in {self.environment}/{slot}: {reason.text}"
+        if reason.kind == "room":
+            return Waiting(f"{text}. What ends it: room for it; then the same command again")
+        self._anchor.mark("Deployment", f"{self.application}-{slot}", {FAILED: reason.text}, fence)
+        return DeployFailedError(text)
+
+    def _tidy(self, slot: str, objects: tuple[Rendered, ...], fence: int) -> None:
+        """What an earlier release in the slot has left: its prompt, a model server that nobody
+        asks any more."""
+        live = self._live()
+        used = {notes(one).get(SERVER, "") for one in live.slots.values()}
+        names: list[Name] = [
+            (kind, name)
+            for name in live.servers
+            if name not in used
+            for kind in ("Deployment", "Service", "PodDisruptionBudget")
+        ]
+        mounted = {_prompt(one) for one in live.slots.values()}
+        ours = f"{APPLICATION}={self.application}"
+        names += [
+            ("ConfigMap", one["metadata"]["name"])
+            for one in self.api.list("ConfigMap", self.namespace, ours)
+            if one["metadata"]["name"].startswith("prompt-")
+            and one["metadata"]["name"] not in mounted
+        ]
+        if names:
+            self._writer.take_away(names, fence, f"nothing in {slot} needs them any more")
+
+    def _drain(self, live: Live, slot: str, deadline: float, fence: int) -> int:
+        raise NotImplementedError
+
+
+def _prompt(one: Mapping[str, Any]) -> str:
+    """The ConfigMap that a slot's pods read."""
+    volumes = one["spec"]["template"]["spec"].get("volumes") or ()
+    return next((v["configMap"]["name"] for v in volumes if "configMap" in v), "")
+
+
+def _made(one: Mapping[str, Any]) -> float:
+    """When an object was made, in epoch seconds."""
+    return datetime.fromisoformat(one["metadata"]["creationTimestamp"]).timestamp()

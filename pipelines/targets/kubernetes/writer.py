@@ -1,0 +1,55 @@
+"""How objects get into the cluster: at once, or by way of Git (``pipelines.gitops``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from manifests.order import RANKS
+from manifests.render import Rendered
+from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.fence import GUARDED, Anchor
+
+Name = tuple[str, str]
+"""Kind and name of an object in the environment's namespace."""
+
+
+class Writer(Protocol):
+    """Puts objects there and takes them away; both return when the cluster has been told."""
+
+    def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
+        """Make these as they are rendered; others stay."""
+
+    def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
+        """Let these go."""
+
+    def tell(self, route: Rendered, why: str) -> None:
+        """Say where it is kept which slot is live, after the cluster has it."""
+
+
+@dataclass(frozen=True)
+class DirectWriter:
+    """Server-side apply, in the order in which objects need each other."""
+
+    api: Api
+    anchor: Anchor
+
+    def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
+        """Kind by kind; a deployment only where nobody newer has written it."""
+        for one in objects:
+            if one.kind in GUARDED:
+                self.anchor.apply(one.object, fence)
+            else:
+                self.api.apply(one.object)
+
+    def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
+        """The last of what is applied goes first."""
+        for kind, name in sorted(names, key=lambda one: -RANKS[one[0]]):
+            if kind in GUARDED:
+                self.anchor.delete(kind, name, fence)
+            else:
+                self.api.delete(kind, name, self.anchor.namespace)
+
+    def tell(self, route: Rendered, why: str) -> None:
+        """The cluster is all there is."""
