@@ -19,6 +19,7 @@ from pipelines.targets.kubernetes.refusals import (
     ApiError,
     ChangedError,
     MissingError,
+    OwnedError,
     UnreachableError,
     refusal,
 )
@@ -77,14 +78,26 @@ class Api:
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
-        return self._write("PATCH", one, "application/apply-patch+yaml", query)
+        try:
+            return self._write("PATCH", one, "application/apply-patch+yaml", query)
+        except OwnedError as error:
+            if error.owners != {MANAGER}:
+                raise
+        # a field that we have written otherwise than by an apply: the server takes it for another's
+        return self._write("PATCH", one, "application/apply-patch+yaml", query | {"force": "true"})
 
     def create(self, one: Object) -> dict[str, Any]:
-        """Make it; ChangedError where somebody was quicker."""
+        """Make it, as an apply would have; ChangedError where somebody was quicker.
+
+        What a POST wrote would else stay for ever: the server keeps it as another manager's.
+        """
         path = kind_of(one["kind"]).path(one["metadata"].get("namespace", ""))
         query = {"fieldManager": MANAGER}
         what = f"create {_named(one)}"
-        return self._ask("POST", path, what, query, one, "application/json")
+        made = self._ask("POST", path, what, query, one, "application/json")["metadata"]
+        applied = [{**each, "operation": "Apply"} for each in made["managedFields"]]
+        meta = {"managedFields": applied, "resourceVersion": made["resourceVersion"]}
+        return self.patch(one["kind"], made["name"], made.get("namespace", ""), {"metadata": meta})
 
     def replace(self, one: Object) -> dict[str, Any]:
         """The whole object, over the resourceVersion in it; ChangedError where that has passed."""
@@ -174,7 +187,10 @@ class Api:
                 config.load_incluster_config(client_configuration=configuration)
             else:
                 config.load_kube_config(
-                    context=self._context, client_configuration=configuration, persist_config=False
+                    config_file=os.environ.get("KUBECONFIG"),  # it would read it when imported
+                    context=self._context,
+                    client_configuration=configuration,
+                    persist_config=False,
                 )
         except (config.ConfigException, OSError) as error:
             expected = f"a context {self._context!r}" if self._context else "a current context"

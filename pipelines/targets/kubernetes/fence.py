@@ -64,7 +64,9 @@ class Anchor:
             meta = one["metadata"]
             found = self.api.get(one["kind"], meta["name"], meta["namespace"])
             self._require(found, fence)
-            version = found["metadata"]["resourceVersion"] if found else ""
+            if found is None:  # an apply would also go over what somebody has made meanwhile
+                return self.api.create(marked(one, fence))
+            version = found["metadata"]["resourceVersion"]
             return self.api.apply(marked(one, fence), version=version)
 
         return again(attempt)

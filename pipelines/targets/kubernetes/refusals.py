@@ -28,7 +28,11 @@ class UnreachableError(ApiError):
 
 
 class OwnedError(ApiError):
-    """Fields belong to another field manager, who is named."""
+    """Fields belong to another field manager, who is named: ``owners``."""
+
+    def __init__(self, message: str, owners: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.owners = owners
 
 
 class ChangedError(ApiError):
@@ -55,42 +59,44 @@ def refusal(status: int, body: str, what: str) -> ApiError:
     """The error for an answer of ``status`` with ``body``; ``what`` was being done."""
     found = _status(body)
     message = str(found.get("message") or body.strip()[:300] or f"HTTP status {status}")
+    if _is_owned(status, found):
+        owners = _owners(found)
+        lines = "; ".join(f"{field} belongs to {owner}" for field, owner in owners)
+        return OwnedError(f"{what}: {lines}. {_OWNED}", frozenset(owner for _, owner in owners))
     for kind, holds, remedy in _TABLE:
-        if holds(status, found, message):
-            text = _owners(found) if kind is OwnedError else message
-            return kind(f"{what}: {text}. {remedy}")
+        if holds(status, message):
+            return kind(f"{what}: {message}. {remedy}")
     return ApiError(f"{what}: the API server answered {status}: {message}")
 
 
-def _is_owned(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_owned(status: int, found: Mapping[str, Any]) -> bool:
     return status == 409 and any(
         cause.get("reason") == "FieldManagerConflict" for cause in _causes(found)
     )
 
 
-def _is_full(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_full(status: int, message: str) -> bool:
     return status == 403 and "exceeded quota" in message
 
 
-def _is_denied(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_denied(status: int, message: str) -> bool:
     return status in (401, 403) or "admission webhook" in message or "webhook" in message
 
 
-def _is_missing(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_missing(status: int, message: str) -> bool:
     return status == 404
 
 
-def _is_changed(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_changed(status: int, message: str) -> bool:
     return status == 409
 
 
-def _is_invalid(status: int, found: Mapping[str, Any], message: str) -> bool:
+def _is_invalid(status: int, message: str) -> bool:
     return status in (400, 422) or UNKNOWN_FIELD in message
 
 
+_OWNED = "Let one of the two manage it: take the field out of theirs, or out of ours by a patch"
 _TABLE = (
-    (OwnedError, _is_owned,
-     "Let one of the two manage it: take the field out of theirs, or out of ours by a patch"),
     (FullError, _is_full, "Raise the quota, or retire something in that namespace"),
     (DeniedError, _is_denied, "Ask whoever keeps the cluster for the right, or mend the webhook"),
     (MissingError, _is_missing, "Make it, or say in llm.yaml where it is"),
@@ -99,13 +105,13 @@ _TABLE = (
 )  # fmt: skip
 
 
-def _owners(found: Mapping[str, Any]) -> str:
+def _owners(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each field with the manager that owns it."""
-    lines = []
+    owned = []
     for cause in _causes(found):
         owner = OWNER.search(str(cause.get("message", "")))
-        lines.append(f"{cause.get('field', 'a field')} belongs to {owner[1] if owner else '?'}")
-    return "; ".join(lines)
+        owned.append((str(cause.get("field", "a field")), owner[1] if owner else "somebody"))
+    return owned
 
 
 def _causes(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

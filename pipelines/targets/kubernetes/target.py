@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from manifests.model import Rendering, Slot
+from manifests.model import Rendering, Slot, own
+from manifests.order import RANKS
 from manifests.render import Rendered, render_route, render_shell, render_slot
 from pipelines.targets.base import DeployFailedError, Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.api import Api
@@ -28,8 +29,9 @@ from pipelines.targets.kubernetes.facts import (
     target_facts,
 )
 from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.kinds import KINDS, kind_of
 from pipelines.targets.kubernetes.reasons import Reason
-from pipelines.targets.kubernetes.refusals import UnreachableError
+from pipelines.targets.kubernetes.refusals import DeniedError, UnreachableError
 from pipelines.targets.kubernetes.routing import (
     Routing,
     read_route,
@@ -52,6 +54,9 @@ TOLERATED_SECONDS = 30.0
 
 GONE_SECONDS = 60.0
 """Beyond its grace, for a pod to be gone."""
+
+MADE = own("made")
+"""On a namespace that was made here, and so goes with what is in it."""
 
 OF_A_SLOT = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
 
@@ -102,20 +107,31 @@ class KubernetesTarget:
         for role in ("user", "tester", "operator"):
             keys.ensure(self.key_file(role))
         rendering = self._rendering()
-        shell = render_shell(rendering)
-        namespaces = [one for one in shell if one.kind == "Namespace"]
-        for one in namespaces:  # the Lease is in it
-            self.api.apply(one.object)
+        shell = [one for one in render_shell(rendering) if not self._is_the_platforms(one)]
         self._anchor.take(fence)
-        live = self._live()
-        routing = read_route(live.route, self.application) if live.route else Routing()
-        route = self._route(routing)
-        self._writer.put((*shell, *(() if live.route else (route,))), fence, "provision")
+        there = self.api.get("HTTPRoute", self.application, self.namespace)
+        if there is None:
+            shell.append(self._route(Routing()))
+        self._writer.put(shell, fence, f"what {self.environment} is in, before any release")
         self._await_accepted()
 
     def destroy(self, fence: int) -> None:
         """All of it, with the namespace where that is ours."""
-        raise NotImplementedError
+        if self.api.get("Lease", self._anchor.name, self.namespace) is None:
+            return
+        self._anchor.take(fence)
+        found = self.api.get("Namespace", self.namespace)
+        if found and notes(found).get(MADE):
+            self.api.delete("Namespace", self.namespace)
+            self._await_gone("Namespace")
+            return
+        ours = f"{APPLICATION}={self.application},app.kubernetes.io/managed-by=greenlight"
+        kinds = [kind for kind, one in KINDS.items() if one.namespaced and kind in RANKS]
+        for kind in sorted(kinds, key=lambda kind: -RANKS[kind]):
+            for one in self.api.list(kind, self.namespace, ours):
+                self.api.delete(kind, one["metadata"]["name"], self.namespace)
+        self._await_gone("Pod")
+        self.api.delete("Lease", self._anchor.name, self.namespace)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
@@ -215,6 +231,34 @@ class KubernetesTarget:
 
     def _address(self, live: Live) -> str:
         return address_of(live.gateway, self.settings.gateway.hostnames)
+
+    def _is_the_platforms(self, one: Rendered) -> bool:
+        """Whether what belongs to no namespace is there already: then it is not ours to change.
+
+        A namespace that is not there is made here, since the Lease has to be in it.
+        """
+        if kind_of(one.kind).namespaced:
+            return False
+        try:
+            there = self.api.get(one.kind, one.name) is not None
+        except DeniedError:  # who may not even look has been given one
+            return True
+        if not there and one.kind == "Namespace":
+            meta = {**one.object["metadata"], "annotations": {MADE: "true"}}
+            self.api.create({**one.object, "metadata": meta})
+        return there or one.kind == "Namespace"
+
+    def _await_gone(self, kind: str) -> None:
+        """Until no pod of ours, or the namespace itself, is left."""
+        give_up = time.monotonic() + self.drain_seconds + GONE_SECONDS
+        ours = f"{APPLICATION}={self.application},app.kubernetes.io/managed-by=greenlight"
+        while time.monotonic() < give_up:
+            if kind == "Pod" and not self.api.list("Pod", self.namespace, ours):
+                return
+            if kind == "Namespace" and self.api.get("Namespace", self.namespace) is None:
+                return
+            time.sleep(POLL_SECONDS)
+        raise GreenlightError(f"{self.environment}: {kind} of {self.namespace} does not go away")
 
     def _serves(self, live: Live, slot: str, release: Release) -> bool:
         found = target_facts(live, "").slots.get(slot)
