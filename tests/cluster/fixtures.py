@@ -6,21 +6,28 @@ time limit does not count the minutes in which the first one of a machine builds
 
 from __future__ import annotations
 
+import hashlib
 import os
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
 from tests.cluster.building import provide, provide_kubectl
 from tests.cluster.client import Cluster
+from tests.cluster.dataplane import DataPlane
 from tests.cluster.running import Settings
 from tests.cluster.sharing import shared_cluster
+from tests.targets.interpreter import with_standin
 from tests.test_definitions import definitions
 from tools.progress import Progress
 from tools.work import SetupError
+
+STANDIN_WEIGHTS = b"weights"
+"""What llama.cpp's stand-in is given to compare with its digest."""
 
 OTHER = "GREENLIGHT_TEST_KUBECONFIG"
 """Names a file that leads to a cluster to use in place of the tests' own."""
@@ -63,6 +70,40 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of this test's own."""
     with cluster.namespace() as name:
         yield name
+
+
+class Plane(Protocol):
+    """Makes data planes, see ``DataPlane``; by default the test's own ``namespace`` has one, in
+    which llama.cpp answers without a model and the weights are ``STANDIN_WEIGHTS``.
+    """
+
+    def __call__(self, namespace: str = "", **options: Any) -> DataPlane:
+        """One that has started."""
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter whose llama.cpp answers without a model."""
+    return with_standin(tmp_path_factory.mktemp("standin"))
+
+
+@pytest.fixture
+def data_plane(cluster: Cluster, namespace: str, tmp_path: Path, standin: str) -> Iterator[Plane]:
+    """Real processes behind pods, and a gateway in front of them."""
+    if cluster.real_pods:
+        pytest.skip("a cluster with real pods has its own data plane")
+    weights = tmp_path / "weights"
+    weights.write_bytes(STANDIN_WEIGHTS)
+    files = {f"/models/{hashlib.sha256(STANDIN_WEIGHTS).hexdigest()}": weights}
+    commands = {"python": (standin,)}
+    with ExitStack() as planes:
+
+        def make(namespace: str = namespace, **options: Any) -> DataPlane:
+            folder = tmp_path / f"plane-{uuid.uuid4().hex[:6]}"
+            given = {"files": files, "commands": commands, **options}
+            return planes.enter_context(DataPlane(cluster, namespace, folder, **given))
+
+        yield make
 
 
 T = TypeVar("T")

@@ -24,6 +24,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.cluster import stages
 from tests.cluster.client import Cluster, as_text
 from tests.cluster.nodes import NODES
 
@@ -119,19 +120,10 @@ def scheduler() -> list[str]:
     return [own, "--secure-port=0", "--leader-elect=false"]
 
 
-def kwok(stages: Path) -> list[str]:
-    """Its arguments: all nodes are its own, a pod is ready as soon as it has a node."""
-    files = [f"--config={stages / name}.yaml" for name in _STAGES]
-    return ["--kubeconfig=kwok.yaml", "--manage-all-nodes", "--cidr=10.244.0.0/16", *files]
-
-
-_STAGES = (
-    "node/fast/node-initialize",
-    "node/heartbeat/node-heartbeat",  # without it every node is lost in the end
-    "pod/fast/pod-ready",
-    "pod/fast/pod-complete",
-    "pod/fast/pod-delete",
-)
+def kwok(files: Sequence[Path]) -> list[str]:
+    """Its arguments: all nodes are its own, and what happens to pods stands in ``files``."""
+    configs = [f"--config={path}" for path in files]
+    return ["--kubeconfig=kwok.yaml", "--manage-all-nodes", "--cidr=10.244.0.0/16", *configs]
 
 
 class Running:
@@ -205,7 +197,7 @@ def bring_up(running: Running) -> None:
     _await(running, cluster, "get", "--raw=/readyz")
     running.start("kube-controller-manager", controllers())
     running.start("kube-scheduler", scheduler())
-    running.start("kwok", kwok(Path(settings.stages)))
+    running.start("kwok", kwok(stages.write(Path(settings.stages), folder)))
     cluster.must("create", "--filename=-", given=as_text(*NODES))
     cluster.must("create", f"--filename={settings.definitions}")
     for condition, what in _AWAITED:

@@ -7,6 +7,7 @@ cluster would add is put in by ``Here``: what the image holds, ConfigMaps, the n
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -21,8 +22,20 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-URL = re.compile(r"http://([a-z0-9-]+)(?=/|$)")
+URL = re.compile(r"http://([a-z0-9.-]+(?::[0-9]+)?)(?=/|$)")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+_WITH_US = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes another program, which the kernel kills when the thread that started it ends."""
+
+TOKEN = "kube-api-access-"
+"""So begins the name of the volume that the API server adds for a token of the pod's account."""
 
 Probe = Literal["startupProbe", "readinessProbe", "livenessProbe"]
 
@@ -32,36 +45,46 @@ class Here:
     """What a cluster would know. ``folder`` is for the pod's files, and is its own.
 
     ``files``: path in the image → file on this machine. ``services``: name → ``host:port``.
-    ``commands``: first word of a container's command → what is run here.
+    ``commands``: first word of a container's command → what is run here. ``fields``: what the
+    pod may ask about itself, such as ``metadata.name``. ``variables``: beyond those of the spec.
     """
 
     folder: Path
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Sequence[str]] = field(
         default_factory=lambda: {"python": (sys.executable,)}
     )
+    fields: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pod:
-    """A running pod. ``address`` is ``host:port`` of its first port."""
+    """A running pod. ``ports``: where each named port is here."""
 
     def __init__(self, spec: Mapping[str, Any], process: subprocess.Popen[bytes],
                  ports: Mapping[str, int], log: Path) -> None:  # fmt: skip
-        self._spec, self.process, self._ports, self._log = spec, process, ports, log
+        self._spec, self.process, self.ports, self._log = spec, process, ports, log
         self._container = spec["containers"][0]
-        self.address = f"{HOST}:{next(iter(ports.values()))}"
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of its first port."""
+        return f"{HOST}:{next(iter(self.ports.values()))}"
 
     @property
     def log(self) -> str:
         """What it has said so far."""
-        return self._log.read_text()
+        return self._log.read_text(errors="replace")
 
     @property
     def settle_seconds(self) -> int:
         """How long the kubelet waits, after it left the endpoints, before it tells it to stop."""
-        seconds: int = self._container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        hook = self._container.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
+        assert set(hook) == {"sleep"}, f"only a sleep is understood before a stop: {hook}"
+        seconds: int = hook["sleep"]["seconds"]
         return seconds
 
     @property
@@ -70,13 +93,21 @@ class Pod:
         whole: int = self._spec["terminationGracePeriodSeconds"]
         return whole - self.settle_seconds
 
+    def url(self, probe: Probe) -> str:
+        """What the kubelet asks."""
+        get = self._container[probe]["httpGet"]
+        port = self.ports[get["port"]] if isinstance(get["port"], str) else self._moved(get["port"])
+        return f"http://{HOST}:{port}{get['path']}"
+
+    def _moved(self, number: int) -> int:
+        (name,) = (a["name"] for a in self._container["ports"] if a["containerPort"] == number)
+        return self.ports[name]
+
     def passes(self, probe: Probe) -> bool:
         """Whether the kubelet would count the probe as passed now."""
-        how = self._container[probe]
-        get = how["httpGet"]
-        url = f"http://{HOST}:{self._ports[get['port']]}{get['path']}"
+        timeout = self._container[probe].get("timeoutSeconds", 1)
         try:
-            with _DIRECT.open(url, timeout=how.get("timeoutSeconds", 1)) as answer:
+            with _DIRECT.open(self.url(probe), timeout=timeout) as answer:
                 return 200 <= int(answer.status) < 400
         except (urllib.error.URLError, OSError):
             return False
@@ -100,20 +131,23 @@ class Pod:
 
 
 def start(spec: Mapping[str, Any], here: Here) -> Pod:
-    """Run the pod's one container. Whoever starts it ends it, by ``stop`` or ``kill``."""
+    """Run the pod's one container. Whoever starts it ends it, by ``stop`` or ``kill``; it ends
+    with the thread that started it in any case.
+    """
     (container,) = spec["containers"]
-    ports = {one["name"]: _free_port() for one in container["ports"]}
-    moved = {str(one["containerPort"]): str(ports[one["name"]]) for one in container["ports"]}
+    described = container.get("ports", ())
+    ports = {one["name"]: _free_port() for one in described}
+    moved = {str(one["containerPort"]): str(ports[one["name"]]) for one in described}
     paths = {**_volumes(spec, container, here), **{a: str(b) for a, b in here.files.items()}}
-    words: list[str] = [*container["command"], *container["args"]]
+    words: list[str] = [*container["command"], *container.get("args", ())]
     rest = [_here(word, moved, paths, here.services) for word in words[1:]]
-    variables = {one["name"]: one["value"] for one in container.get("env", ())}
+    own = {"PATH": "/usr/bin:/bin", "TMPDIR": paths.get("/tmp", str(here.folder))}
     log = here.folder / "log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*here.commands[words[0]], *rest],
+            [*_with_us(), *here.commands[words[0]], *rest],
             cwd=ROOT,  # the image's folder
-            env={"PATH": "/usr/bin:/bin", "TMPDIR": paths["/tmp"], **variables},
+            env={**own, **_variables(container, here), **here.variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -121,18 +155,62 @@ def start(spec: Mapping[str, Any], here: Here) -> Pod:
     return Pod(spec, process, ports, log)
 
 
+def _with_us() -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", "-c", _WITH_US, str(os.getpid()))
+
+
+def _variables(container: Mapping[str, Any], here: Here) -> dict[str, str]:
+    """The environment that the container's description gives it."""
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        (kind,) = source.keys() & {"configMapRef", "secretRef"}
+        where = here.config_maps if kind == "configMapRef" else here.secrets
+        found |= where[source[kind]["name"]]
+    for one in container.get("env", ()):
+        found[one["name"]] = _value(one, here)
+    return found
+
+
+def _value(one: Mapping[str, Any], here: Here) -> str:
+    match one.get("valueFrom"):
+        case None:
+            return str(one.get("value", ""))
+        case {"fieldRef": {"fieldPath": path}}:
+            return here.fields[path]
+        case {"secretKeyRef": {"name": name, "key": key}}:
+            return here.secrets[name][key]
+        case {"configMapKeyRef": {"name": name, "key": key}}:
+            return here.config_maps[name][key]
+        case other:
+            raise AssertionError(f"this variable is not understood here: {other}")
+
+
 def _volumes(spec: Mapping[str, Any], container: Mapping[str, Any], here: Here) -> dict[str, str]:
     """Path in the container → a folder here, filled as the volume would be."""
-    sources = {one["name"]: one for one in spec["volumes"]}
+    sources = {one["name"]: one for one in spec.get("volumes", ())}
     found = {}
-    for mount in container["volumeMounts"]:
+    for mount in container.get("volumeMounts", ()):
         folder = here.folder / "volumes" / mount["name"]
         folder.mkdir(parents=True, exist_ok=True)
-        if (config := sources[mount["name"]].get("configMap")) is not None:
-            for name, text in here.config_maps[config["name"]].items():
-                (folder / name).write_text(text)
+        for name, text in _content(sources[mount["name"]], here).items():
+            (folder / name).write_text(text)
         found[mount["mountPath"]] = str(folder)
     return found
+
+
+def _content(volume: Mapping[str, Any], here: Here) -> Mapping[str, str]:
+    """The files of a volume. Claims and images are empty here: ``Here.files`` fills them."""
+    match volume:
+        case {"configMap": {"name": name}}:
+            return here.config_maps[name]
+        case {"secret": {"secretName": name}}:
+            return here.secrets[name]
+        case {"emptyDir": _} | {"persistentVolumeClaim": _} | {"image": _}:
+            return {}
+        case {"name": name} if str(name).startswith(TOKEN):
+            return {}  # who has a token finds it by KUBECONFIG
+        case _:
+            raise AssertionError(f"this volume is not understood here: {volume}")
 
 
 def _here(
