@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipelines.targets.base import Histogram, Measured
+from pipelines.targets.base import Copies, Histogram, Measured
 from release.rollout_section import Analysis, Limit
 
 Outcome = Literal["pass", "fail", "inconclusive", "void"]
@@ -23,6 +23,7 @@ class Side:
     """One slot in one window. Latencies are in seconds, None where nothing was measured.
 
     Requests, errors and latencies hold those ``copies`` that a mirror sent: a user asked them.
+    ``copies`` and ``different`` are None where nobody can tell copies from other requests.
     """
 
     requests: int
@@ -35,8 +36,8 @@ class Side:
     first_token_p95_seconds: float | None = None
     inter_token_p95_seconds: float | None = None
     abandoned: int = 0
-    copies: int = 0
-    different: int = 0
+    copies: int | None = 0
+    different: int | None = 0
     declined: int = 0
 
     def value(self, metric: str) -> float | None:
@@ -109,7 +110,8 @@ def side(before: Measured, after: Measured) -> Side | None:
     """What happened between two readings; None when the counts began anew in between."""
     if before.since != after.since or after.requests < before.requests:
         return None
-    copies, copied = before.copies, after.copies
+    copies, copied = before.copies or Copies(), after.copies or Copies()
+    apart = before.copies is not None and after.copies is not None
     latency = before.latency.plus(copies.latency), after.latency.plus(copied.latency)
     return Side(
         requests=after.requests - before.requests + copied.requests - copies.requests,
@@ -122,8 +124,8 @@ def side(before: Measured, after: Measured) -> Side | None:
         latency_p95_seconds=quantile(0.95, *latency),
         first_token_p95_seconds=quantile(0.95, before.first_token, after.first_token),
         inter_token_p95_seconds=quantile(0.95, before.inter_token, after.inter_token),
-        copies=copied.requests - copies.requests,
-        different=copied.different - copies.different,
+        copies=copied.requests - copies.requests if apart else None,
+        different=copied.different - copies.different if apart else None,
         declined=after.declined - before.declined,
     )
 

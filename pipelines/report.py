@@ -122,7 +122,7 @@ def replayed(rollout: Rollout) -> str:
     ours = [window for window in windows if window.replayed]
     sides = [side for window in windows for side in (window.green, window.blue) if side]
     count, synthetic = sum(s.requests for s in sides), sum(s.synthetic for s in sides)
-    copies = _copies(sum(s.copies for s in sides), sum(s.different for s in sides))
+    copies = _copies(sum(s.copies or 0 for s in sides), sum(s.different or 0 for s in sides))
     if not ours:
         beside = f"; {synthetic} of {count} were synthetic" if synthetic else ""
         return f"The requests of users were judged{beside}.{copies}"

@@ -218,6 +218,9 @@ class Kubernetes(Section):
     identity: Identity | None = Field(None, description="None: pods have none")
     secrets: Secrets | None = Field(None, description="None: model servers are given none")
     monitoring: Label = Field("monitoring", description="namespace that metrics are read from")
+    prometheus: Address | None = Field(
+        None, description="where slots are measured, as seen from here; None: scaling's"
+    )
     priority: Literal["serving", "none"] = Field(
         "serving", description="serving: pods come before what has no class of its own"
     )
@@ -229,3 +232,12 @@ class Kubernetes(Section):
         if self.secrets and self.secrets.source.key_vault and self.identity is None:
             raise ValueError("identity, as whom the Key Vault of secrets is read")
         return self
+
+    @property
+    def measured_at(self) -> str | None:
+        """The Prometheus that slots are measured by. None: nobody has said, and none is guessed.
+
+        The address for KEDA is a cluster's own, which may not be reachable from elsewhere; but who
+        gives only that one means the same server. The reverse would bring KEDA in unasked.
+        """
+        return self.prometheus or self.scaling.prometheus

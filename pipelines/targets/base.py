@@ -78,7 +78,8 @@ class Measured:
     """Counts of one slot that only grow, since ``since`` (epoch seconds). Another ``since`` means
     that they began anew: the difference of two such values is no measurement. ``abandoned`` are
     those whose caller gave up first, ``declined`` those that got a 3xx or 4xx. ``copies`` are
-    counted apart: nobody got their answers.
+    counted apart: nobody got their answers. None: nobody can tell them from requests there, and
+    they are counted among those.
     """
 
     since: float
@@ -94,7 +95,7 @@ class Measured:
     latency: Histogram = Histogram()
     first_token: Histogram = Histogram()
     inter_token: Histogram = Histogram()
-    copies: Copies = Copies()
+    copies: Copies | None = Copies()
 
 
 class Target(Protocol):

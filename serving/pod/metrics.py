@@ -1,7 +1,12 @@
-"""What a pod tells Prometheus: the gateway's names, of one release in one slot."""
+"""What a pod tells Prometheus: the gateway's names, of one release in one slot.
+
+Every series says which process counts. A container that starts again begins at zero in series of
+its own, so none ever falls, and whoever adds up a slot loses nothing and counts nothing twice.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -10,6 +15,7 @@ from serving.counting import families
 from serving.counting.counts import SlotCounts
 
 LABELS = ("slot", "release")
+PROCESS = "process"
 
 
 class Metrics:
@@ -29,7 +35,8 @@ class Metrics:
     ) -> None:
         self._application, self._place, self._counts = application, place, counts
         self._in_flight, self._refuses = in_flight, refuses
-        self._page = families.Page(self._collect)
+        self._process = str(time.time_ns() // 1_000_000)  # no pod starts two in a millisecond
+        self._page = families.Page(self._marked)
         self._told = -1
 
     def page(self) -> bytes:
@@ -41,6 +48,12 @@ class Metrics:
     def told(self) -> bool:
         """Whether somebody has read of every request that has ended."""
         return self._told == self._counts.requests or not self._counts.requests
+
+    def _marked(self) -> Iterator[Metric]:
+        for family in self._collect():
+            for sample in family.samples:
+                sample.labels[PROCESS] = self._process
+            yield family
 
     def _collect(self) -> Iterator[Metric]:
         yield from families.of_answers(self._application, {self._place: self._counts})
