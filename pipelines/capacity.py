@@ -360,8 +360,9 @@ def _asks(needs: Sequence[Pods], cluster: Cluster) -> str:
     for pods in needs:
         total.update({name: amount * pods.count for name, amount in pods.requests.items()})
     names = sorted(name for name in total if is_device(name)) or ["cpu", "memory"]
+    names = [name for name in names if total[name]]
     parts = [f"{shown(n, total[n])} {n}, {shown(n, _free(n, needs, cluster))} free" for n in names]
-    return f"needs {'; '.join(parts)}" if any(total.values()) else "needs nothing new"
+    return f"needs {'; '.join(parts)}" if names else "needs nothing new"
 
 
 def _free(name: str, needs: Sequence[Pods], cluster: Cluster) -> int:
