@@ -34,6 +34,7 @@ from pipelines.steps import (
     EndRollout,
     Evaluate,
     Expose,
+    Grow,
     Hold,
     Mirror,
     Provision,
@@ -83,11 +84,26 @@ def _provision(run: Run, step: Provision) -> dict[str, Any]:
 
 
 def _deploy(run: Run, step: Deploy) -> dict[str, Any]:
-    release = run.workspace.release(step.release)
+    _start(run, step, step.scale)
+    return {"slot": step.slot}
+
+
+def _start(run: Run, step: Deploy | Grow, scale: int | None) -> None:
+    release, fence = run.workspace.release(step.release), _fence(run, step.environment)
     try:
-        run.target(step.environment).deploy(step.slot, release, _fence(run, step.environment))
+        run.target(step.environment).deploy(step.slot, release, fence, scale)
     except DeployFailedError as error:
         raise BreachError(step.environment, step.release, str(error)) from error
+
+
+def _grow(run: Run, step: Grow) -> dict[str, Any]:
+    """That there is no room says nothing of the release: it keeps the share that it has."""
+    room = run.target(step.environment).room(run.workspace.release(step.release))
+    if room is not None and room.verdict not in ("enough", "grows"):
+        ends = f"room, then the same command again; `greenlight rollback --env {step.environment}`"
+        reason = f"room for the rest of {step.slot}: {room.why_not}"
+        raise waiting(run, step.environment, reason, ends)
+    _start(run, step, None)
     return {"slot": step.slot}
 
 
@@ -264,6 +280,7 @@ _ACTIONS: Mapping[type[Step], Callable[[Run, Any], dict[str, Any]]] = {
     Comply: _comply,
     Provision: _provision,
     Deploy: _deploy,
+    Grow: _grow,
     Smoke: _smoke,
     Evaluate: _evaluate,
     Verify: _verify,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.capacity import ALL, Room
+
 SLOTS = ("blue", "green")
 
 SlotState = Literal["starting", "ready", "failed", "stopping"]
@@ -17,13 +19,16 @@ SlotState = Literal["starting", "ready", "failed", "stopping"]
 
 @dataclass(frozen=True)
 class SlotFacts:
-    """One occupied slot. ``engine`` names the model server: equal names share one."""
+    """One occupied slot. ``engine`` names the model server: equal names share one. ``share`` is
+    per cent of the pods that it is to have: one that was started smaller has fewer.
+    """
 
     release: str
     state: SlotState = "ready"
     reason: str = ""
     engine: str = ""
     in_flight: int = 0
+    share: int = ALL
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class EnvironmentFacts:
     ``returning`` is the release that a return began to bring back and has not finished;
     ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
     something was recorded as live. ``rollout`` is the one under way, soak included.
-    ``came_back`` is whether what is live came back by a return.
+    ``came_back`` is whether what is live came back by a return. ``room`` is what there is for the
+    candidate, None where it is ready already or where nobody counts.
     """
 
     name: str
@@ -69,6 +75,7 @@ class EnvironmentFacts:
     arriving: str = ""
     rollout: RolloutFacts | None = None
     came_back: bool = False
+    room: Room | None = None
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""

@@ -22,7 +22,10 @@ def gather(workspace: Workspace, entries: Sequence[Entry]) -> Facts:
     """The facts of the application now. Reads everything, changes nothing."""
     workspace.require_cases()
     environments = tuple(
-        _for_promotion(workspace, environment_facts(workspace, name, entries), entries)
+        _with_room(
+            workspace,
+            _for_promotion(workspace, environment_facts(workspace, name, entries), entries),
+        )
         for name in workspace.environments
     )
     binding, incumbent = workspace.binding, incumbent_of(environments, workspace)
@@ -119,6 +122,15 @@ def _for_promotion(
         return replace(there, rollout=None)
     allowed = there.rollout.allowed | _approved(workspace, found)
     return replace(there, rollout=replace(there.rollout, allowed=allowed))
+
+
+def _with_room(workspace: Workspace, there: EnvironmentFacts) -> EnvironmentFacts:
+    """``there``, with the room that the candidate has where it is still to be started."""
+    release = workspace.built.release
+    slot = there.slots.get(there.slot_of(release.digest))
+    if not there.provisioned or (slot and slot.state == "ready"):
+        return there
+    return replace(there, room=workspace.targets[there.name].room(release))
 
 
 def _approved(workspace: Workspace, found: past.RolloutHistory) -> frozenset[int]:

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.capacity import ALL
 from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
+from pipelines.making_room import (
+    at_full_size,
+    is_out,
+    make_room_for_return,
+    stop_the_old_one_first,
+    wait_for_room,
+)
 from pipelines.steps import (
     Analyse,
     Baseline,
@@ -23,6 +31,7 @@ from pipelines.steps import (
     EndRollout,
     Evaluate,
     Expose,
+    Grow,
     Hold,
     Mirror,
     Provision,
@@ -35,8 +44,6 @@ from pipelines.steps import (
 from release.bundle import label
 from release.errors import BadInput, GreenlightError, Problem, Refused
 from release.rollout_section import Rollout
-
-ALL = 100
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,7 @@ def _stage(facts: Facts, first: EnvironmentFacts, rollout: Rollout) -> Iterator[
     incumbent = facts.environments[-1].live
     incumbent = "" if incumbent == facts.candidate else incumbent
     keep = first.live if alone else incumbent
-    there = first
+    there = at_full_size(first)
     if not evaluated and keep:
         there, steps = _ensure(facts, there, keep, spare=facts.candidate)
         yield from steps
@@ -252,7 +259,9 @@ def _promote(facts: Facts, environment: EnvironmentFacts, rollout: Rollout) -> I
     """A later environment: green beside blue, then traffic step by step."""
     if environment.serves(facts.candidate):
         return
-    there, steps = _ensure(facts, environment, facts.candidate, spare=environment.live)
+    there, steps = stop_the_old_one_first(facts, environment)
+    yield from steps
+    there, steps = _ensure(facts, there, facts.candidate, spare=environment.live)
     yield from steps
     yield from _take_over(facts, there, rollout, at_once=False)
 
@@ -292,7 +301,8 @@ def _switch(
     """All traffic in one step, where there is nobody to move step by step."""
     green, name = there.slot_of(facts.candidate), there.name
     why = "it passed; this environment has no users to move step by step"
-    why = why if at_once else "nothing is live here yet"
+    begins = "the outage ends" if is_out(there) else "nothing is live here yet"
+    why = why if at_once else begins
     if dict(there.weights) != {green: ALL}:
         yield Expose(environment=name, weights={green: ALL}, reason=why)
     if not at_once:
@@ -323,8 +333,13 @@ def _roll_out(
         and there.weights.get(green, 0) not in (weight, _next_weight(rollout, done))
     ):
         yield Expose(environment=name, weights=_split(blue, green, weight), reason=_step_to(weight))
+    share = there.slots[green].share
     for index, step in [*enumerate(rollout.steps)][done + 1 :]:
         weight = step.set_weight or weight
+        if max(weight, step.set_mirror or 0) > share:
+            yield Grow(environment=name, slot=green, release=candidate,
+                       reason=f"until now it has {share} % of its pods")  # fmt: skip
+            share = ALL
         yield from _one_step(facts, there, rollout, (green, blue), index, weight)
 
 
@@ -387,6 +402,8 @@ def _ensure(
     slot = there.slot_of(release)
     if slot and there.slots[slot].state == "ready":
         return there, []
+    room = there.room if smoke and release == facts.candidate else None
+    wait_for_room(facts, there, room)
     steps: list[Step] = []
     taken = [name for name, one in there.slots.items() if name != slot]
     if not slot:
@@ -399,13 +416,14 @@ def _ensure(
             environment=there.name,
             slot=slot,
             release=release,
-            reason=_sharing(facts, there, release),
+            scale=room.scale if room else None,
+            reason=_sharing(facts, there, release) + (f"; {room}" if room else ""),
         )
     )
     if smoke:
         reason = "a real prompt, pinned"
         steps.append(Smoke(environment=there.name, slot=slot, release=release, reason=reason))
-    return _with(there, slot, release, facts), steps
+    return _with(there, slot, release, facts, room.share if room else ALL), steps
 
 
 def _free(
@@ -431,8 +449,10 @@ def _free(
     return replace(there, slots={k: v for k, v in there.slots.items() if k != slot})
 
 
-def _with(there: EnvironmentFacts, slot: str, release: str, facts: Facts) -> EnvironmentFacts:
-    occupant = SlotFacts(release, engine=facts.engines.get(release, ""))
+def _with(
+    there: EnvironmentFacts, slot: str, release: str, facts: Facts, share: int = ALL
+) -> EnvironmentFacts:
+    occupant = SlotFacts(release, engine=facts.engines.get(release, ""), share=share)
     return replace(there, slots={**there.slots, slot: occupant})
 
 
@@ -468,6 +488,8 @@ def _return_steps(
 ) -> Iterator[Step]:
     if bad and not there.returning:
         yield BeginReturn(environment=there.name, release=bad, goal=goal, hold=hold, reason=reason)
+    there, room = make_room_for_return(there, goal, reason)
+    yield from room
     now, steps = _ensure(facts, there, goal, spare=there.live, smoke=False)
     slot = now.slot_of(goal)
     if not steps:  # said again, so that from now on the target refuses a fence before ours

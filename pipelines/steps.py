@@ -65,6 +65,17 @@ class Deploy(SlotStep):
     changes: ClassVar[str] = "what the slot runs; no traffic"
     again: ClassVar[str] = "the same declaration again; returns when it is ready"
     undone: ClassVar[str] = "the slot is retired"
+    scale: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grow(SlotStep):
+    """Give a slot that was started smaller the rest of its pods; without room, wait for it."""
+
+    kind: ClassVar[str] = "grow"
+    changes: ClassVar[str] = "how many pods the slot has; weights stay"
+    again: ClassVar[str] = "the same declaration again; returns when all are ready"
+    undone: ClassVar[str] = "the slot is retired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,8 +254,8 @@ class Retire(SlotStep):
 KINDS: Mapping[str, type[Step]] = {
     kind.kind: kind
     for kind in (
-        Comply, Provision, Deploy, Smoke, Evaluate, Verify, BeginRollout, Baseline, Mirror, Expose,
-        Check, Analyse, Hold, Record, BeginReturn, Retire, EndRollout,
+        Comply, Provision, Deploy, Grow, Smoke, Evaluate, Verify, BeginRollout, Baseline, Mirror,
+        Expose, Check, Analyse, Hold, Record, BeginReturn, Retire, EndRollout,
     )
 }  # fmt: skip
 
@@ -268,6 +279,8 @@ def describe(step: Step, application: str) -> str:
         what.append(label(application, values["release"]))
     if isinstance(step, Expose):
         what.append(" ".join(f"{slot}={weight}" for slot, weight in step.weights.items()) or "none")
+    if isinstance(step, Deploy) and step.scale is not None:
+        what.append(f"with {step.scale} of each kind of pod at most")
     if isinstance(step, Check):
         what.append(f"{step.queries} queries at {step.weight} %")
     if isinstance(step, Analyse):

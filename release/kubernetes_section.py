@@ -195,6 +195,24 @@ class Secrets(Section):
         return self
 
 
+class NodePool(Section):
+    """A pool of nodes that an autoscaler makes larger."""
+
+    name: LabelValue = Field(min_length=1, description="as the label of its nodes says it")
+    max: int = Field(ge=1, le=5000, description="nodes")
+    cpu: Quantity = Field(description="cores of one node that pods may ask for")
+    memory: Quantity = Field(description="bytes of one node that pods may ask for")
+    gpus: int = Field(0, ge=0, le=16, description="GPUs of one node")
+
+
+class Capacity(Section):
+    """What the cluster could be. Which nodes there are, it says itself."""
+
+    pools: tuple[NodePool, ...] = Field(
+        (), max_length=32, description="beside what the cluster autoscaler's status says"
+    )
+
+
 class Patch(Section):
     """A merge patch (RFC 7396) of what is rendered, for what has no field."""
 
@@ -225,6 +243,15 @@ class Kubernetes(Section):
         "serving", description="serving: pods come before what has no class of its own"
     )
     max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
+    when_full: Literal["wait", "smaller", "outage"] = Field(
+        "wait",
+        alias="whenFull",
+        description="where a new release has no room beside the old one. wait: nothing begins; "
+        "smaller: it begins with the pods that have room, and with no larger share of the "
+        "requests; outage: the old one is stopped first, and nobody is answered until the new one "
+        "is ready",
+    )
+    capacity: Capacity = Field(Capacity(), description="what autoscaled pools may still add")
     patches: tuple[Patch, ...] = Field((), max_length=64, description="in order")
 
     @model_validator(mode="after")

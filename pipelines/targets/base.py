@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.capacity import Room
 from pipelines.facts import SlotFacts
 from release.bundle import Release
 from release.errors import GreenlightError, Waiting
@@ -117,9 +118,16 @@ class Target(Protocol):
     def destroy(self, fence: int) -> None:
         """Remove what ``provision`` and everything after it made; nothing where nothing is."""
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+    def room(self, release: Release) -> Room | None:
+        """Whether ``release`` could start beside what is there; None where nobody counts.
+
+        What it has started already does not stand in its own way.
+        """
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot`` without traffic; return when it answers a real prompt.
 
+        ``scale``: with at most so many pods of each kind; None: all that it is to have.
         Idempotent. Raises DeployFailedError with the reason, StaleFenceError.
         """
 

@@ -103,9 +103,12 @@ class LocalTarget:
     def destroy(self, fence: int) -> None:
         """Nothing: the engine takes it away."""
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+    def room(self, release: Release) -> None:
+        """Nobody counts: processes of one machine share it."""
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
-        if scale != 1:
+        if scale not in (None, 1):
             raise GreenlightError(f"a local slot has one copy, {scale} were asked for")
         slots = self._slots_if_known()
         if slot in slots and self._state(slot, release)[0] == "ready":

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pipelines.capacity import Room, WhenFull
 from pipelines.clock import Clock
 from pipelines.facts import SlotFacts
 from pipelines.provisioned import write_provisioned
@@ -147,6 +148,10 @@ class MemoryTarget:
     there: bool = True
     since: float = 1.0
     streams: list[Stream] = field(default_factory=list)
+    gpus: int | None = None
+    """One for each pod of a model server, of which a slot is to have ``pods``; None: no limit."""
+    pods: int = 1
+    when_full: WhenFull = "wait"
     wrong: list[str] = field(default_factory=list)
     """What no caller should ever have asked for; it was refused."""
 
@@ -172,17 +177,40 @@ class MemoryTarget:
     def destroy(self, fence: int) -> None:
         """It goes with the test."""
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+    def room(self, release: Release) -> Room | None:
+        """By the GPUs that are free."""
+        if self.gpus is None:
+            return None
+        missing = self.pods - self._free_of(release)
+        if missing <= 0:
+            return Room("enough", f"needs {self.pods} gpu; {self._free_of(release)} free")
+        told = {"asks": f"needs {self.pods} gpu", "missing": (f"{missing} gpu",)}
+        scale = self.pods - missing
+        if self.when_full == "smaller" and scale:
+            return Room("smaller", scale=scale, share=100 * scale // self.pods, **told)
+        return Room("outage" if self.when_full == "outage" else "wait", **told)
+
+    def _free_of(self, release: Release) -> int:
+        others = [one for one in self.slots.values() if one.release != release.digest]
+        return (self.gpus or 0) - sum(self.pods * one.share // 100 for one in others)
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Ready at once, or never."""
         with self._write(f"deploy {slot}", fence):
             there = self.slots.get(slot)
             other = there is not None and there.release != release.digest
             self._refuse_unless(not (other and self.weights.get(slot)), f"{slot} has traffic")
-            broken, key = release.digest in self.broken, release.engine_key
+            wanted = min(self.pods, scale or self.pods)
+            full = self.gpus is not None and wanted > self._free_of(release)
+            broken, key = full or release.digest in self.broken, release.engine_key
             if release.engine.isolation == "dedicated":
                 key = f"{slot}-{key}"
             self.slots[slot] = SlotFacts(
-                release.digest, "failed" if broken else "ready", "broken" if broken else "", key
+                release.digest,
+                "failed" if broken else "ready",
+                "broken" if broken else "",
+                key,
+                share=100 * wanted // self.pods,
             )
         if broken:
             raise DeployFailedError(f"{release.label} did not get ready: it is broken")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.capacity import Room
 from pipelines.facts import EnvironmentFacts, Facts, RolloutFacts, SlotFacts
 from pipelines.plan import (
     Plan,
@@ -32,7 +33,8 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
     slots = {}
     for slot, text in value.get("slots", {}).items():
         release, state, engine = (*text.split(), "ready", "e")[:3]
-        slots[slot] = SlotFacts(release, state, engine=engine)
+        share = value.get("shares", {}).get(slot, 100)
+        slots[slot] = SlotFacts(release, state, engine=engine, share=share)
     return EnvironmentFacts(
         name=name,
         provisioned=value.get("provisioned", True),
@@ -45,7 +47,14 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
         arriving=value.get("arriving", ""),
         came_back=value.get("came_back", False),
         rollout=rollout_facts(value["rollout"]) if "rollout" in value else None,
+        room=room_facts(value["room"]) if "room" in value else None,
     )
+
+
+def room_facts(value: Mapping[str, Any]) -> Room:
+    """What room the candidate has, from a case."""
+    listed = {key: tuple(value.get(key, ())) for key in ("missing", "notes")}
+    return Room(**{**value, **listed})
 
 
 def rollout_facts(value: Mapping[str, Any]) -> RolloutFacts:

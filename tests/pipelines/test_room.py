@@ -1,0 +1,170 @@
+"""A cluster without room for both releases, on targets in memory (S04)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipelines import past
+from pipelines.rollback import rollback
+from pipelines.ship import ship
+from pipelines.watcher import Watcher
+from release.errors import Returned, Waiting
+from release.ledger import history
+from tests.pipelines.memory import OTHER, QUIET, Cut, MemoryTarget, Scissors, World, kinds
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
+
+STEPS = [{"setWeight": 25}, {"setWeight": 50}, {"setWeight": 100}]
+SMALLER: dict[str, Any] = {**OTHER, "rollout": {"steps": STEPS}}
+
+
+@pytest.fixture
+def production(shipped: World) -> MemoryTarget:
+    """Four GPUs, all of them the live release's."""
+    target = shipped.targets["production"]
+    target.pods, target.gpus = 4, 4
+    return target
+
+
+def digest(world: World, **changes: Any) -> str:
+    return str(world.open(**changes).built.release.digest)
+
+
+def live(world: World) -> str:
+    return past.live_history(history(world.open().records()), "production").live
+
+
+def test_S04_nothing_begins_without_room_and_what_is_missing_is_a_number(
+    shipped: World, production: MemoryTarget
+) -> None:
+    """Exit 4, no record, no write, neither here nor in staging; with room it goes on."""
+    before, staged = kinds(shipped), list(shipped.targets["staging"].writes)
+
+    with pytest.raises(Waiting, match=r"production has no room for .*: 4 gpu") as caught:
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert caught.value.exit_code == 4
+    assert (kinds(shipped), shipped.targets["staging"].writes) == (before, staged)
+    production.gpus = 8
+    ship(shipped.open(**OTHER), QUIET)
+    assert live(shipped) == digest(shipped, **OTHER)
+
+
+def test_S04_a_dry_run_says_what_a_run_would(shipped: World, production: MemoryTarget) -> None:
+    """Waiting where it would wait, and what is free where there is room."""
+    with pytest.raises(Waiting):
+        ship(shipped.open(**OTHER), QUIET, dry_run=True)
+    production.gpus = 9
+
+    plan = ship(shipped.open(**OTHER), QUIET, dry_run=True).plan
+
+    assert [one.reason for one in plan.steps if "needs 4 gpu; 5 free" in one.reason]
+
+
+def test_S02_a_smaller_release_gets_no_larger_share_than_it_has_pods(
+    shipped: World, production: MemoryTarget
+) -> None:
+    """It waits at its share, with the old release whole; with room it goes on from there."""
+    production.gpus, production.when_full = 5, "smaller"
+
+    with pytest.raises(Waiting, match="room for the rest of green: 3 gpu"):
+        ship(shipped.open(**SMALLER), QUIET)
+
+    assert production.weights == {"blue": 75, "green": 25}
+    assert {one.share for one in production.slots.values()} == {25, 100}
+    with pytest.raises(Waiting):
+        ship(shipped.open(**SMALLER), QUIET)
+    assert production.weights == {"blue": 75, "green": 25}
+    production.gpus = 8
+    ship(shipped.open(**SMALLER), QUIET)
+    assert (live(shipped), production.weights) == (digest(shipped, **SMALLER), {"green": 100})
+    assert production.slots["green"].share == 100
+
+
+def test_S04_a_return_asks_for_no_room(shipped: World, production: MemoryTarget) -> None:
+    """Where the rest of the pods never comes, the old release still has all of its own."""
+    production.gpus, production.when_full = 5, "smaller"
+    with pytest.raises(Waiting):
+        ship(shipped.open(**SMALLER), QUIET)
+
+    rollback(shipped.open(), "production", QUIET)
+
+    assert production.weights == {"blue": 100}
+    assert live(shipped) == digest(shipped)
+
+
+def test_S04_an_agreed_outage_stops_the_old_release_first(
+    shipped: World, production: MemoryTarget
+) -> None:
+    """In this order, and the new one has everything afterwards."""
+    production.when_full, begin = "outage", len(production.writes)
+
+    ship(shipped.open(**OTHER), QUIET)
+
+    assert production.writes[begin:] == [
+        "watch True", "expose {}", "retire blue", "deploy blue", "expose {'blue': 100}",
+        "watch False",
+    ]  # fmt: skip
+    assert live(shipped) == digest(shipped, **OTHER)
+
+
+def test_S04_an_outage_ends_with_the_old_release_if_the_new_one_does_not_get_ready(
+    shipped: World, production: MemoryTarget
+) -> None:
+    """The new one goes first: the old one needs the room that it holds."""
+    production.when_full = "outage"
+    production.broken = {digest(shipped, **OTHER)}
+
+    with pytest.raises(Returned, match="is back on"):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert [one.release for one in production.slots.values()] == [digest(shipped)]
+    assert (live(shipped), list(production.weights.values())) == (digest(shipped), [100])
+
+
+def test_S08_an_outage_that_is_killed_anywhere_is_finished_by_the_same_command(
+    shipped: World, production: MemoryTarget, counted: Scissors
+) -> None:
+    """Before or after any act of it."""
+    production.when_full = "outage"
+    begin = shipped.save()
+    counted.set()
+    ship(shipped.open(**OTHER), QUIET)
+    acts = len(counted.acts)
+    for at in range(acts):
+        shipped.restore(begin)
+        counted.set(at, after=at % 2 == 0)
+        with pytest.raises(Cut):
+            ship(shipped.open(**OTHER), QUIET)
+        counted.set()
+
+        ship(shipped.open(**OTHER), QUIET)
+
+        assert live(shipped) == digest(shipped, **OTHER)
+        assert list(production.weights.values()) == [100]
+
+
+def test_S08_an_outage_that_nobody_goes_on_with_is_ended_by_the_watcher(
+    shipped: World, production: MemoryTarget, counted: Scissors
+) -> None:
+    """Killed when the old release was stopped: after the lease, the watcher brings it back."""
+    production.when_full = "outage"
+    begin = shipped.save()
+    counted.set()
+    ship(shipped.open(**OTHER), QUIET)
+    at = counted.acts.index("retire blue", counted.acts.index("expose {}"))
+    shipped.restore(begin)
+    counted.set(at, after=True)
+    with pytest.raises(Cut):
+        ship(shipped.open(**OTHER), QUIET)
+    counted.set()
+    watcher = Watcher(shipped.open(), "production", QUIET)
+
+    for _ in range(20):
+        watcher.turn()
+        shipped.clock.now += 10  # type: ignore[attr-defined]
+
+    assert [one.release for one in production.slots.values()] == [digest(shipped)]
+    assert (live(shipped), list(production.weights.values())) == (digest(shipped), [100])
