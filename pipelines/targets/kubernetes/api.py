@@ -58,15 +58,18 @@ class Api:
         except MissingError:
             return None
 
-    def list(self, kind: str, namespace: str = "", labels: str = "") -> tuple[dict[str, Any], ...]:
-        """Every object of a kind that has ``labels`` (``key=value,…``); none where the kind itself
-        is not there."""
-        query = {"labelSelector": labels} if labels else {}
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Every object of a kind that has all of ``labels``; none where the kind itself is not
+        there. Without a namespace those of all."""
+        wanted = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        query = {"labelSelector": wanted} if wanted else {}
         try:
             found = self._ask("GET", kind_of(kind).path(namespace), f"list {kind}s", query)
         except MissingError:
             return ()
-        return tuple({"kind": kind, **one} for one in found.get("items", ()))
+        return [{"kind": kind, **one} for one in found.get("items", ())]
 
     def apply(self, one: Object, *, dry_run: bool = False, version: str = "") -> dict[str, Any]:
         """Server-side apply; what it is then. With ``version`` only over that resourceVersion.

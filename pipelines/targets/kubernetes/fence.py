@@ -138,7 +138,7 @@ class Anchor:
         self.api.patch(kind, name, self.namespace, {"metadata": meta})
 
     def _ours(self, kind: str) -> list[str]:
-        labels = f"{APPLICATION}={self.application}"
+        labels = {APPLICATION: self.application}
         return [one["metadata"]["name"] for one in self.api.list(kind, self.namespace, labels)]
 
     def _lease(self) -> dict[str, Any] | None:

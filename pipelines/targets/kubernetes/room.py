@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import yaml
 
-from manifests.model import Rendering
-from manifests.render import render
+from manifests.model import Rendering, own
+from manifests.render import render_slot
 from pipelines.capacity import (
     POOL_LABELS,
     UNIT,
@@ -79,32 +79,29 @@ class Without:
         )
 
 
-def room_of(api: Lists, rendering: Rendering, slot: str, now: datetime) -> Room:
-    """Whether what ``slot`` of ``rendering`` needs has room beside the other slots in it.
+def room_of(
+    api: Lists, rendering: Rendering, slot: str, beside: Mapping[str, str], now: datetime
+) -> Room:
+    """Whether what ``slot`` of ``rendering`` needs has room ``beside`` the other slots, each with
+    the name of its model server.
 
     A model server that another slot has already needs nothing new.
     """
     settings = rendering.settings
     gpu = settings.server.gpu.resource if settings.server.gpu else ""
-    others = [one for one in rendering.slots if one.name != slot]
-    there = {name for one in others for name in (rendering.of_slot(one.name), one.server_name)}
-    deployments = [one.object for one in render(rendering) if one.kind == "Deployment"]
-    needs = needs_of(deployments, settings.scaling.min, frozenset(there))
+    deployments = [one.object for one in render_slot(rendering, slot) if one.kind == "Deployment"]
+    needs = needs_of(deployments, settings.scaling.min, frozenset(beside.values()))
 
     def cluster(gone: frozenset[tuple[str, str]]) -> Cluster:
         without = Without(rendering.namespace, gone)
         return read_cluster(api, without, settings.capacity, gpu, now)
 
-    own = frozenset({("greenlight/slot", slot), *_servers(needs)})
-    old = {("greenlight/slot", one.name) for one in others}
-    old |= {("greenlight/server", one.server_name) for one in others}
-    emptied = cluster(own | old) if settings.when_full == "outage" else None
-    return find_room(needs, cluster(own), settings.when_full, emptied, settings.server.load_seconds)
-
-
-def _servers(needs: Iterable[Pods]) -> Iterator[tuple[str, str]]:
-    for one in needs:
-        yield "greenlight/server", one.name
+    mine = frozenset({(own("slot"), slot), *((own("server"), one.name) for one in needs)})
+    old = {(own("slot"), one) for one in beside} | {(own("server"), one) for one in beside.values()}
+    emptied = cluster(mine | old) if settings.when_full == "outage" else None
+    return find_room(
+        needs, cluster(mine), settings.when_full, emptied, settings.server.load_seconds
+    )
 
 
 def quantity(text: str) -> int:

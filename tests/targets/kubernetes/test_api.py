@@ -52,7 +52,7 @@ def test_what_is_applied_is_read_listed_and_deleted(api: Api, namespace: str) ->
     found = api.get("ConfigMap", "c", namespace)
     assert found
     assert found["data"] == {"x": "1"}
-    assert [one["kind"] for one in api.list("ConfigMap", namespace, "a=b")] == ["ConfigMap"]
+    assert [one["kind"] for one in api.list("ConfigMap", namespace, {"a": "b"})] == ["ConfigMap"]
     api.delete("ConfigMap", "c", namespace)
     api.delete("ConfigMap", "c", namespace)
     assert api.get("ConfigMap", "c", namespace) is None
