@@ -70,6 +70,9 @@ KWOK = Part("kwok", "0.8.0", {"kwok": "--version"})
 """Never from PATH: the files that tell it what nodes and pods do come only with its module."""
 PARTS = (KUBERNETES, ETCD, KWOK)
 
+PROMETHEUS = Part("prometheus", "0.313.5", {"prometheus": "-version"})
+"""Never from PATH: it is a program of ours, around Prometheus' own libraries."""
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -85,6 +88,13 @@ def provide(progress: Progress) -> Programs:
     layout.tools.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = {name: path for part in PARTS for name, path in _part(part, layout, progress).items()}
     return Programs(found, KWOK.folder(layout) / "stages")
+
+
+def provide_prometheus(progress: Progress) -> str:
+    """The path of the tests' Prometheus. SetupError where it could not be had."""
+    layout = read_layout(ROOT)
+    layout.tools.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _part(PROMETHEUS, layout, progress)["prometheus"]
 
 
 def provide_kubectl(progress: Progress) -> str:
@@ -166,8 +176,8 @@ def _try(part: Part, made: Path) -> None:
 
 def main() -> int:
     """Build what is missing before a run of the tests needs it."""
-    programs = provide(Progress())
-    for name, path in programs.paths.items():
+    paths = {**provide(Progress()).paths, "prometheus": provide_prometheus(Progress())}
+    for name, path in paths.items():
         sys.stdout.write(f"{name} {path}\n")
     return 0
 

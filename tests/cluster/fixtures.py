@@ -1,4 +1,4 @@
-"""``cluster`` and ``namespace`` for every test that asks for them.
+"""``cluster``, ``namespace`` and ``prometheus`` for every test that asks for them.
 
 Nothing is built or started for a run in which no test does. A test that does is slow, and its
 time limit does not count the minutes in which the first one of a machine builds the programs.
@@ -16,10 +16,11 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from tests.cluster.building import provide, provide_kubectl
+from tests.cluster.building import provide, provide_kubectl, provide_prometheus
 from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane
 from tests.cluster.running import Settings
+from tests.cluster.scraping import Prometheus
 from tests.cluster.sharing import shared_cluster
 from tests.targets.interpreter import with_standin
 from tests.test_definitions import definitions
@@ -35,9 +36,9 @@ OTHER = "GREENLIGHT_TEST_KUBECONFIG"
 
 @pytest.hookimpl(tryfirst=True)  # before --fast leaves out what is slow
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses a cluster."""
+    """Mark what uses a cluster, or Prometheus."""
     for item in items:
-        if "cluster" not in getattr(item, "fixturenames", ()):
+        if not {"cluster", "prometheus"} & set(getattr(item, "fixturenames", ())):
             continue
         limit = item.get_closest_marker("timeout")
         seconds = limit.args[0] if limit else config.getini("timeout")
@@ -106,6 +107,16 @@ def data_plane(cluster: Cluster, namespace: str, tmp_path: Path, standin: str) -
         yield make
 
 
+@pytest.fixture
+def prometheus(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Prometheus]:
+    """A Prometheus of this test's own, which reads nothing yet."""
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    one = Prometheus(found(pytestconfig, provide_prometheus), folder)
+    with one.running():
+        yield one
+
+
 T = TypeVar("T")
 
 
@@ -117,8 +128,8 @@ def found(config: pytest.Config, provider: Callable[[Progress], T]) -> T:
             return provider(Progress())
     except SetupError as error:
         if os.environ.get("CI"):
-            pytest.fail(f"no cluster: {error}")
-        pytest.skip(f"no cluster: {error}")
+            pytest.fail(f"not to be had: {error}")
+        pytest.skip(f"not to be had: {error}")
 
 
 def run_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.building import ETCD, GO, HERE, KUBERNETES, PARTS, Part, Programs, provide
+from tests.cluster.building import (
+    ETCD,
+    GO,
+    HERE,
+    KUBERNETES,
+    PARTS,
+    PROMETHEUS,
+    Part,
+    Programs,
+    provide,
+    provide_prometheus,
+)
 from tools.progress import Progress
 from tools.work import SetupError
 
@@ -44,7 +55,7 @@ class Machine:
     def go(self) -> None:
         """A Go on PATH that copies what it would build."""
         write(self.bin / "go", GO_STAND_IN)
-        for part in PARTS:
+        for part in (*PARTS, PROMETHEUS):
             for name in part.programs:
                 file = "server" if part is ETCD else name
                 write(self.folder / "made" / part.name / file, f"echo {name} v{part.version}")
@@ -138,13 +149,25 @@ def test_what_was_built_and_does_not_work_is_not_kept(machine: Machine) -> None:
     assert list(machine.tools.iterdir()) == []
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_prometheus_is_built_only_for_who_asks_for_it(machine: Machine) -> None:
+    """Once, whatever is on PATH: no other program takes its options."""
+    machine.go()
+    machine.have(PROMETHEUS, "3.13.5")
+
+    path = provide_prometheus(Progress(io.StringIO()))
+
+    assert path == provide_prometheus(Progress(io.StringIO()))
+    assert path == str(machine.tools / "prometheus-0.313.5-r1" / "bin" / "prometheus")
+    assert len((machine.folder / "builds").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("part", [*PARTS, PROMETHEUS], ids=lambda part: part.name)
 def test_versions_are_those_of_the_modules(part: Part) -> None:
     """One place says what is built, the other by which hashes."""
     module = (HERE / part.name / "go.mod").read_text()
 
     assert f"\ngo {GO}\n" in module
-    assert re.search(rf"^\t\S*{part.name}\S* v{part.version} //", module, re.M)
+    assert re.search(rf"^\t\S*{part.name}\S* v{part.version}(?: //|$)", module, re.M)
 
 
 def test_all_of_kubernetes_is_of_one_version() -> None:
