@@ -116,7 +116,7 @@ class Watched:
     """Objects of one kind in one namespace, by name, as the server last told them."""
 
     def __init__(self, api: Api, path: str, **query: str) -> None:
-        self._api, self._path, self._query = api, path, query
+        self._api, self.path, self._query = api, path, query
         self.objects: dict[str, Object] = {}
         self.count = 0
         """How many times something has changed."""
@@ -137,11 +137,11 @@ class Watched:
         return self.count
 
     async def _once(self) -> None:
-        listed = await self._api.get(self._path, **self._query)
+        listed = await self._api.get(self.path, **self._query)
         self.objects = {one["metadata"]["name"]: one for one in listed["items"]}
         self._changed()
         since = listed["metadata"]["resourceVersion"]
-        async for event in self._api.events(self._path, **self._query, resourceVersion=since):
+        async for event in self._api.events(self.path, **self._query, resourceVersion=since):
             if event["type"] == "ERROR":  # too old: list again
                 return
             self._take(event["type"], event["object"])
@@ -161,11 +161,13 @@ class Watched:
 
 
 async def until_known(api: Api, path: str, patch: Mapping[str, Any], kind: str = MERGE) -> bool:
-    """Patch until the server has taken it; False where it refuses, as when the object is gone."""
+    """Patch until the server has taken it; False when the object is gone."""
     while True:
         try:
             await api.patch(path, patch, kind)
-        except Refused:
+        except Refused as refused:
+            if refused.code not in (404, 409):  # or another one has its name
+                raise
             return False
         except AWAY:
             await asyncio.sleep(PATIENCE_SECONDS)

@@ -21,7 +21,8 @@ from tests.cluster.api import AWAY, Api, Refused, Watched, connected
 from tests.cluster.client import Cluster
 from tests.cluster.endpoints import Endpoints, Names
 from tests.cluster.gateway import PREFIX, Gateway
-from tests.cluster.kubelet import Kubelet, Machine
+from tests.cluster.kubelet import Kubelet
+from tests.cluster.machine import Machine
 from tests.cluster.stages import MANAGED
 from tests.serving.pods import HOST
 
@@ -91,11 +92,11 @@ class DataPlane:
         return self.gateway.url
 
     def pods(self) -> dict[str, RunningPod]:
-        """Every pod whose process was started and whose end has not been told, by name."""
+        """Every pod whose process was started and that is still in the API, by name."""
         return {
-            name: _shown(life.pod, life.labels)
+            name: _shown(life.process, life.labels)
             for name, life in list(self.kubelet.lives.items())
-            if life.pod is not None
+            if life.process is not None
         }
 
     def _main(self) -> None:
@@ -141,9 +142,9 @@ class DataPlane:
     async def _forget(self, api: Api) -> None:
         """Pods without a process leave the API: nobody is there any more to take them away."""
         with suppress(*AWAY, Refused):
-            listed = await api.get(self.kubelet.path, labelSelector="=".join(MANAGED))
+            listed = await api.get(self.kubelet.pods.path, labelSelector="=".join(MANAGED))
             for pod in listed["items"]:
-                path = f"{self.kubelet.path}/{pod['metadata']['name']}"
+                path = f"{self.kubelet.pods.path}/{pod['metadata']['name']}"
                 await api.delete(path, gracePeriodSeconds=0)
 
 

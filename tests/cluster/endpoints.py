@@ -61,12 +61,12 @@ class Endpoints:
 
     def _address(self, pod: Object, port: Object) -> str | None:
         life = self._kubelet.lives.get(pod["metadata"]["name"])
-        if life is None or life.pod is None:
+        if life is None or life.process is None:
             return None
         target = port.get("targetPort", port["port"])
         for one in pod["spec"]["containers"][0].get("ports", ()):
             if target in (one.get("name"), one["containerPort"]):
-                return f"{HOST}:{life.pod.ports[one['name']]}"
+                return f"{HOST}:{life.process.ports[one['name']]}"
         return None
 
 
