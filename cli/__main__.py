@@ -24,6 +24,7 @@ COMMANDS = {
     "build": "print the release that an application describes, with its digest",
     "comply": "check licence, model card, file formats and personal data; nothing is loaded",
     "render": "write an environment's Kubernetes objects, one file each; nothing is applied",
+    "diff": "show what bringing a release to a cluster would change there; nothing is applied",
     "check": "policies over what a repository holds: templates, manifests, workflows",
     "evaluate": "bring a release to the first environment and evaluate it there",
     "promote": "bring an evaluated release to a later environment",

@@ -1,0 +1,103 @@
+"""``diff``: what bringing the candidate to a cluster would change there; nothing is applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from manifests.model import Rendering
+from manifests.order import RANKS
+from manifests.render import Rendered, render_route, render_shell, render_slot
+from pipelines.facts import SLOTS
+from pipelines.rendering import rendering_of
+from pipelines.targets.kubernetes import diff
+from pipelines.targets.kubernetes.diff import Change, changes, leftover
+from pipelines.targets.kubernetes.facts import APPLICATION, RELEASE, Live, notes
+from pipelines.targets.kubernetes.routing import Routing, read_route
+from pipelines.workspace import Workspace
+
+OURS = "app.kubernetes.io/managed-by=greenlight"
+CLUSTERS = ("Namespace", "PriorityClass")
+"""Kinds that are in no namespace: what is no longer rendered of them may be somebody else's."""
+
+
+class Cluster(diff.Cluster, Protocol):
+    """What is asked of a cluster; ``pipelines.targets.kubernetes.api.Api`` is one."""
+
+    def list(self, kind: str, namespace: str = "", labels: str = "") -> tuple[dict[str, Any], ...]:
+        """Every object of a kind with these labels."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``changes`` of every object, those that stay the same too; ``slot`` is the candidate's."""
+
+    environment: str
+    label: str
+    slot: str
+    changes: tuple[Change, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API server would refuse anything."""
+        return any(one.what == "refused" for one in self.changes)
+
+
+def difference_of(
+    workspace: Workspace, environment: str, cluster: Cluster | None = None
+) -> Difference:
+    """The candidate's objects against those in ``environment``'s cluster, or in ``cluster``.
+
+    The candidate goes where a promotion would bring it: to the slot that is free, or that has the
+    least traffic. Weights are the rollout's to change, and shown as they are.
+    """
+    rendering = rendering_of(workspace, environment)
+    if cluster is None:
+        from pipelines.targets.kubernetes.api import Api
+
+        cluster = Api(rendering.settings.context)
+    live = _live(cluster, rendering)
+    (candidate,) = rendering.slots
+    slot = place(live, candidate.release.digest)
+    wanted = _wanted(replace(rendering, slots=(replace(candidate, name=slot),)), live)
+    gone = leftover(_ours(cluster, rendering), wanted, slot)
+    label = candidate.release.label
+    return Difference(environment, label, slot, changes(cluster, wanted, gone))
+
+
+def place(live: Live, digest: str) -> str:
+    """The slot that a release with ``digest`` is in, or would come to."""
+    held = {slot: notes(one).get(RELEASE) for slot, one in live.slots.items()}
+    weights = _routing(live).weights
+    return min(SLOTS, key=lambda slot: (held.get(slot) != digest, slot in held,
+                                        weights.get(slot, 0)))  # fmt: skip
+
+
+def _live(cluster: Cluster, r: Rendering) -> Live:
+    labels = f"{APPLICATION}={r.application}"
+    return Live(
+        application=r.application,
+        gateway_name=r.settings.gateway.name,
+        route=cluster.get("HTTPRoute", r.application, r.namespace),
+        deployments=cluster.list("Deployment", r.namespace, labels),
+    )
+
+
+def _routing(live: Live) -> Routing:
+    return read_route(live.route, live.application) if live.route else Routing()
+
+
+def _wanted(r: Rendering, live: Live) -> tuple[Rendered, ...]:
+    """The shell, the candidate's slot, and the route, which learns of that slot."""
+    (slot,) = r.slots
+    now = _routing(live)
+    known = tuple(sorted({*now.slots, slot.name}))
+    route = render_route(replace(r, known=known, weights=now.weights, mirror=now.mirror))
+    return (*render_shell(r), *render_slot(r, slot.name), route)
+
+
+def _ours(cluster: Cluster, r: Rendering) -> list[dict[str, Any]]:
+    """Everything of ours in the namespace that we render at all."""
+    labels = f"{APPLICATION}={r.application},{OURS}"
+    kinds = [kind for kind in RANKS if kind not in CLUSTERS]
+    return [one for kind in kinds for one in cluster.list(kind, r.namespace, labels)]

@@ -1,0 +1,130 @@
+"""``diff`` asks a real API server, writes nothing, and agrees with kubectl's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.__main__ import main
+from release.errors import DONE, REFUSED
+from tests import tiny
+from tests.cluster.client import Cluster
+from tests.manifests.making import IMAGE
+
+
+@pytest.fixture
+def there(
+    cluster: Cluster, app: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The tiny application, with a namespace of this test's own."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    with cluster.namespace() as name:
+        section = f"  production: {{kubernetes: {{image: '{IMAGE}', namespace: {name}}}}}\n"
+        spec = tiny.SPEC.replace("  production: {}\n", section)
+        (app / "llm.yaml").write_text(spec)
+        yield app
+
+
+def rendered(app: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Everything of production, for kubectl."""
+    capsys.readouterr()
+    assert main(["render", str(app), "--env", "production"]) == DONE
+    return capsys.readouterr().out
+
+
+def asked(app: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    """What ``diff --json`` answers."""
+    capsys.readouterr()
+    code = main(["diff", str(app), "--env", "production", "--json", *more])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == code
+    return document
+
+
+def apply(cluster: Cluster, text: str, manager: str = "greenlight") -> None:
+    """As the target does."""
+    how = ("--server-side", "--validate=strict", f"--field-manager={manager}", "--filename=-")
+    cluster.must("apply", *how, given=text)
+
+
+def test_before_anything_is_there_everything_is_added_and_nothing_is_written(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for the namespace, which is this test's, and gets its labels."""
+    found = asked(there, capsys)
+    what = {(one["kind"], one["what"]) for one in found["changes"]}
+
+    assert ("Deployment", "added") in what
+    assert ("Namespace", "changed") in what
+    assert not any(one["kind"] == "Deployment" and one["what"] != "added"
+                   for one in found["changes"])  # fmt: skip
+    (namespace,) = (one["name"] for one in found["changes"] if one["kind"] == "Namespace")
+    assert cluster.read("deployments,configmaps", f"--namespace={namespace}",
+                        "--selector=app.kubernetes.io/name=tiny-bot")["items"] == []  # fmt: skip
+
+
+def test_what_was_applied_is_no_difference_and_one_change_is_one(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server's defaults and its controllers' writing make no noise."""
+    apply(cluster, rendered(there, capsys))
+    assert asked(there, capsys)["changes"] == []
+
+    more = there / "more.yaml"
+    more.write_text("environments: {production: {kubernetes: {application: {memory: 1Gi}}}}\n")
+    found = asked(there, capsys, "--with", str(more))["changes"]
+
+    (one,) = found
+    assert (one["kind"], one["name"]) == ("Deployment", "tiny-bot-blue")
+    paths = {field["path"].rpartition("resources.")[2] for field in one["fields"]}
+    assert paths == {"requests.memory", "limits.memory"}
+    assert {(field["from"], field["to"]) for field in one["fields"]} == {("512Mi", "1Gi")}
+
+
+def test_another_prompt_comes_to_the_slot_that_is_free(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the model server that is there, and without a change to it or to the live slot."""
+    apply(cluster, rendered(there, capsys))
+    more = there / "more.yaml"
+    more.write_text("parameters: {max_tokens: 7}\n")
+    found = asked(there, capsys, "--with", str(more))
+
+    assert found["slot"] == "green"
+    names = {(one["kind"], one["name"]): one["what"] for one in found["changes"]}
+    assert names["Deployment", "tiny-bot-green"] == "added"
+    assert names["HTTPRoute", "tiny-bot"] == "changed"  # it learns of the slot
+    assert not any(name.startswith(("model-", "tiny-bot-blue")) for _, name in names)
+
+
+def test_a_field_of_somebody_elses_is_told_before_it_is_met(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are compared all the same."""
+    text = rendered(there, capsys)
+    apply(cluster, text)
+    forced = text.replace("memory: 512Mi", "memory: 700Mi")
+    how = ("--server-side", "--force-conflicts", "--field-manager=somebody", "--filename=-")
+    cluster.must("apply", *how, given=forced)
+    found = asked(there, capsys)
+
+    assert found["exit_code"] == REFUSED
+    (one,) = (one for one in found["changes"] if one["what"] == "refused")
+    assert one["name"] == "tiny-bot-blue"
+    assert "somebody" in one["why"]
+
+
+def test_a_pull_request_and_a_terminal_are_told_the_same(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, sign in (("--markdown", "<details>"), ("", "+ Deployment/tiny-bot-blue")):
+        words = ["diff", str(there), "--env", "production", *filter(None, [option])]
+        assert main(words) == DONE
+        out = capsys.readouterr().out
+        assert sign in out
+        assert "tiny-bot@" in out
+        assert "\x1b" not in out

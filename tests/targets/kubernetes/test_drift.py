@@ -1,0 +1,146 @@
+"""Drift: what we rendered and somebody changed in the cluster, with who did."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from manifests.render import render
+from pipelines.targets.kubernetes.drift import Drift, drift, drift_lines, equal
+from tests.manifests.making import release, rendering
+from tests.manifests.variants import VARIANTS
+
+BOTH = rendering(release(), release("b"), weights={"blue": 100})
+WANTED = [one.object for one in render(BOTH)]
+
+
+def live(change: Callable[[dict[str, Any]], Any] = lambda one: None, kind: str = "Deployment",
+         name: str = "assist-blue") -> dict[tuple[str, str], dict[str, Any]]:  # fmt: skip
+    """The cluster as it was rendered, but for what ``change`` does to one object."""
+    found = {(one["kind"], one["metadata"]["name"]): copy.deepcopy(one) for one in WANTED}
+    change(found[kind, name])
+    return found
+
+
+def container(one: dict[str, Any]) -> dict[str, Any]:
+    """The one container."""
+    found: dict[str, Any] = one["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_as_it_was_rendered_has_not_drifted(name: str) -> None:
+    objects = [one.object for one in render(VARIANTS[name])]
+
+    assert drift(objects, {(one["kind"], one["metadata"]["name"]): one for one in objects}) == ()
+
+
+def weights(route: dict[str, Any]) -> None:
+    """As in mid-rollout."""
+    rule = route["spec"]["rules"][-1]
+    for one, weight in zip(rule["backendRefs"], (95, 5), strict=True):
+        one["weight"] = weight
+    rule["filters"] = [{"type": "RequestMirror", "requestMirror": {"percent": 10}}]
+
+
+NO_DRIFT: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = [
+    ("Deployment", "assist-blue", lambda one: one["spec"].update(replicas=7)),
+    ("Deployment", "assist-blue", lambda one: one.update(status={"replicas": 7})),
+    ("Deployment", "assist-blue", lambda one: container(one).update(terminationMessagePath="x")),
+    ("Deployment", "assist-blue",
+     lambda one: one["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})),
+    ("Deployment", "assist-blue", lambda one: one["metadata"]["labels"].update({"a": "b"})),
+    ("Deployment", "assist-blue",
+     lambda one: container(one)["resources"]["requests"].update(cpu="0.25")),
+    ("HTTPRoute", "assist", weights),
+    ("NetworkPolicy", "assist-deny", lambda one: one["spec"].update(podSelector=None)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "change"), NO_DRIFT)
+def test_what_others_may_write_is_no_drift(kind: str, name: str, change: Any) -> None:
+    """Pods, weights, mirrors, defaults, sidecars, labels of others, quantities said otherwise."""
+    assert drift(WANTED, live(change, kind, name)) == ()
+
+
+def by_hand(one: dict[str, Any]) -> None:
+    """``kubectl edit``, as the API server records it."""
+    container(one)["image"] = "other"
+    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {
+        'k:{"name":"application"}': {".": {}, "f:image": {}}}}}}}  # fmt: skip
+    one["metadata"]["managedFields"] = [
+        {"manager": "greenlight", "operation": "Apply", "fieldsV1": {"f:metadata": {}}},
+        {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": fields},
+        {"manager": "kube-controller-manager", "subresource": "status", "fieldsV1": fields},
+    ]
+
+
+def test_a_field_that_somebody_changed_is_told_with_who_owns_it() -> None:
+    (found,) = drift(WANTED, live(by_hand))
+
+    assert found.path == "spec.template.spec.containers[application].image"
+    assert (found.found, found.managers) == ("other", ("kubectl-edit",))
+    (line,) = drift_lines([found])
+    assert line.startswith("Deployment/assist-blue spec.template.spec.containers[application]")
+    assert line.endswith(", by kubectl-edit")
+
+
+def test_an_owner_of_the_whole_owns_every_part() -> None:
+    """Rules of a route are one field to the API server."""
+
+    def change(route: dict[str, Any]) -> None:
+        route["spec"]["rules"][0]["matches"][0]["path"]["value"] = "/"
+        route["metadata"]["managedFields"] = [
+            {"manager": "argocd", "fieldsV1": {"f:spec": {"f:rules": {}}}}
+        ]
+
+    (found,) = drift(WANTED, live(change, "HTTPRoute", "assist"))
+    assert (found.path, found.managers) == ("spec.rules[0].matches[0].path.value", ("argocd",))
+
+
+def test_what_was_taken_away_is_drift_and_nobodys() -> None:
+    (found,) = drift(WANTED, live(lambda one: container(one).pop("livenessProbe")))
+
+    assert found.path == "spec.template.spec.containers[application].livenessProbe"
+    assert (found.found, found.managers) == (None, ())
+    assert "is not there, not {" in drift_lines([found])[0]
+
+
+def test_an_item_that_is_missing_from_a_list_is_drift() -> None:
+    def change(one: dict[str, Any]) -> None:
+        container(one)["volumeMounts"].pop()
+
+    assert [one.path for one in drift(WANTED, live(change))] == [
+        "spec.template.spec.containers[application].volumeMounts[tmp]"
+    ]
+
+
+def test_an_object_that_is_not_there_is_missing() -> None:
+    there = live()
+    del there["NetworkPolicy", "assist-deny"]
+
+    assert drift(WANTED, there) == (Drift("NetworkPolicy", "assist-deny"),)
+    assert drift_lines(drift(WANTED, there)) == ["NetworkPolicy/assist-deny is missing"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ("1", "1000m", True), ("1Gi", "1024Mi", True), ("0.5", "500m", True), ("1G", "1Gi", False),
+        ("1", "2", False), ({}, None, True), ([], None, True), (0, None, False),
+        (False, None, False), ("a", "b", False),
+    ],
+)  # fmt: skip
+def test_equal_is_what_the_api_server_takes_for_equal(wanted: Any, found: Any, same: bool) -> None:
+    assert equal(wanted, found) is same
+
+
+def test_a_line_shows_no_more_than_the_beginning_of_a_value() -> None:
+    """A dashboard is one text; control characters are written out."""
+    (line,) = drift_lines([Drift("ConfigMap", "c", "data.x", "\x1b" * 500, "b")])
+
+    assert len(line) < 200
+    assert "\x1b" not in line
