@@ -73,6 +73,15 @@ PARTS = (KUBERNETES, ETCD, KWOK)
 PROMETHEUS = Part("prometheus", "0.313.5", {"prometheus": "-version"})
 """Never from PATH: it is a program of ours, around Prometheus' own libraries."""
 
+KUBECONFORM = Part(
+    "kubeconform",
+    "0.8.0",
+    {"kubeconform": "-v"},
+    ceiling="0.9",
+    flags="-X main.version=v0.8.0",
+    disk_gb=1,
+)
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -92,9 +101,19 @@ def provide(progress: Progress) -> Programs:
 
 def provide_prometheus(progress: Progress) -> str:
     """The path of the tests' Prometheus. SetupError where it could not be had."""
+    return _alone(PROMETHEUS, progress)
+
+
+def provide_kubeconform(progress: Progress) -> str:
+    """The path of kubeconform. SetupError where it could not be had."""
+    return _alone(KUBECONFORM, progress)
+
+
+def _alone(part: Part, progress: Progress) -> str:
+    """The one program of ``part``, built only for who asks for it."""
     layout = read_layout(ROOT)
     layout.tools.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _part(PROMETHEUS, layout, progress)["prometheus"]
+    return _part(part, layout, progress)[part.name]
 
 
 def provide_kubectl(progress: Progress) -> str:

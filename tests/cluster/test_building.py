@@ -13,6 +13,7 @@ from tests.cluster.building import (
     ETCD,
     GO,
     HERE,
+    KUBECONFORM,
     KUBERNETES,
     PARTS,
     PROMETHEUS,
@@ -161,7 +162,7 @@ def test_prometheus_is_built_only_for_who_asks_for_it(machine: Machine) -> None:
     assert len((machine.folder / "builds").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("part", [*PARTS, PROMETHEUS], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [*PARTS, PROMETHEUS, KUBECONFORM], ids=lambda part: part.name)
 def test_versions_are_those_of_the_modules(part: Part) -> None:
     """One place says what is built, the other by which hashes."""
     module = (HERE / part.name / "go.mod").read_text()

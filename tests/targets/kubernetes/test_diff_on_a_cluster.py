@@ -41,7 +41,8 @@ def asked(app: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str
     capsys.readouterr()
     code = main(["diff", str(app), "--env", "production", "--json", *more])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert document["exit_code"] == code
+    assert document["exit_code"] == code, document
+    assert "changes" in document, document
     return document
 
 
@@ -75,7 +76,8 @@ def test_what_was_applied_is_no_difference_and_one_change_is_one(
     assert asked(there, capsys)["changes"] == []
 
     more = there / "more.yaml"
-    more.write_text("environments: {production: {kubernetes: {application: {memory: 1Gi}}}}\n")
+    asks = "{cpu: 250m, memory: 1Gi}"
+    more.write_text(f"environments: {{production: {{kubernetes: {{application: {asks}}}}}}}\n")
     found = asked(there, capsys, "--with", str(more))["changes"]
 
     (one,) = found
@@ -107,7 +109,8 @@ def test_a_field_of_somebody_elses_is_told_before_it_is_met(
     """The others are compared all the same."""
     text = rendered(there, capsys)
     apply(cluster, text)
-    forced = text.replace("memory: 512Mi", "memory: 700Mi")
+    (deployment,) = (one for one in text.split("---\n") if "serving.pod" in one)
+    forced = deployment.replace("512Mi", "700Mi")
     how = ("--server-side", "--force-conflicts", "--field-manager=somebody", "--filename=-")
     cluster.must("apply", *how, given=forced)
     found = asked(there, capsys)
