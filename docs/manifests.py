@@ -27,17 +27,64 @@ running them needs an image of one's own. vLLM's flags were not tried on vLLM.
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the
 latter. The Gateway API's HTTPRoute holds the weights; a request with the header
-`x-greenlight-slot` goes to the slot that it names.
+`x-greenlight-slot` goes to the slot that it names; with `gateway.cookie`, so does one with that
+cookie, where the Gateway takes regular expressions. `isolation: dedicated` gives a slot a model
+server of its own.
 
 What nobody has to ask for: pods after the restricted Pod Security Standard, without a token, a root
 or a file system to write to; images by digest; memory limited and the processor asked for; network
 policies that let in the gateway and the metrics' reader, and out the name service; a disruption
 budget, spread over zones and nodes; alerts and a dashboard over what the pods expose. vLLM reads
 safetensors alone, and no code of a model's is run. What has no field in
-[llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`.
+[llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is any
+text, for names that hold a digest.
+
+## Secrets
+
+`secrets` names what model servers are given, such as a token for gated weights: each is a file,
+`/secrets/NAME`, and `fileEnv` a variable with its path (`HF_TOKEN_PATH`). `env` puts the value into
+a variable as well, where a program reads nothing else; `greenlight check` then says that a file
+shows it to less. No value is ever in what is rendered.
+
+- From `keyVault`: a SecretProviderClass, read on the node as `identity`; a Secret of the cluster
+  only for `env`. The platform keeps the Secrets Store CSI driver with Azure's provider (for `env`
+  with its copying to Secrets on) and gives the identity the right to read.
+- From `external`: an ExternalSecret, of which its operator makes a Secret. The platform keeps
+  External Secrets and the store that `store` names.
+
+Neither was tried against a vault: that a real API server takes the objects, and that names and
+places are right, is what the tests know.
+
+## What would change
+
+`greenlight diff APP --env ENV` shows what bringing the candidate to the cluster would change, and
+applies nothing. The API server answers a dry run of the same server-side apply, so its defaults
+make no noise, and what it would refuse is said: a field of another manager's, with the manager's
+name, or an object that a policy does not let in.
+
+- The candidate goes to the slot that holds it already, else to one that is free, else to the one
+  with the least traffic. Weights are shown as they are: moving them is the rollout's work.
+- New objects are shown as they are rendered; in a namespace that is not there yet, nothing can be
+  tried. What an earlier release has left in that slot, and nobody else needs, is removed.
+- Values of Secrets are never shown, credentials in other places neither.
+- `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
+  longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every
+  field.
+- The exit code is 0, whether or not anything would change, and 3 where the API server would refuse
+  anything. (`kubectl diff` says 1 for a difference; here 1 is a failure.)
+
+After an edit of a spec it shows the very lines that `kubectl diff --server-side` does, but for
+counters of the server's own; the tests compare them.
+
+**Drift** is what somebody changed in the cluster: fields that we rendered and that are otherwise,
+objects that are missing, with the field manager who owns them now. Weights, mirrors and numbers of
+pods are no drift; nor is what others add beside our fields.
+
+## Variants
 
 The first file below is whole, each other holds what differs from it. A real API server takes every
-object of each, and refuses a field that it does not know.
+object of each, and refuses a field that it does not know; kubeconform finds none either, and
+`kubectl diff` no difference once they are applied.
 
 This page and the files are written by `python -m docs.manifests`; a test keeps them current.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from pipelines.targets.kubernetes.facts import APPLICATION, RELEASE, Live, notes
 from pipelines.targets.kubernetes.routing import Routing, read_route
 from pipelines.workspace import Workspace
 
-OURS = "app.kubernetes.io/managed-by=greenlight"
+OURS = {"app.kubernetes.io/managed-by": "greenlight"}
 CLUSTERS = ("Namespace", "PriorityClass")
 """Kinds that are in no namespace: what is no longer rendered of them may be somebody else's."""
 
@@ -24,7 +25,9 @@ CLUSTERS = ("Namespace", "PriorityClass")
 class Cluster(diff.Cluster, Protocol):
     """What is asked of a cluster; ``pipelines.targets.kubernetes.api.Api`` is one."""
 
-    def list(self, kind: str, namespace: str = "", labels: str = "") -> tuple[dict[str, Any], ...]:
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> Sequence[dict[str, Any]]:
         """Every object of a kind with these labels."""
 
 
@@ -74,12 +77,11 @@ def place(live: Live, digest: str) -> str:
 
 
 def _live(cluster: Cluster, r: Rendering) -> Live:
-    labels = f"{APPLICATION}={r.application}"
     return Live(
         application=r.application,
         gateway_name=r.settings.gateway.name,
         route=cluster.get("HTTPRoute", r.application, r.namespace),
-        deployments=cluster.list("Deployment", r.namespace, labels),
+        deployments=cluster.list("Deployment", r.namespace, {APPLICATION: r.application}),
     )
 
 
@@ -98,6 +100,6 @@ def _wanted(r: Rendering, live: Live) -> tuple[Rendered, ...]:
 
 def _ours(cluster: Cluster, r: Rendering) -> list[dict[str, Any]]:
     """Everything of ours in the namespace that we render at all."""
-    labels = f"{APPLICATION}={r.application},{OURS}"
+    labels = {APPLICATION: r.application, **OURS}
     kinds = [kind for kind in RANKS if kind not in CLUSTERS]
     return [one for kind in kinds for one in cluster.list(kind, r.namespace, labels)]

@@ -69,7 +69,7 @@ def test_what_others_may_write_is_no_drift(kind: str, name: str, change: Any) ->
 def by_hand(one: dict[str, Any]) -> None:
     """``kubectl edit``, as the API server records it."""
     container(one)["image"] = "other"
-    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {"f:containers": {
         'k:{"name":"application"}': {".": {}, "f:image": {}}}}}}}  # fmt: skip
     one["metadata"]["managedFields"] = [
         {"manager": "greenlight", "operation": "Apply", "fieldsV1": {"f:metadata": {}}},
