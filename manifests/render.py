@@ -24,9 +24,6 @@ from manifests.yaml_text import block, scalar
 from release.errors import BadInput, Problem
 from release.kubernetes_section import Patch
 
-SETTLE_SECONDS = 5
-"""Between a pod's leaving the endpoints and its being told to stop: proxies learn of it late."""
-
 TELL_SECONDS = 10
 """After its drain a pod's last numbers wait to be read, and its connections to be closed."""
 
@@ -97,7 +94,7 @@ Made = dict[tuple[str, str], Rendered]
 
 
 def _common(r: Rendering) -> dict[str, Any]:
-    return {"r": r, "settle_seconds": SETTLE_SECONDS, "priority_class": PRIORITY_CLASS}
+    return {"r": r, "settle_seconds": r.settings.settle_seconds, "priority_class": PRIORITY_CLASS}
 
 
 def _all(r: Rendering) -> Iterator[Piece]:
@@ -154,7 +151,7 @@ def _server(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Pie
         **_labels(r, name, component),
         "server": replace(served, mounts=served.mounts + secrets.mounts(r)),
         "variables": secrets.variables(r, served),
-        "grace": r.drain_seconds + SETTLE_SECONDS + 5,
+        "grace": r.drain_seconds + r.settings.settle_seconds + 5,
         "startup_failures": -(-r.settings.server.load_seconds // 5),
         "max_unavailable": 1,
     }
@@ -172,7 +169,7 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         **_labels(r, name, component),
         "slot": slot,
         "model_name": model_name(slot.release),
-        "grace": r.drain_seconds + SETTLE_SECONDS + TELL_SECONDS,
+        "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
         "startup_failures": -(-r.settings.server.load_seconds // 2),
         "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
     }

@@ -242,6 +242,11 @@ class Kubernetes(Section):
     priority: Literal["serving", "none"] = Field(
         "serving", description="serving: pods come before what has no class of its own"
     )
+    settle_seconds: int = Field(
+        5, ge=0, le=300,
+        description="from a pod's leaving the endpoints to its being told to stop: gateways learn "
+        "of it late",
+    )  # fmt: skip
     max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
     when_full: Literal["wait", "smaller", "outage"] = Field(
         "wait",

@@ -68,7 +68,7 @@ class Api:
         try:
             found = self._ask("GET", kind_of(kind).path(namespace), f"list {kind}s", query)
         except MissingError:
-            return ()
+            return []
         return [{"kind": kind, **one} for one in found.get("items", ())]
 
     def apply(self, one: Object, *, dry_run: bool = False, version: str = "") -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from manifests.model import own
+from pipelines.capacity import ALL
 from pipelines.facts import SlotFacts, SlotState
 from pipelines.targets.base import TargetFacts
 from pipelines.targets.kubernetes.reasons import Reason, why_not_ready
@@ -18,6 +20,9 @@ RELEASE, SERVER, SLOT = own("release"), own("server"), own("slot")
 COMPONENT, APPLICATION = "app.kubernetes.io/component", "app.kubernetes.io/name"
 FAILED = own("failed")
 """On a slot's Deployment: why its last deploy was given up."""
+
+SHARE = own("share")
+"""On a slot's Deployment: per cent of the pods that it is to have in the end."""
 
 FENCE, SEEN = own("fence"), own("seen")
 
@@ -96,7 +101,8 @@ def reason_of(live: Live, one: Object) -> Reason:
 def _slot(live: Live, one: Object) -> SlotFacts:
     state, reason = _state(live, one)
     found = notes(one)
-    return SlotFacts(found.get(RELEASE, ""), state, reason, engine=found.get(SERVER, ""))
+    share = int(found.get(SHARE, ALL))
+    return SlotFacts(found.get(RELEASE, ""), state, reason, found.get(SERVER, ""), share=share)
 
 
 def _state(live: Live, one: Object) -> tuple[SlotState, str]:
@@ -121,6 +127,14 @@ def is_current(one: Object) -> bool:
 def available(one: Object) -> int:
     """Pods of a Deployment that have been ready for long enough."""
     return int((one.get("status") or {}).get("availableReplicas") or 0)
+
+
+def ready_since(pod: Object) -> float | None:
+    """When a pod got ready, in epoch seconds; None where it is not."""
+    for one in (pod.get("status") or {}).get("conditions") or ():
+        if one["type"] == "Ready" and one["status"] == "True":
+            return datetime.fromisoformat(one["lastTransitionTime"]).timestamp()
+    return None
 
 
 def labels(one: Object) -> Mapping[str, str]:

@@ -83,8 +83,8 @@ class Anchor:
 
         again(attempt)
 
-    def mark(self, kind: str, name: str, notes: Mapping[str, str], fence: int) -> None:
-        """Annotate a guarded object, unless somebody newer has written it."""
+    def mark(self, kind: str, name: str, notes: Mapping[str, str | None], fence: int) -> None:
+        """Annotate a guarded object, None takes away; unless somebody newer has written it."""
 
         def attempt() -> None:
             found = self.api.get(kind, name, self.namespace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.cache import ModelCache
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.target import KubernetesTarget
+from pipelines.targets.kubernetes.writer import Watching
 from release.bundle import Release
 from release.errors import BadInput, Problem
 from release.markers import markers
@@ -32,6 +33,7 @@ def open_kubernetes(
         settings=settings,
         state=state,
         markers=known,
+        watching=lambda _: Watching((), {}),
         refusal=spec.evaluation.refusal,
         drain_seconds=round(spec.rollout.drain_seconds),
         ready_within=spec.rollout.progress_deadline,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from manifests.model import Rendering, Slot, own
 from manifests.order import RANKS
 from manifests.render import Rendered, render_route, render_shell, render_slot
+from pipelines.capacity import ALL, Room
+from pipelines.facts import SLOTS
 from pipelines.targets.base import DeployFailedError, Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import (
@@ -20,27 +23,39 @@ from pipelines.targets.kubernetes.facts import (
     FAILED,
     RELEASE,
     SERVER,
+    SHARE,
+    SLOT,
     Live,
     address_of,
     available,
     is_current,
+    labels,
     notes,
+    ready_since,
     reason_of,
     target_facts,
 )
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.kinds import KINDS, kind_of
+from pipelines.targets.kubernetes.prometheus import (
+    FRESH_SECONDS,
+    REMEMBERED_SECONDS,
+    Meter,
+    Prometheus,
+)
+from pipelines.targets.kubernetes.queries import Place
 from pipelines.targets.kubernetes.reasons import Reason
 from pipelines.targets.kubernetes.refusals import DeniedError, UnreachableError
+from pipelines.targets.kubernetes.room import room_of
 from pipelines.targets.kubernetes.routing import (
     Routing,
     read_route,
     require_possible,
     why_not_accepted,
 )
-from pipelines.targets.kubernetes.writer import DirectWriter, Name, Writer
+from pipelines.targets.kubernetes.writer import DirectWriter, Name, Watching, Writer
 from release.bundle import Release
-from release.errors import GreenlightError, Waiting
+from release.errors import BadInput, GreenlightError, Problem, Waiting
 from release.kubernetes_section import Kubernetes
 from release.state import StateFolder
 from serving import keys
@@ -55,6 +70,8 @@ TOLERATED_SECONDS = 30.0
 GONE_SECONDS = 60.0
 """Beyond its grace, for a pod to be gone."""
 
+OF_WATCHER = {"app.kubernetes.io/component": "watcher"}
+
 MADE = own("made")
 """On a namespace that was made here, and so goes with what is in it."""
 
@@ -66,6 +83,7 @@ class KubernetesTarget:
     """One environment in a namespace of a cluster.
 
     ``markers`` gives the control tokens of a release's model, None where nobody knows them.
+    ``watching`` makes what watches a rollout.
     ``ready_within``: seconds that a release may take to load; whoever hangs is given up then.
     """
 
@@ -74,10 +92,12 @@ class KubernetesTarget:
     settings: Kubernetes
     state: StateFolder
     markers: Callable[[Release], tuple[str, ...] | None]
+    watching: Callable[[Rendering], Watching]
     refusal: tuple[str, ...] = ()
     drain_seconds: int = 30
     ready_within: float = 600.0
     tolerated: float = TOLERATED_SECONDS
+    remembered: float = REMEMBERED_SECONDS
     api: Api = field(default_factory=Api)
 
     @property
@@ -125,26 +145,38 @@ class KubernetesTarget:
             self.api.delete("Namespace", self.namespace)
             self._await_gone("Namespace")
             return
-        ours = f"{APPLICATION}={self.application},app.kubernetes.io/managed-by=greenlight"
         kinds = [kind for kind, one in KINDS.items() if one.namespaced and kind in RANKS]
         for kind in sorted(kinds, key=lambda kind: -RANKS[kind]):
-            for one in self.api.list(kind, self.namespace, ours):
+            for one in self.api.list(kind, self.namespace, self._ours):
                 self.api.delete(kind, one["metadata"]["name"], self.namespace)
         self._await_gone("Pod")
         self.api.delete("Lease", self._anchor.name, self.namespace)
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int = 1) -> None:
+    def room(self, release: Release) -> Room | None:
+        """By what the cluster's nodes, quotas and pools have left."""
+        live = self._live()
+        slot = _place_of(live, release.digest)
+        beside = {
+            name: notes(one).get(SERVER, "") for name, one in live.slots.items() if name != slot
+        }
+        what = Slot(slot, release, None, self.refusal)
+        return room_of(self.api, self._rendering(what), slot, beside, datetime.now(UTC))
+
+    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         self._anchor.take(fence)
         live = self._live()
-        if self._serves(live, slot, release):
+        share = self._share(scale)
+        if self._serves(live, slot, release, share):
             return
         what = Slot(slot, release, self.markers(release), self.refusal)
         self._let_in(live, slot, fence)
-        objects = render_slot(self._rendering(what), slot)
+        objects = render_slot(self._scaled(scale, what), slot)
         self._writer.put(objects, fence, f"{release.label} in {slot}")
-        self._await_ready(slot, release, fence)
-        self._tidy(slot, objects, fence)
+        told = {SHARE: str(share), FAILED: None}
+        self._anchor.mark("Deployment", f"{self.application}-{slot}", told, fence)
+        self._await_ready(slot, release, scale, fence)
+        self._tidy(fence, f"nothing in {slot} needs them any more")
 
     def expose(
         self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
@@ -166,14 +198,19 @@ class KubernetesTarget:
     def measure(self, slot: str) -> Measured:
         """The counts of ``slot`` by Prometheus, since its Deployment was made."""
         live = self._live()
-        if slot not in live.slots:
-            raise GreenlightError(f"{self.environment}: no counts of {slot}, which is not there")
-        raise NotImplementedError
+        return self._meter(live, slot).measure(_read_by_now(live, slot))
 
     def watch(self, on: bool, fence: int) -> None:
         """Keep a watcher of this environment running, or no longer."""
         self._anchor.take(fence)
-        raise NotImplementedError
+        what, direct = self.watching(self._rendering()), DirectWriter(self.api, self._anchor)
+        if on:
+            self.api.apply(what.secret)
+            direct.put(what.objects, fence, "a rollout is watched")
+            return
+        maps = self.api.list("ConfigMap", self.namespace, self._ours | OF_WATCHER)
+        names = [*what.goes, *(("ConfigMap", _name(one)) for one in maps)]
+        direct.take_away(names, fence, "nothing is watched any more")
 
     def retire(self, slot: str, deadline: float, fence: int) -> int:
         """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut."""
@@ -206,6 +243,11 @@ class KubernetesTarget:
     def _writer(self) -> Writer:
         return DirectWriter(self.api, self._anchor)
 
+    @property
+    def _ours(self) -> dict[str, str]:
+        """The labels of all that is made here."""
+        return {APPLICATION: self.application, "app.kubernetes.io/managed-by": "greenlight"}
+
     def _rendering(self, *slots: Slot) -> Rendering:
         return Rendering(
             self.application, self.environment, self.settings, slots,
@@ -219,14 +261,14 @@ class KubernetesTarget:
         return render_route(rendering)
 
     def _live(self) -> Live:
-        gateway, ours = self.settings.gateway, f"{APPLICATION}={self.application}"
+        gateway = self.settings.gateway
         return Live(
             application=self.application,
             gateway_name=gateway.name,
             route=self.api.get("HTTPRoute", self.application, self.namespace),
             gateway=self.api.get("Gateway", gateway.name, gateway.namespace),
-            deployments=self.api.list("Deployment", self.namespace, ours),
-            pods=self.api.list("Pod", self.namespace, ours),
+            deployments=self.api.list("Deployment", self.namespace, self._ours),
+            pods=self.api.list("Pod", self.namespace, self._ours),
         )
 
     def _address(self, live: Live) -> str:
@@ -251,18 +293,19 @@ class KubernetesTarget:
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""
         give_up = time.monotonic() + self.drain_seconds + GONE_SECONDS
-        ours = f"{APPLICATION}={self.application},app.kubernetes.io/managed-by=greenlight"
         while time.monotonic() < give_up:
-            if kind == "Pod" and not self.api.list("Pod", self.namespace, ours):
+            if kind == "Pod" and not self.api.list("Pod", self.namespace, self._ours):
                 return
             if kind == "Namespace" and self.api.get("Namespace", self.namespace) is None:
                 return
             time.sleep(POLL_SECONDS)
         raise GreenlightError(f"{self.environment}: {kind} of {self.namespace} does not go away")
 
-    def _serves(self, live: Live, slot: str, release: Release) -> bool:
+    def _serves(self, live: Live, slot: str, release: Release, share: int) -> bool:
         found = target_facts(live, "").slots.get(slot)
-        return found is not None and (found.release, found.state) == (release.digest, "ready")
+        if found is None or (found.release, found.state) != (release.digest, "ready"):
+            return False
+        return found.share >= share
 
     def _let_in(self, live: Live, slot: str, fence: int) -> None:
         """The route knows the slot: by its pin, and with no weight."""
@@ -299,13 +342,13 @@ class KubernetesTarget:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _await_ready(self, slot: str, release: Release, fence: int) -> None:
+    def _await_ready(self, slot: str, release: Release, scale: int | None, fence: int) -> None:
         """Until every pod that is asked for has answered. DeployFailedError with the reason."""
         give_up, since = time.monotonic() + self.ready_within, 0.0
         while True:
             live = self._live()
             one = live.slots.get(slot)
-            if one is not None and self._is_whole(one, release):
+            if one is not None and self._is_whole(one, release, scale):
                 return
             reason = reason_of(live, one) if one else Reason("waits", "it is not there yet")
             now = time.monotonic()
@@ -315,8 +358,11 @@ class KubernetesTarget:
                 raise self._given_up(slot, release, reason, fence)
             time.sleep(POLL_SECONDS)
 
-    def _is_whole(self, one: Mapping[str, Any], release: Release) -> bool:
-        wanted = max(int(one["spec"].get("replicas", 1)), self.settings.scaling.min)
+    def _is_whole(self, one: Mapping[str, Any], release: Release, scale: int | None) -> bool:
+        least = (
+            self.settings.scaling.min if scale is None else min(scale, self.settings.scaling.min)
+        )
+        wanted = max(int(one["spec"].get("replicas", 1)), least)
         mine = notes(one).get(RELEASE) == release.digest
         return mine and is_current(one) and available(one) >= wanted
 
@@ -328,9 +374,8 @@ class KubernetesTarget:
         self._anchor.mark("Deployment", f"{self.application}-{slot}", {FAILED: reason.text}, fence)
         return DeployFailedError(text)
 
-    def _tidy(self, slot: str, objects: tuple[Rendered, ...], fence: int) -> None:
-        """What an earlier release in the slot has left: its prompt, a model server that nobody
-        asks any more."""
+    def _tidy(self, fence: int, why: str) -> None:
+        """Take away prompts that no slot mounts, and model servers that none asks any more."""
         live = self._live()
         used = {notes(one).get(SERVER, "") for one in live.slots.values()}
         names: list[Name] = [
@@ -340,18 +385,104 @@ class KubernetesTarget:
             for kind in ("Deployment", "Service", "PodDisruptionBudget")
         ]
         mounted = {_prompt(one) for one in live.slots.values()}
-        ours = f"{APPLICATION}={self.application}"
         names += [
             ("ConfigMap", one["metadata"]["name"])
-            for one in self.api.list("ConfigMap", self.namespace, ours)
+            for one in self.api.list("ConfigMap", self.namespace, self._ours)
             if one["metadata"]["name"].startswith("prompt-")
             and one["metadata"]["name"] not in mounted
         ]
         if names:
-            self._writer.take_away(names, fence, f"nothing in {slot} needs them any more")
+            self._writer.take_away(names, fence, why)
 
     def _drain(self, live: Live, slot: str, deadline: float, fence: int) -> int:
-        raise NotImplementedError
+        """Its pods go, each when it has answered what it has begun, or at its deadline."""
+        one = live.slots[slot]
+        meter, asked = self._meter(live, slot), [_name(pod) for pod in _ready_pods(live, slot)]
+        name = f"{self.application}-{slot}"
+        gone: list[Name] = [("Deployment", name), *((kind, name) for kind in OF_A_SLOT)]
+        self._writer.take_away(gone, fence, f"{slot} is retired")
+        grace = int(one["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30))
+        self._hurry(slot, grace - max(0, self.drain_seconds - math.ceil(deadline)), grace)
+        self._tidy(fence, f"{slot} has gone")
+        return meter.taken(asked) if asked else 0
+
+    def _hurry(self, slot: str, wanted: int, usual: int) -> None:
+        """Wait until the slot's pods are gone; they may take ``wanted`` seconds, not ``usual``."""
+        labels = {APPLICATION: self.application, SLOT: slot}
+        give_up, told = time.monotonic() + usual + GONE_SECONDS, set[str]()
+        while pods := self.api.list("Pod", self.namespace, labels):
+            if time.monotonic() > give_up:
+                names = ", ".join(map(_name, pods))
+                raise GreenlightError(f"{self.environment}/{slot} does not stop: {names} is there")
+            for pod in pods:
+                leaving = "deletionTimestamp" in pod["metadata"]
+                if leaving and wanted < usual and _name(pod) not in told:
+                    told.add(_name(pod))
+                    self.api.delete("Pod", _name(pod), self.namespace, grace=wanted)
+            time.sleep(POLL_SECONDS)
+
+    def _meter(self, live: Live, slot: str) -> Meter:
+        if slot not in live.slots:
+            raise GreenlightError(f"{self.environment}: no counts of {slot}, which is not there")
+        place = Place(self.namespace, self.application, slot)
+        return self._prometheus.meter(place, _made(live.slots[slot]))
+
+    @cached_property
+    def _prometheus(self) -> Prometheus:
+        url = self.settings.measured_at
+        if url is None:
+            path = f"environments.{self.environment}.kubernetes.prometheus"
+            expected = "where Prometheus answers: without its counts no rollout is judged"
+            raise BadInput(Problem(expected, "nothing", "Give its URL.", path=path))
+        return Prometheus(url, remembered=self.remembered)
+
+    def _share(self, scale: int | None) -> int:
+        """Per cent of the pods that a slot is to have, with at most ``scale`` of each kind."""
+        if scale is None:
+            return ALL
+        whole = max(self.settings.scaling.min, self.settings.server.replicas)
+        return min(ALL, ALL * scale // whole)
+
+    def _scaled(self, scale: int | None, what: Slot) -> Rendering:
+        """With at most ``scale`` pods of each kind."""
+        rendering = self._rendering(what)
+        if scale is None:
+            return rendering
+        scaling, server = self.settings.scaling, self.settings.server
+        fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
+        settings = self.settings.model_copy(
+            update={
+                "scaling": scaling.model_copy(update=fewer),
+                "server": server.model_copy(update={"replicas": min(scale, server.replicas)}),
+            }
+        )
+        return replace(rendering, settings=settings)
+
+
+def _place_of(live: Live, release: str) -> str:
+    """The slot that ``release`` is in, else one that is free, else one that nobody is sent to."""
+    for slot, one in live.slots.items():
+        if notes(one).get(RELEASE) == release:
+            return slot
+    weights = read_route(live.route, live.application).weights if live.route else {}
+    free = [slot for slot in SLOTS if slot not in live.slots]
+    return next(iter((*free, *(slot for slot in SLOTS if not weights.get(slot)))), SLOTS[0])
+
+
+def _ready_pods(live: Live, slot: str) -> list[Mapping[str, Any]]:
+    return [pod for pod in live.pods if labels(pod).get(SLOT) == slot and ready_since(pod)]
+
+
+def _read_by_now(live: Live, slot: str) -> list[str] | None:
+    """Pods that Prometheus has had the time to find; None while there is none of them."""
+    before = time.time() - FRESH_SECONDS
+    return [
+        _name(pod) for pod in _ready_pods(live, slot) if (ready_since(pod) or 0) < before
+    ] or None
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    return str(one["metadata"]["name"])
 
 
 def _prompt(one: Mapping[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from manifests.order import RANKS
 from manifests.render import Rendered
@@ -29,6 +29,17 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True)
+class Watching:
+    """What watches a rollout: ``objects`` in their order, ``secret`` with its key, which is in no
+    file; and what ``goes`` when nothing is watched any more.
+    """
+
+    objects: Sequence[Rendered]
+    secret: Mapping[str, Any] = field(repr=False)
+    goes: Sequence[Name] = ()
+
+
+@dataclass(frozen=True)
 class DirectWriter:
     """Server-side apply, in the order in which objects need each other."""
 
@@ -45,7 +56,7 @@ class DirectWriter:
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
         """The last of what is applied goes first."""
-        for kind, name in sorted(names, key=lambda one: -RANKS[one[0]]):
+        for kind, name in sorted(names, key=lambda one: -RANKS.get(one[0], 0)):
             if kind in GUARDED:
                 self.anchor.delete(kind, name, fence)
             else:

@@ -1,0 +1,162 @@
+"""An environment on the tests' cluster whose pods, gateway and Prometheus are real processes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from manifests.model import Rendering
+from manifests.render import Rendered
+from pipelines.targets.base import Target
+from pipelines.targets.kubernetes.facts import ready_since
+from pipelines.targets.kubernetes.target import KubernetesTarget
+from pipelines.targets.kubernetes.writer import Watching
+from release.bundle import Release
+from release.kubernetes_section import Kubernetes
+from tests.cluster.client import Cluster
+from tests.cluster.dataplane import DataPlane
+from tests.cluster.scraping import Prometheus, target
+from tests.cluster.shipping import FRUGAL, SMALL
+from tests.manifests.making import IMAGE
+from tests.serving.making import eventually
+from tests.targets import asking
+from tests.targets.releases import make
+
+APP = "tiny-bot"
+
+
+@contextmanager
+def read_by(prometheus: Prometheus, plane: DataPlane) -> Iterator[None]:
+    """``prometheus`` reads the pods of ``plane``, as they come and go."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(0.1):
+            pods = {name: pod for name, pod in plane.pods().items() if _is_application(pod.labels)}
+            prometheus.scrape([
+                target(pod.ports["http"], {"metadata": {
+                    "name": name, "labels": pod.labels, "namespace": plane.namespace}})
+                for name, pod in pods.items()
+            ])  # fmt: skip
+
+    thread = threading.Thread(target=follow, name="service discovery")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_application(labels: Any) -> bool:
+    return bool(labels.get("app.kubernetes.io/component") == "application")
+
+
+def settings(plane: DataPlane, prometheus: Prometheus, **more: Any) -> Kubernetes:
+    """Small pods, one in a slot, that leave quickly."""
+    given = {
+        "image": IMAGE,
+        "application": FRUGAL,
+        "server": {"resources": FRUGAL, "load_seconds": 60},
+        "scaling": {"min": 1, "max": 1},
+        "prometheus": prometheus.url,
+        "settle_seconds": 1,
+        **plane.settings,
+        **more,
+    }
+    return Kubernetes.model_validate(given)
+
+
+def watching(r: Rendering) -> Watching:
+    """Two pods that watch nothing."""
+    labels = {**r.labels, "app.kubernetes.io/component": "watcher"}
+    meta = {"name": f"{r.application}-watcher", "namespace": r.namespace, "labels": labels}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [
+        {"name": "watcher", "image": IMAGE}]}}  # fmt: skip
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    one = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+    name = f"{r.application}-watcher"
+    made = Rendered("Deployment", name, json.dumps(one))
+    return Watching((made,), secret, (("Deployment", name), ("Secret", name)))
+
+
+@dataclass
+class KubernetesBed:
+    """One environment, for the conformance suite."""
+
+    target: KubernetesTarget
+    plane: DataPlane
+    prometheus: Prometheus
+    cluster: Cluster
+    last: int = 0
+    servers_before: set[str] = field(default_factory=set)
+
+    def nowhere(self) -> Target:
+        """A namespace that nobody has made."""
+        elsewhere = self.target.settings.model_copy(update={"namespace": "greenlight-nowhere"})
+        state = self.target.state
+        return KubernetesTarget(APP, "nowhere", elsewhere, state, lambda _: None, watching)
+
+    def fence(self) -> int:
+        """Counted."""
+        self.last += 1
+        return self.last
+
+    def release(self, name: str, *, broken: bool = False, dedicated: bool = False) -> Release:
+        """Of weights that are a few bytes."""
+        return make(name, broken, dedicated, SMALL.model_dump())
+
+    def ask(self) -> str:
+        """Through the gateway; Prometheus has read of it when this returns."""
+        label = asking.label(self.target.facts().address, {})
+        self._until_read()
+        return label
+
+    def ask_pinned(self, slot: str) -> str:
+        """As the target says."""
+        endpoint = self.target.endpoint(slot)
+        label = asking.label(endpoint.url, endpoint.headers)
+        self._until_read()
+        return label
+
+    def stream(self, slot: str, seconds: float) -> asking.HttpStream:
+        """Pinned, so that any slot can have one; Prometheus knows that it is under way."""
+        endpoint = self.target.endpoint(slot)
+        stream = asking.HttpStream(endpoint.url, endpoint.headers, seconds)
+        self._until_read()
+        return stream
+
+    def restart(self) -> None:
+        """Prometheus goes and comes: it holds the counts. The API server keeps the weights."""
+        self.prometheus.stop()
+        self.prometheus.start()
+        url = self.prometheus.url
+        settings = self.target.settings.model_copy(update={"prometheus": url})
+        self.target = replace(self.target, settings=settings)
+        self._until_read()
+
+    def watched(self) -> bool:
+        """Whether there is a Deployment for it."""
+        return self.target.facts().watched
+
+    def servers(self) -> int:
+        """Real processes that answer as model servers, those that are leaving too."""
+        return sum(name.startswith("model-") for name in self.plane.pods())
+
+    def _until_read(self) -> None:
+        """Until every pod that users can reach has been read, begun after this call."""
+        labels = "-l=app.kubernetes.io/component=application"
+        pods = self.cluster.read("pods", f"--namespace={self.plane.namespace}", labels)["items"]
+        names = {one["metadata"]["name"] for one in pods if ready_since(one)}
+        since = time.time()
+        eventually(lambda: names <= self._read_since(since), "Prometheus has read them")
+
+    def _read_since(self, since: float) -> set[str]:
+        rows = self.prometheus.ask("timestamp(up == 1)")
+        return {row["metric"]["pod"] for row in rows if float(row["value"][1]) > since}
