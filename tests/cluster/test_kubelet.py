@@ -15,7 +15,6 @@ from tests.cluster.dataplane import DataPlane, RunningPod
 from tests.cluster.fixtures import Plane
 from tests.cluster.objects import IMAGE, PROBE, container_status, deployment, pods, put, service
 from tests.cluster.shipping import ready
-from tests.cluster.stages import MANAGED
 from tests.cluster.test_running import another
 from tests.launcher.sandbox import await_true
 from tests.serving.making import eventually
@@ -247,15 +246,15 @@ def test_a_pod_may_do_only_what_its_account_may(cluster: Cluster, data_plane: Pl
 
 
 def test_what_is_not_understood_is_an_error_of_the_test(
-    cluster: Cluster, namespace: str, tmp_path: Path
+    cluster: Cluster, played: str, tmp_path: Path
 ) -> None:
     """Rather than a pod that runs without what it asked for."""
     strange = [{"name": "all", "projected": {"sources": []}}]
     mounts = {"volumeMounts": [{"name": "all", "mountPath": "/all"}]}
-    plane = DataPlane(cluster, namespace, tmp_path / "plane")
+    plane = DataPlane(cluster, played, tmp_path / "plane")
     plane.__enter__()
 
-    put(cluster, namespace, deployment("echo", container=mounts, volumes=strange))
+    put(cluster, played, deployment("echo", container=mounts, volumes=strange))
     container_status(cluster, plane.namespace, "echo", waits("CreateContainerError"))
 
     with pytest.raises(AssertionError, match="projected"):
@@ -270,34 +269,3 @@ def test_processes_die_with_who_started_them(tmp_path: Path) -> None:
         (pod,) = psutil.Process(holder.pid).children()
         holder.kill()
         await_true(lambda: not pod.is_running(), "the end of the pod")
-
-
-def test_without_a_kubelet_a_pod_starts_never_and_goes_at_once(
-    cluster: Cluster, namespace: str
-) -> None:
-    """kwok leaves it alone until it has to go."""
-    put(cluster, namespace, deployment("echo", grace=600))
-    where = (f"--namespace={namespace}", "--timeout=60s")
-    cluster.must("wait", "--for=create", "pod", "--selector=app=echo", *where)
-    scheduled = "--for=condition=PodScheduled"
-    cluster.must("wait", scheduled, "pod", "--selector=app=echo", *where)
-
-    cluster.must("delete", "deployment", "echo", *where)
-    cluster.must("wait", "--for=delete", "pod", "--selector=app=echo", *where)
-
-
-def test_a_pod_whose_kubelet_has_gone_goes_after_its_grace(
-    cluster: Cluster, namespace: str
-) -> None:
-    """As pods of a lost node are taken away in the end."""
-    put(cluster, namespace, deployment("echo", grace=1))
-    where = (f"--namespace={namespace}", "--timeout=60s")
-    cluster.must("wait", "--for=create", "pod", "--selector=app=echo", *where)
-    (pod,) = pods(cluster, namespace, "echo")
-    ip = '{"status": {"phase": "Running", "podIP": "10.245.9.9", "podIPs": [{"ip": "10.245.9.9"}]}}'
-    how = ("--subresource=status", "--type=merge", f"--patch={ip}", where[0])
-    cluster.must("patch", "pod", pod["metadata"]["name"], *how)
-
-    cluster.must("delete", "deployment", "echo", *where)
-    gone = ("pod", f"--selector={'='.join(MANAGED)}", *where)
-    cluster.must("wait", "--for=delete", *gone)
