@@ -78,7 +78,7 @@ class Plane(Protocol):
     which llama.cpp answers without a model and the weights are ``STANDIN_WEIGHTS``.
     """
 
-    def __call__(self, namespace: str = ..., **options: Any) -> DataPlane:
+    def __call__(self, namespace: str = "", **options: Any) -> DataPlane:
         """One that has started."""
 
 
@@ -86,6 +86,14 @@ class Plane(Protocol):
 def standin(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter whose llama.cpp answers without a model."""
     return with_standin(tmp_path_factory.mktemp("standin"))
+
+
+@pytest.fixture
+def played(cluster: Cluster, namespace: str) -> str:
+    """A namespace of this test's own, on nodes that are played: the tests can run its pods."""
+    if cluster.real_pods:
+        pytest.skip("a cluster with real pods has its own data plane")
+    return namespace
 
 
 @pytest.fixture
