@@ -89,17 +89,23 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def data_plane(cluster: Cluster, namespace: str, tmp_path: Path, standin: str) -> Iterator[Plane]:
-    """Real processes behind pods, and a gateway in front of them."""
+def played(cluster: Cluster, namespace: str) -> str:
+    """A namespace of this test's own, on nodes that are played: the tests can run its pods."""
     if cluster.real_pods:
         pytest.skip("a cluster with real pods has its own data plane")
+    return namespace
+
+
+@pytest.fixture
+def data_plane(cluster: Cluster, played: str, tmp_path: Path, standin: str) -> Iterator[Plane]:
+    """Real processes behind pods, and a gateway in front of them."""
     weights = tmp_path / "weights"
     weights.write_bytes(STANDIN_WEIGHTS)
     files = {f"/models/{hashlib.sha256(STANDIN_WEIGHTS).hexdigest()}": weights}
     commands = {"python": (standin,)}
     with ExitStack() as planes:
 
-        def make(namespace: str = namespace, **options: Any) -> DataPlane:
+        def make(namespace: str = played, **options: Any) -> DataPlane:
             folder = tmp_path / f"plane-{uuid.uuid4().hex[:6]}"
             given = {"files": files, "commands": commands, **options}
             return planes.enter_context(DataPlane(cluster, namespace, folder, **given))

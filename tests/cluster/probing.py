@@ -36,6 +36,7 @@ async def probe(pod: Pod, container: Object, tell: Tell) -> None:
         _readiness(pod, container.get("readinessProbe"), tell),
         _liveness(pod, container.get("livenessProbe")),
     )
+    await asyncio.Event().wait()  # without a probe nothing is ever wrong
 
 
 async def _start_up(pod: Pod, how: Object | None) -> None:
@@ -76,6 +77,7 @@ async def _asked(pod: Pod, probe: Probe, how: Object) -> AsyncIterator[bool]:
     """Whether the probe passes, again and again, each over a connection of its own."""
     timeout = aiohttp.ClientTimeout(total=how["timeoutSeconds"])
     connector = aiohttp.TCPConnector(force_close=True)
+    await asyncio.sleep(how.get("initialDelaySeconds", 0))
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         while True:
             yield await _passes(session, pod.url(probe))

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from manifests.model import Rendering
 from manifests.render import render
 from release.bundle import Release, Weights
 from tests.cluster.client import Cluster
-from tests.cluster.dataplane import DataPlane
+from tests.cluster.dataplane import DataPlane, RunningPod
 from tests.cluster.fixtures import STANDIN_WEIGHTS
 from tests.manifests.making import release, rendering, settings
+from tests.serving.making import eventually
 
 SMALL = Weights(
     sha256=hashlib.sha256(STANDIN_WEIGHTS).hexdigest(), size=len(STANDIN_WEIGHTS), format="gguf"
@@ -91,3 +94,32 @@ class Stream(threading.Thread):
         """Whether its end mark came; waits for its end."""
         self.join(120)
         return self._text.rstrip().endswith(b"data: [DONE]")
+
+
+def routed(cluster: Cluster, plane: DataPlane, name: str = "assist") -> None:
+    """The gateway says of the newest generation of the route that it is in force."""
+
+    def follows() -> bool:
+        one = cluster.read("httproute", name, f"--namespace={plane.namespace}")
+        told = {
+            (each["type"], each["status"], each["observedGeneration"])
+            for parent in one.get("status", {}).get("parents", ())
+            for each in parent["conditions"]
+        }
+        return ("Accepted", "True", one["metadata"]["generation"]) in told
+
+    eventually(follows, "the route is in force", 60)
+
+
+def metric(pod: RunningPod, name: str, **labels: str) -> float:
+    """What a pod's /metrics says now: the sum of its samples with these labels."""
+    with _DIRECT.open(f"http://{pod.ports['http']}/metrics", timeout=60) as answer:
+        page = answer.read().decode()
+    found = [
+        one.value
+        for family in text_string_to_metric_families(page)
+        for one in family.samples
+        if one.name == name and labels.items() <= one.labels.items()
+    ]
+    assert found, f"no {name} with {labels}"
+    return float(sum(found))
