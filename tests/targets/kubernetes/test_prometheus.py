@@ -1,0 +1,393 @@
+"""Slots measured by a real Prometheus that reads real pods."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from pipelines.targets.base import Measured
+from pipelines.targets.kubernetes.prometheus import TOKEN, Meter, Prometheus
+from pipelines.targets.kubernetes.queries import Place
+from release.errors import GreenlightError
+from tests.cluster.scraping import Prometheus as Scraping
+from tests.serving.making import eventually
+from tests.serving.test_pods import FOR_EVER, Stream, ask, client
+from tests.targets.kubernetes.pods import Namespace
+
+BLUE = Place("assist-production", "assist", "blue")
+GREEN = Place("assist-production", "assist", "green")
+
+
+def meter(url: str, place: Place = BLUE, anchor: float | None = None, fresh: float = 20) -> Meter:
+    """A meter of its own memory, which asks each time."""
+    began = time.time() - 60 if anchor is None else anchor
+    return Prometheus(url, fresh=fresh, remembered=0, timeout=2).meter(place, began)
+
+
+def numbers(found: Measured) -> tuple[int, ...]:
+    """What is compared mostly."""
+    return found.requests, found.synthetic, found.errors, found.latency.count, found.in_flight
+
+
+def ask_synthetic(namespace: Namespace, pod: str) -> None:
+    """One question of ours."""
+    with client(namespace.pods[pod]) as one:
+        one.chat.completions.create(
+            model="assist",
+            messages=[{"role": "user", "content": "Why?"}],
+            extra_headers={"x-greenlight-synthetic": "1"},
+        )
+
+
+def test_a_slot_is_all_its_pods_and_nobody_else(scraped: Namespace, prometheus: Scraping) -> None:
+    """Counts, histograms, what is in flight; the other slot's stay its own."""
+    first, second = scraped.add("blue"), scraped.add("blue")
+    other = scraped.add("green")
+    for pod in (first, first, second):
+        ask(scraped.pods[pod])
+    ask_synthetic(scraped, second)
+    ask(scraped.pods[other])
+    stream = Stream(scraped.pods[second], FOR_EVER)
+    scraped.read()
+
+    found = meter(prometheus.url).measure([first, second])
+
+    assert numbers(found) == (4, 1, 0, 4, 1)
+    assert found.latency.buckets[-1][1] == 4
+    assert found.first_token.count == 1
+    assert meter(prometheus.url).in_flight() == 1
+    assert numbers(meter(prometheus.url, GREEN).measure([other])) == (1, 0, 0, 1, 0)
+    assert stream.is_alive()
+
+
+def test_a_pod_that_has_gone_still_counts(scraped: Namespace, prometheus: Scraping) -> None:
+    """For who has looked before, and for who looks for the first time."""
+    first, second = scraped.add("blue"), scraped.add("blue")
+    ask(scraped.pods[first])
+    one = meter(prometheus.url)
+    scraped.read()
+    before = one.measure([first, second])
+
+    ask(scraped.pods[first])
+    scraped.read()
+    scraped.lose(first)
+    third = scraped.add("blue")
+    ask(scraped.pods[third])
+    scraped.read()
+
+    after = one.measure([second, third])
+    assert (before.requests, after.requests) == (1, 3)
+    assert after.since == before.since
+    assert numbers(meter(prometheus.url).measure([second, third])) == numbers(after)
+
+
+def test_a_container_that_starts_again_loses_nothing(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """It begins at zero, at the same address, and what was there before is added to."""
+    pod = scraped.add("blue")
+    ask(scraped.pods[pod])
+    ask(scraped.pods[pod])
+    scraped.read()
+    one = meter(prometheus.url)
+    before = one.measure([pod])
+
+    scraped.restart(pod)
+    ask(scraped.pods[pod])
+    scraped.read()
+
+    after = one.measure([pod])
+    assert (before.requests, after.requests, after.latency.count) == (2, 3, 3)
+    assert before.since == after.since
+    assert meter(prometheus.url).measure([pod]).requests == 3
+
+
+def test_counts_do_not_fall_though_prometheus_lost_its_storage(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """What a meter knew of pods that have gone, it still knows."""
+    first, second = scraped.add("blue"), scraped.add("blue")
+    ask(scraped.pods[first])
+    scraped.read()
+    one = meter(prometheus.url)
+    before = one.measure()
+    scraped.lose(first)
+    prometheus.stop()
+    prometheus.forget()
+    prometheus.start()
+    object.__setattr__(one.prometheus, "url", prometheus.url)  # as behind a Service
+    ask(scraped.pods[second])
+    scraped.read()
+
+    after = one.measure([second])
+
+    assert (before.requests, after.requests) == (1, 2)
+    assert before.since == after.since
+
+
+def test_what_was_counted_before_the_anchor_is_not_looked_for(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """A pod that went before belongs to whatever was in the slot then."""
+    ask(scraped.pods[(first := scraped.add("blue"))])
+    scraped.read()
+    scraped.lose(first)
+    eventually(lambda: not prometheus.ask('up{pod=~"assist-blue.*"}'), "it is gone")
+    time.sleep(1.1)  # the shortest look back is a second
+    anchor = time.time()
+    second = scraped.add("blue")
+
+    found = meter(prometheus.url, anchor=anchor).measure([second])
+
+    assert found.requests == 0
+    assert found.since == anchor
+
+
+def test_s13_a_slot_that_nobody_reads_is_an_error(scraped: Namespace, prometheus: Scraping) -> None:
+    """Never zeros; the text leads to the PodMonitor."""
+    scraped.add("blue", read=False)
+
+    with pytest.raises(
+        GreenlightError, match=r"reads no pod of assist/blue .* a PodMonitor assist "
+    ):
+        meter(prometheus.url).measure()
+
+
+def test_s13_a_pod_that_has_to_be_there_and_is_no_target_is_named(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """Half of a slot is no measurement of it."""
+    read, hidden = scraped.add("blue"), scraped.add("blue", read=False)
+    one = meter(prometheus.url)
+
+    assert one.measure([read]).requests == 0
+    with pytest.raises(GreenlightError, match=rf"{hidden} is not read\. .*PodMonitor"):
+        one.measure([read, hidden])
+
+
+def test_s13_a_pod_whose_page_does_not_come_is_named(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """Its last numbers are of the past; whoever did not ask for it is not held up."""
+    good, bad = scraped.add("blue"), scraped.add("blue")
+    one = meter(prometheus.url)
+    scraped.pods[bad].process.send_signal(19)  # SIGSTOP
+    eventually(lambda: prometheus.ask(f'up{{pod="{bad}"}} == 0'), "Prometheus has seen it")
+
+    with pytest.raises(GreenlightError, match=rf"{bad} is not read\. .*NetworkPolicy"):
+        one.measure([good, bad])
+    assert one.measure([good]).requests == 0
+
+
+def test_s13_scraping_that_hangs_is_an_error(scraped: Namespace, prometheus: Scraping) -> None:
+    """Prometheus answers all the while, with numbers of the past."""
+    pod = scraped.add("blue")
+    one = meter(prometheus.url, fresh=1.5)
+    scraped.read()
+    assert one.measure([pod]).requests == 0
+    prometheus.hang_scraping()
+
+    def why() -> str:
+        try:
+            one.measure([pod])
+        except GreenlightError as error:
+            return str(error)
+        return ""
+
+    said = eventually(why, "it is noticed")
+    assert f"{pod} was read" in said
+    assert "s ago for the last time. It has only just begun, or reading hangs" in said
+    assert eventually(lambda: "was read" in str(_error(one)), "without a list as well")
+
+    prometheus.go_on_scraping()
+    scraped.read()
+    assert one.measure([pod]).requests == 0
+
+
+def _error(one: Meter) -> GreenlightError | None:
+    try:
+        one.measure()
+    except GreenlightError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_s13_without_prometheus_nothing_is_measured(
+    scraped: Namespace, prometheus: Scraping, how: str
+) -> None:
+    """Gone, or there and silent: an error in seconds, and afterwards it is as before."""
+    pod, url = scraped.add("blue"), prometheus.url
+    one = meter(url)
+    one.measure([pod])
+    getattr(prometheus, how)()
+
+    with pytest.raises(GreenlightError, match=rf"{url} does not answer .*kubernetes\.prometheus"):
+        one.measure([pod])
+
+
+def test_s03_what_a_drain_cut_is_told(scraped: Namespace, prometheus: Scraping) -> None:
+    """By the pod, which waits until its last numbers were read."""
+    pod = scraped.add("blue")
+    one = meter(prometheus.url)
+    scraped.read()
+    one.measure([pod])
+    stream = Stream(scraped.pods[pod], FOR_EVER)
+
+    assert scraped.pods[pod].stop() == 0
+    scraped.lose(pod)
+
+    assert stream.ended() == "APIConnectionError"
+    assert one.taken([pod]) == 1
+    assert one.measure([]).cut == 1
+
+
+def test_s03_what_a_killed_pod_had_under_way_is_told(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """It tells nothing more: what Prometheus read last is what is known."""
+    pod = scraped.add("blue")
+    Stream(scraped.pods[pod], FOR_EVER)
+    scraped.read()
+    scraped.lose(pod)
+
+    one = meter(prometheus.url)
+    assert one.taken([pod]) == 1
+    with pytest.raises(GreenlightError, match="never read assist-blue-5d8f-99999"):
+        one.taken([pod, "assist-blue-5d8f-99999"])
+
+
+class Answering:
+    """A server that answers everything alike and notes what it was asked."""
+
+    def __init__(self, status: int, body: str, **headers: str) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                asked.append((self.path, self.headers["Authorization"]))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            do_GET = do_POST  # noqa: N815 - as it is called
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Answering]:
+        """It serves while the block runs."""
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+NOTHING = json.dumps({
+    "status": "success",
+    "data": {"resultType": "vector", "result": [{"metric": {"kind": "now"}, "value": [5, "5"]}]},
+})  # fmt: skip
+
+
+def test_the_token_is_sent_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a workspace of Azure Monitor wants it; a redirect is not followed with it."""
+    monkeypatch.setenv(TOKEN, "abc.def")
+    with Answering(200, NOTHING).serving() as good:
+        rows = Prometheus(f"{good.url}/workspace/").ask("up")
+        assert rows == [{"metric": {"kind": "now"}, "value": [5, "5"]}]
+        assert good.asked == [("/workspace/api/v1/query", "Bearer abc.def")]
+        with (
+            Answering(307, "", Location=good.url).serving() as elsewhere,
+            pytest.raises(GreenlightError, match="HTTP status 307"),
+        ):
+            Prometheus(elsewhere.url).ask("up")
+        assert len(good.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "token", "says"),
+    [
+        (401, "", "", f"wants a token, and there is none in {TOKEN}"),
+        (403, "", "abc.def", f"does not accept {TOKEN}"),
+        (422, '{"error": "query timed out"}', "", "refused the query: query timed out"),
+        (502, "<html>", "", "HTTP status 502; is this the address of Prometheus"),
+        (200, "<html>", "", "does not speak Prometheus' API"),
+        (200, '{"status": "success", "data": {"resultType": "matrix"}}', "", "does not speak"),
+        (200, "[]", "", "does not speak"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: str, token: str, says: str
+) -> None:
+    """And never holds the token."""
+    monkeypatch.setenv(TOKEN, token)
+    with (
+        Answering(status, body).serving() as server,
+        pytest.raises(GreenlightError, match=says) as caught,
+    ):
+        Prometheus(server.url).ask("up")
+    assert "abc.def" not in str(caught.value)
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def time(self) -> float:
+        """The same."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let them pass."""
+        self.now += seconds
+
+
+def test_an_answer_is_remembered_for_a_moment(scraped: Namespace, prometheus: Scraping) -> None:
+    """A watcher looks four times a second, a pod is read every few seconds."""
+    pod, clock = scraped.add("blue"), Hand()
+    one = Prometheus(prometheus.url, clock).meter(BLUE, 900.0)
+    before = one.measure([pod])
+    ask(scraped.pods[pod])
+    scraped.read()
+
+    clock.now += 0.5
+    assert one.measure([pod]) == before
+    clock.now += 0.6
+    assert one.measure([pod]).requests == before.requests + 1
+
+
+def test_who_has_not_looked_for_too_long_begins_anew(
+    scraped: Namespace, prometheus: Scraping
+) -> None:
+    """Pods may have come and gone unseen: nobody may subtract across that."""
+    pod, clock = scraped.add("blue"), Hand()
+    one = Prometheus(prometheus.url, clock).meter(BLUE, 0.0)
+    before = one.measure([pod])
+
+    clock.now += 3601
+
+    assert one.measure([pod]).since > before.since
