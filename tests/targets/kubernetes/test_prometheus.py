@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from manifests.render import render
 from pipelines.targets.base import Measured
 from pipelines.targets.kubernetes.prometheus import TOKEN, Meter, Prometheus
 from pipelines.targets.kubernetes.queries import Place
 from release.errors import GreenlightError
 from tests.cluster.scraping import Prometheus as Scraping
+from tests.manifests.making import release, rendering, settings
 from tests.serving.making import eventually
 from tests.serving.test_pods import FOR_EVER, Stream, ask, client
 from tests.targets.kubernetes.pods import Namespace
@@ -346,6 +348,32 @@ def test_what_is_no_answer_is_an_error_that_says_what_to_do(
     ):
         Prometheus(server.url).ask("up")
     assert "abc.def" not in str(caught.value)
+
+
+IN_CLUSTER, FROM_HERE = "http://prometheus.monitoring:9090", "https://prometheus.example.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "scaler"),
+    [
+        ({}, None, "HorizontalPodAutoscaler"),
+        ({"prometheus": FROM_HERE}, FROM_HERE, "HorizontalPodAutoscaler"),
+        ({"scaling": {"prometheus": IN_CLUSTER}}, IN_CLUSTER, "ScaledObject"),
+        (
+            {"prometheus": FROM_HERE, "scaling": {"prometheus": IN_CLUSTER}},
+            FROM_HERE,
+            "ScaledObject",
+        ),
+    ],
+)
+def test_where_slots_are_measured_brings_no_other_autoscaler(
+    given: dict[str, Any], asked: str | None, scaler: str
+) -> None:
+    """KEDA is used only where its own address is given; with that alone, both ask there."""
+    what = rendering(release(), given=settings(**given))
+
+    assert what.settings.measured_at == asked
+    assert scaler in {one.kind for one in render(what)}
 
 
 class Hand:
