@@ -1,7 +1,7 @@
 """What Prometheus is asked about an application: by alerts, by the autoscaler, by a dashboard.
 
-The names are those of the local gateway (serving/gateway/metrics.py), which the application's pods
-are to expose as well; nothing holds the two together yet (S19).
+The names are those of the application's pods (serving/pod/metrics.py), as of the local gateway. The
+tests hold them to real pages, and the queries to a real Prometheus (S19).
 """
 
 from __future__ import annotations
@@ -99,4 +99,5 @@ def _panel(number: int, title: str, query: str, unit: str) -> dict[str, Any]:
 
 
 def _selector(r: Rendering) -> str:
-    return f'namespace="{r.namespace}"'
+    """The pods of every slot; two applications may share a namespace."""
+    return f'namespace="{r.namespace}",pod=~"{r.application}-[a-z0-9]+-[a-z0-9]+-[a-z0-9]+"'

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from manifests.model import own
 from tests.cluster.running import die_with_parent
 
 PATIENCE_SECONDS = 60
@@ -43,9 +45,9 @@ def target(address: str, pod: Mapping[str, Any], container: str = "application")
         "endpoint": "http",
         "job": f"{namespace}/{labels['app.kubernetes.io/name']}",
     }
-    for name in ("app.kubernetes.io/component", "greenlight/slot"):
+    for name in ("app.kubernetes.io/component", own("slot")):
         if name in labels:
-            given[name.replace(".", "_").replace("/", "_")] = labels[name]
+            given[re.sub(r"\W", "_", name)] = labels[name]
     return address, given
 
 
@@ -134,6 +136,9 @@ class Prometheus:
         """Return when it has read as many pods, begun after this call."""
         since = time.time()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while sum(float(one["value"][1]) > since for one in self.ask("timestamp(up == 1)")) < pods:
+        while (
+            sum(float(one["value"][1]) > since for one in self.ask("timestamp(up) and up == 1"))
+            < pods
+        ):
             assert time.monotonic() < deadline, self.ask("up")
             time.sleep(0.05)

@@ -144,6 +144,16 @@ def test_copies_that_a_mirror_sent_are_judged_as_requests() -> None:
     assert found.latency_p50_seconds == pytest.approx(2.4, abs=0.9)
 
 
+def test_copies_that_nobody_can_tell_apart_are_not_claimed_to_be_none() -> None:
+    """They are among the requests; how many they were is not known, which is not zero."""
+    before = Measured(1.0, requests=10, copies=None)
+
+    found = side(before, replace(before, requests=15))
+
+    assert found is not None
+    assert (found.requests, found.copies, found.different) == (5, None, None)
+
+
 def test_no_observation_has_no_quantile() -> None:
     """None, never zero."""
     assert quantile(0.95, histogram([1.0]), histogram([1.0])) is None

@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 from pipelines.clock import SYSTEM, Clock
@@ -80,14 +81,15 @@ class Prometheus:
             with _OPENER.open(request, timeout=self.timeout) as response:
                 return _vector(json.loads(response.read(ANSWER_BYTES)))
         except urllib.error.HTTPError as error:
-            raise GreenlightError(f"{self}: {_refusal(error)}") from None
+            with error:
+                raise GreenlightError(f"{self}: {_refusal(error)}") from None
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise GreenlightError(
                 f"{self} does not answer ({reason}). `kubernetes.prometheus` of the environment "
                 "says where it is; it has to be reachable from here."
             ) from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, HTTPException):
             raise GreenlightError(
                 f"{self}: what answers there does not speak Prometheus' API. The address is that "
                 "of the server, without /api/v1."
