@@ -1,8 +1,9 @@
 """A thousand applications, and what other tools need to render the very same objects.
 
 The chart and the overlays are made from one rendering of an application whose every value is a
-mark. They know no conditions, no helpers and no defaults, and what is derived (names by digest,
-the prompt's bundle) is given to them ready made: less work than Greenlight's templates have.
+mark. The chart derives what Greenlight derives (names by digest, the prompt's bundle, labels by a
+helper) and knows no option, condition or default; the overlays hold ready-made patches. Both have
+less to do than Greenlight's templates.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Source = Mapping[str, Any]
 """What an application is read from."""
 
 MARK = {"number": 7919, "more": 104729, "name": "bot-zzzz", "environment": "zzstage"}
-"""Values that are nowhere else in what is rendered. The name sorts as those of the fleet do, so that
+"""Values that are nowhere else in what is rendered. The name sorts as the fleet's do, so that
 the objects of both come in the same order."""
 
 
@@ -46,9 +47,14 @@ def source(number: int, more: int, name: str, environment: str = "production") -
     }
 
 
-def fleet(count: int) -> list[bytes]:
+def fleet(count: int, first: int = 1) -> list[bytes]:
     """So many applications, each as the bytes of its own file."""
-    return [canonical(source(i, 100 + i, f"bot-{i:04}")) for i in range(1, count + 1)]
+    return [canonical(source(i, 100 + i, f"bot-{i:04}")) for i in range(first, first + count)]
+
+
+def values_of(one: bytes) -> str:
+    """Helm's values for a release that is this application alone."""
+    return json.dumps({"applications": [json.loads(one)]})
 
 
 def read(data: bytes) -> Rendering:
@@ -74,56 +80,117 @@ def read(data: bytes) -> Rendering:
     )
 
 
-def values(rendering: Rendering) -> dict[str, Any]:
-    """What differs between applications, by the name that the chart has for it."""
-    (slot,), settings = rendering.slots, rendering.settings
-    return {
-        "bundle": slot.bundle,
-        "digest": slot.release.digest,
-        "image": settings.image,
-        "weights": slot.release.file.sha256 if slot.release.file else "",
-        "server": slot.server_name,
-        "prompt": slot.prompt_name,
-        "environment": rendering.environment,
-        "name": rendering.application,
-        "cpu": settings.application.cpu,
-        "min": settings.scaling.min,
-    }
-
-
 def marked() -> Rendering:
     """The application that is all marks."""
     return read(canonical(source(**MARK)))  # type: ignore[arg-type]
 
 
-def write_chart(folder: Path, applications: Iterable[Rendering], each: bool = False) -> None:
-    """A Helm chart: a template an object, which goes over all applications in ``values.yaml``; or,
-    for ``each``, renders the one application that the values are.
+def values(rendering: Rendering) -> dict[str, Any]:
+    """What differs between applications and nothing derives, by its path in a source."""
+    (slot,), settings = rendering.slots, rendering.settings
+    return {
+        ".settings.image": settings.image,
+        ".sha256": slot.release.file.sha256 if slot.release.file else "",
+        ".environment": rendering.environment,
+        ".application": rendering.application,
+        ".settings.application.cpu": settings.application.cpu,
+        ".settings.scaling.min": settings.scaling.min,
+    }
+
+
+def derived(rendering: Rendering) -> dict[str, Any]:
+    """What Greenlight makes of that: names by digest, and what the pods are given."""
+    (slot,) = rendering.slots
+    return {
+        "bundle": slot.bundle,
+        "digest": slot.release.digest,
+        "server": slot.server_name,
+        "prompt": slot.prompt_name,
+    }
+
+
+HELPERS = {
+    "digest": 'include "release" $v | sha256sum',
+    "server": 'include "engine" $v | sha256sum | trunc 12 | printf "model-%s"',
+    "prompt": 'include "bundle" $v | sha256sum | trunc 12 | printf "prompt-%s"',
+    "bundle": 'include "bundle" $v',
+}
+"""How a chart derives the same."""
+
+
+def write_chart(folder: Path, sources: Iterable[bytes] = ()) -> None:
+    """A Helm chart: a template an object, each of which goes over all applications in
+    ``values.yaml``.
     """
     (folder / "templates").mkdir(parents=True)
     head = {"apiVersion": "v2", "name": "fleet", "version": "0.1.0"}
     (folder / "Chart.yaml").write_text(yaml.safe_dump(head))
-    everything = {} if each else {"applications": [values(one) for one in applications]}
-    (folder / "values.yaml").write_text(json.dumps(everything))
+    everything = [json.loads(one) for one in sources]
+    (folder / "values.yaml").write_text(json.dumps({"applications": everything}))
     mark = marked()
+    (folder / "templates" / "_helpers.tpl").write_text(_helpers(mark))
     for one in render(mark):
-        text = _templated(one.text, mark, "$v")
-        around = ("{{- $v := .Values }}\n", "") if each else (
-            "{{- range $v := .Values.applications }}\n---\n", "{{- end }}\n")  # fmt: skip
-        (folder / "templates" / one.file).write_text(text.join(around))
+        text = _over_all(_templated(one.text, mark))
+        (folder / "templates" / one.file).write_text(text)
 
 
-def _templated(text: str, mark: Rendering, variable: str) -> str:
+def _over_all(text: str) -> str:
+    used = [name for name in HELPERS if f"{{{{ ${name}" in text]
+    heads = "".join(f"{{{{- ${name} := {HELPERS[name]} }}}}\n" for name in used)
+    return f"{{{{- range $v := .Values.applications }}}}\n{heads}---\n{text}{{{{- end }}}}\n"
+
+
+def _templated(text: str, mark: Rendering) -> str:
     """``text`` with an action where a mark is; what is an action to Helm is text to us."""
     text = text.replace("{{", "\0")
-    given = values(mark)
+    given = derived(mark)
     bundle = json.dumps(given.pop("bundle"), ensure_ascii=False).replace("{{", "\0")
-    text = text.replace(bundle, f"{{{{ {variable}.bundle | toJson }}}}")
+    text = text.replace(bundle, "{{ $bundle | toJson }}")
     for name, one in given.items():
-        number = f" {one}\n" if isinstance(one, int) else str(one)
-        written = f"{{{{ {variable}.{name} }}}}"
-        text = text.replace(number, f" {written}\n" if isinstance(one, int) else written)
-    return text.replace("\0", '{{ "{{" }}')
+        text = text.replace(one, f"{{{{ ${name} }}}}")
+    text = _with_labels(text, mark)
+    return _substituted(text, mark, "$v").replace("\0", '{{ "{{" }}')
+
+
+def _with_labels(text: str, mark: Rendering) -> str:
+    """The labels that every object has, from a helper, as charts have them."""
+    lines = [f"{key}: {value}" for key, value in mark.labels.items()]
+    for indent in range(2, 12, 2):
+        block = "".join(f"{' ' * indent}{line}\n" for line in lines)
+        text = text.replace(f"\n{block}", f'\n{{{{ include "labels" $v | indent {indent} }}}}\n')
+    return text
+
+
+def _substituted(text: str, mark: Rendering, variable: str) -> str:
+    for path, one in values(mark).items():
+        number = isinstance(one, int)
+        action = f"{{{{ {variable}{path} }}}}"
+        text = text.replace(f" {one}\n" if number else one, f" {action}\n" if number else action)
+    return text
+
+
+def _helpers(mark: Rendering) -> str:
+    """The texts that digests are taken of, and the labels."""
+    (slot,) = mark.slots
+    release = slot.release
+    shared = {"weights": release.weights.model_dump(), "engine": release.engine.model_dump()}
+    labels = "\n".join(f"{key}: {value}" for key, value in mark.labels.items())
+    texts = {
+        "release": release.content.decode(),
+        "engine": canonical(shared).decode(),
+        "bundle": slot.bundle,
+        "labels": labels,
+    }
+    prompt = json.dumps(release.prompt.messages[0].template)
+    digest = '{{- $digest := include "release" . | sha256sum -}}'
+    made = ""
+    for name, text in texts.items():
+        text = text.replace(prompt, "\0").replace(release.digest, "{{ $digest }}")
+        text = text.replace(f"@{release.digest[:7]}", "@{{ $digest | trunc 7 }}")
+        text = _substituted(text, mark, "").replace("\0", "{{ .prompt | toJson }}")
+        first = digest if name == "bundle" else ""
+        made += f'{{{{- define "{name}" -}}}}{first}{text}{{{{- end }}}}\n'
+    return made
 
 
 def write_overlays(folder: Path, applications: Sequence[Rendering]) -> None:

@@ -38,7 +38,7 @@ class Kubectl:
 
     def is_ours(self, node: Mapping[str, Any]) -> bool:
         """Nodes for anyone, and those of this test's pool: other tests come and go."""
-        return node["metadata"]["labels"].get(POOL, self.only) == self.only
+        return bool(node["metadata"]["labels"].get(POOL, self.only) == self.only)
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,7 @@ def test_S04_the_live_release_takes_room_and_a_smaller_one_fits(
         f"2 of 3 pods of {green.slots[1].server_name} have no room: "
         f"2 {GPU} (0 of 4 are free in pool {pool})",
     )
+    assert room.scale is not None
     smaller = asked(namespace, pool, 1, room.scale)
     start(cluster, replace(smaller, slots=(green.slots[1],)))
     one = replace(smaller, slots=(green.slots[1],))
