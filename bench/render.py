@@ -88,7 +88,7 @@ def program(name: str) -> str:
 def objects(printed: Path) -> dict[tuple[str, str, str], Any]:
     """Every object that was printed, by what names it."""
     with printed.open() as file:
-        loaded = [one for one in yaml.load_all(file, Loader=_LOADER) if one]  # noqa: S506
+        loaded = [one for one in yaml.load_all(file, Loader=_LOADER) if one]
     return {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one
         for one in loaded
