@@ -104,6 +104,7 @@ def derived(rendering: Rendering) -> dict[str, Any]:
     return {
         "bundle": slot.bundle,
         "digest": slot.release.digest,
+        "version": slot.version,
         "server": slot.server_name,
         "prompt": slot.prompt_name,
     }
@@ -111,6 +112,7 @@ def derived(rendering: Rendering) -> dict[str, Any]:
 
 HELPERS = {
     "digest": 'include "release" $v | sha256sum',
+    "version": 'include "release" $v | sha256sum | trunc 7',
     "server": 'include "engine" $v | sha256sum | trunc 12 | printf "model-%s"',
     "prompt": 'include "bundle" $v | sha256sum | trunc 12 | printf "prompt-%s"',
     "bundle": 'include "bundle" $v',

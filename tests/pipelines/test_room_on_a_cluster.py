@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manifests.model import Rendering
+from manifests.model import Rendering, own
 from manifests.render import render
 from pipelines.capacity import Room
 from pipelines.targets.kubernetes.room import room_of
@@ -42,7 +42,7 @@ class Kubectl:
 
 
 @pytest.fixture(autouse=True)
-def own(cluster: Cluster) -> None:
+def of_our_own(cluster: Cluster) -> None:
     if cluster.real_pods:
         pytest.skip("another cluster is used, and its nodes are not this test's")
 
@@ -74,7 +74,8 @@ def asked(namespace: str, pool: str, gpus: int, replicas: int, **more: Any) -> R
 
 
 def found(cluster: Cluster, given: Rendering, pool: str, slot: str = "blue") -> Room:
-    return room_of(Kubectl(cluster, pool), given, slot, datetime.now(UTC))
+    beside = {one.name: one.server_name for one in given.slots if one.name != slot}
+    return room_of(Kubectl(cluster, pool), given, slot, beside, datetime.now(UTC))
 
 
 def start(cluster: Cluster, given: Rendering) -> None:
@@ -88,7 +89,7 @@ def start(cluster: Cluster, given: Rendering) -> None:
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
     """How many pods of its model server have ``condition``, once all are decided on."""
     name, _ = given.servers[0]
-    where = (f"--selector=greenlight/server={name}", f"--namespace={given.namespace}")
+    where = (f"--selector={own('server')}={name}", f"--namespace={given.namespace}")
     cluster.must("wait", "--for=create", "pod", *where, PATIENCE)
     replicas = given.settings.server.replicas
     for _ in range(200):
