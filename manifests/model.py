@@ -49,12 +49,12 @@ class Slot:
         }
         return canonical(content).decode()
 
-    @property
+    @cached_property
     def prompt_name(self) -> str:
         """The name of the ConfigMap with the bundle: another content has another name."""
         return f"prompt-{sha256(self.bundle.encode())[:SHORT]}"
 
-    @property
+    @cached_property
     def server_name(self) -> str:
         """The name of the model server: equal for releases that can share one.
 
@@ -107,7 +107,7 @@ class Rendering:
         """The namespace that everything is in."""
         return self.settings.namespace or f"{self.application}-{self.environment}"
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """What every object of it carries."""
         return {

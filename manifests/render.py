@@ -217,6 +217,7 @@ def _template(name: str) -> Template:
         loader=PackageLoader("manifests"),
         finalize=scalar,
         undefined=StrictUndefined,
+        auto_reload=False,
         autoescape=False,  # noqa: S701 - every value is written by `scalar`, as YAML
         keep_trailing_newline=True,
     )

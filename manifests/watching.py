@@ -79,7 +79,6 @@ def dashboard(r: Rendering) -> str:
             "time": {"from": "now-1h", "to": "now"},
             "panels": [_panel(number, *panel) for number, panel in enumerate(panels)],
         },
-        indent=1,
     )
 
 

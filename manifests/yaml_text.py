@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Undefined
@@ -36,6 +37,8 @@ def scalar(value: Any) -> str:
         return value
     if isinstance(value, str):
         return _string(value)
+    if type(value) is int:
+        return str(value)
     if isinstance(value, Undefined):
         value._fail_with_undefined_error()
     if isinstance(value, Mapping):
@@ -54,7 +57,15 @@ def block(value: Mapping[str, Any] | list[Any] | tuple[Any, ...], indent: int) -
     """
     if not value:
         return Text(" {}" if isinstance(value, Mapping) else " []")
+    if isinstance(value, Mapping) and all(type(one) is str for one in value.values()):
+        return _labels(tuple(value.items()), indent)
     return Text("".join(f"\n{' ' * indent}{line}" for line in _lines(value)))
+
+
+@lru_cache(maxsize=256)  # an application says its labels in each of its objects
+def _labels(pairs: tuple[tuple[str, str], ...], indent: int) -> Text:
+    begin = f"\n{' ' * indent}"
+    return Text("".join(f"{begin}{_string(str(key))}: {_string(one)}" for key, one in pairs))
 
 
 def _lines(value: Any) -> Iterator[str]:
@@ -72,7 +83,7 @@ def _entry(head: str, value: Any) -> Iterator[str]:
         yield head
         yield from (f"  {line}" for line in _lines(value))
     else:
-        yield f"{head} {scalar(value)}"
+        yield f"{head} {_string(value) if type(value) is str else scalar(value)}"
 
 
 def _item(value: Any) -> Iterator[str]:
@@ -83,6 +94,7 @@ def _item(value: Any) -> Iterator[str]:
         yield f"- {scalar(value)}"
 
 
+@lru_cache(maxsize=4096)  # the same few labels and names, hundreds of times an application
 def _string(value: str) -> str:
     if PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value

@@ -197,12 +197,11 @@ def find_room(
     if not missing:
         return Room("enough", asks)
     notes = (*_silent(needs, cluster), *cluster.notes)
-    known = {"asks": asks, "missing": missing, "notes": notes}
     if not _missing(needs, _grown(cluster)):
         return Room("grows", asks, missing, (*notes, *_said_of(cluster.pools)))
     scale = _largest(needs, cluster) if when_full == "smaller" else None
     if scale:
-        return Room("smaller", scale=scale, share=_share(needs, scale), **known)  # type: ignore[arg-type]
+        return Room("smaller", asks, missing, notes, scale, _share(needs, scale))
     if when_full == "outage" and emptied is not None and not _missing(needs, emptied):
         return Room("outage", asks, missing, notes, seconds=load_seconds)
     return Room("wait", asks, missing, notes)

@@ -184,7 +184,7 @@ class MemoryTarget:
         missing = self.pods - self._free_of(release)
         if missing <= 0:
             return Room("enough", f"needs {self.pods} gpu; {self._free_of(release)} free")
-        told = {"asks": f"needs {self.pods} gpu", "missing": (f"{missing} gpu",)}
+        told: dict[str, Any] = {"asks": f"needs {self.pods} gpu", "missing": (f"{missing} gpu",)}
         scale = self.pods - missing
         if self.when_full == "smaller" and scale:
             return Room("smaller", scale=scale, share=100 * scale // self.pods, **told)

@@ -27,7 +27,8 @@ from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_re
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NONE = Capacity()
-OURS = Without("bot", frozenset({("greenlight/slot", "green")}))
+OWN: dict[str, Any] = {"greenlight/slot": "green"}
+OURS = Without("bot", frozenset(OWN.items()))
 
 TEXT = """Cluster-autoscaler status at 2026-03-01 11:59:58 +0000 UTC:
 Cluster-wide:
@@ -122,7 +123,7 @@ def test_what_other_pods_asked_for_is_not_free() -> None:
 
 
 @pytest.mark.parametrize(
-    "one", [pod("a100-1", phase="Succeeded"), pod("other"), pod("a100-1", **dict(OURS.labels))]
+    "one", [pod("a100-1", phase="Succeeded"), pod("other"), pod("a100-1", **OWN)]
 )
 def test_what_holds_nothing_here_is_looked_past(one: dict[str, Any]) -> None:
     """Pods that have ended, pods elsewhere, and what the slot has started already."""
@@ -210,7 +211,7 @@ def test_a_quota_counts_without_what_the_slot_has_started() -> None:
     """One with a scope counts for some pods only: it is not counted, and told."""
     given = quota({"requests.nvidia.com/gpu": "4"}, {"requests.nvidia.com/gpu": "3"})
     scoped = quota({"pods": "1"}, {}, scopes=["BestEffort"])
-    own = pod("a100-1", **dict(OURS.labels))
+    own = pod("a100-1", **OWN)
     api = Objects(ResourceQuota=[given, scoped], Pod=[own])
 
     found = read_cluster(api, OURS, NONE, GPU, NOW)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manifests.model import Rendering
+from manifests.model import Rendering, own
 from manifests.render import render
 from pipelines.capacity import Room
 from pipelines.targets.kubernetes.room import room_of
@@ -38,11 +38,11 @@ class Kubectl:
 
     def is_ours(self, node: Mapping[str, Any]) -> bool:
         """Nodes for anyone, and those of this test's pool: other tests come and go."""
-        return node["metadata"]["labels"].get(POOL, self.only) == self.only
+        return bool(node["metadata"]["labels"].get(POOL, self.only) == self.only)
 
 
 @pytest.fixture(autouse=True)
-def own(cluster: Cluster) -> None:
+def of_our_own(cluster: Cluster) -> None:
     if cluster.real_pods:
         pytest.skip("another cluster is used, and its nodes are not this test's")
 
@@ -74,7 +74,8 @@ def asked(namespace: str, pool: str, gpus: int, replicas: int, **more: Any) -> R
 
 
 def found(cluster: Cluster, given: Rendering, pool: str, slot: str = "blue") -> Room:
-    return room_of(Kubectl(cluster, pool), given, slot, datetime.now(UTC))
+    beside = {one.name: one.server_name for one in given.slots if one.name != slot}
+    return room_of(Kubectl(cluster, pool), given, slot, beside, datetime.now(UTC))
 
 
 def start(cluster: Cluster, given: Rendering) -> None:
@@ -88,7 +89,7 @@ def start(cluster: Cluster, given: Rendering) -> None:
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
     """How many pods of its model server have ``condition``, once all are decided on."""
     name, _ = given.servers[0]
-    where = (f"--selector=greenlight/server={name}", f"--namespace={given.namespace}")
+    where = (f"--selector={own('server')}={name}", f"--namespace={given.namespace}")
     cluster.must("wait", "--for=create", "pod", *where, PATIENCE)
     replicas = given.settings.server.replicas
     for _ in range(200):
@@ -140,6 +141,7 @@ def test_S04_the_live_release_takes_room_and_a_smaller_one_fits(
         f"2 of 3 pods of {green.slots[1].server_name} have no room: "
         f"2 {GPU} (0 of 4 are free in pool {pool})",
     )
+    assert room.scale is not None
     smaller = asked(namespace, pool, 1, room.scale)
     start(cluster, replace(smaller, slots=(green.slots[1],)))
     one = replace(smaller, slots=(green.slots[1],))
