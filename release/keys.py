@@ -32,10 +32,10 @@ class Role(StrEnum):
 
     PIPELINE = "pipeline"
     """Ledger entries, evaluation and compliance evidence."""
-    WATCHER = "watcher"
-    """Ledger entries, and no evidence: what it signs lets no release through a gate."""
     APPROVER = "approver"
     """Approvals, by a person."""
+    WATCHER = "watcher"
+    """Ledger entries, and no evidence: what it signs lets no release through a gate."""
 
 
 WRITERS = (Role.PIPELINE, Role.WATCHER)

@@ -161,7 +161,8 @@ def _require_trusted(records: Records, signer: Signer) -> None:
         raise BadInput(
             Problem(
                 file=records.trusted.where,
-                expected=f"the key {signer.keyid}, with the role {' or '.join(WRITERS)}",
+                expected=f"the pipeline's key, or a watcher's: {signer.keyid} "
+                f"with the role {' or '.join(WRITERS)}",
                 found="another key or role",
                 remedy="Nobody would believe what it signs. Trust it, or use the trusted key.",
             )

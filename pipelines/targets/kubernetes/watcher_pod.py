@@ -185,7 +185,7 @@ def main() -> int:
         workspace = replace(open_running(options.folder), clock=clock)
         return Watcher(workspace, options.environment, log, times)
 
-    candidacy = Candidacy(election, terms, lambda: _end_at_once(log))
+    candidacy = Candidacy(election, terms, lambda: end_at_once(log))
     with telling_health(options.port, pulse, longest_turn(spec)):
         candidacy.start()
         watch_when_leading(election, ending, lambda: stand_watch(watcher, log, ending))
@@ -193,7 +193,7 @@ def main() -> int:
     return DONE
 
 
-def _end_at_once(log: Log) -> None:
+def end_at_once(log: Log) -> None:
     """No turn is waited for, nothing is tidied up: that would be acting."""
     log.note("this process does not lead any more, and ends where it is")
     sys.stderr.flush()
