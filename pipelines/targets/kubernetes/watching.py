@@ -13,6 +13,7 @@ from typing import Any
 from manifests.model import Rendering
 from manifests.render import Rendered, render_watcher
 from manifests.watcher import keys_name, watcher_name
+from manifests.yaml_text import scalar
 from release.keys import KEY_FILE, TRUST_FILE, watcher_key
 from release.spec import Spec
 from release.state import StateFolder
@@ -30,7 +31,7 @@ def packed(spec: Spec, environment: str) -> str:
     inside = there.kubernetes and there.kubernetes.model_copy(update={"context": None})
     alone = {environment: there.model_copy(update={"kubernetes": inside})}
     own = spec.model_copy(update={"environments": alone})
-    return own.model_dump_json(by_alias=True, exclude_none=True)
+    return scalar(own.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def watcher_objects(r: Rendering, spec: Spec) -> tuple[Rendered, ...]:

@@ -5,6 +5,7 @@ S08 and S09: a leader that dies, hangs or is told to go, and what it does when i
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -165,14 +166,32 @@ def test_who_read_an_older_version_writes_nothing(
 
 
 def test_an_api_server_that_does_not_answer_is_named_with_what_was_asked(
-    tmp_path: Path, cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one that may not be asked, with its own word for it."""
-    nobody = tmp_path / "nobody"
-    text = cluster.kubeconfig.read_text()
-    (port,) = {line.rpartition(":")[2] for line in text.splitlines() if "server:" in line}
-    nobody.write_text(text.replace(f":{port}", ":9"))
-    monkeypatch.setenv("KUBECONFIG", str(nobody))
+    config = json.loads(cluster.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"  # where nobody listens
+    monkeypatch.setenv("KUBECONFIG", str(_written(tmp_path, config)))
 
-    with pytest.raises(LeaseAwayError, match=rf"cannot get Lease {namespace}/.*does not answer"):
-        KubernetesLease(namespace, NAME, Terms(answer=1)).read()
+    with pytest.raises(LeaseAwayError, match=r"cannot get Lease here/assist.*does not answer"):
+        KubernetesLease("here", "assist", Terms(answer=1)).read()
+
+
+def test_who_may_not_is_told_so_in_the_api_servers_words(
+    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the namespace's default account, which has no rights."""
+    token = cluster.must("create", "token", "default", f"--namespace={namespace}").strip()
+    config = json.loads(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    monkeypatch.setenv("KUBECONFIG", str(_written(tmp_path, config)))
+
+    with pytest.raises(LeaseAwayError, match="answered 403 Forbidden") as error:
+        KubernetesLease(namespace, NAME).read()
+
+    assert token not in str(error.value)
+
+
+def _written(folder: Path, config: object) -> Path:
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(config))
+    return file
