@@ -17,7 +17,6 @@ from pipelines.check import check
 from pipelines.rendering import write_rendered
 from policies.suppressions import suppressed_today
 from release.errors import BadInput
-from release.spec import Spec
 from tests.manifests.making import release, rendering, settings, watched_spec
 from tests.manifests.variants import IDENTITY
 
@@ -169,12 +168,6 @@ def test_a_patch_of_the_watcher_is_laid_over_the_watcher_alone() -> None:
 
     assert of("Deployment", watcher(one))["spec"]["replicas"] == 3
     assert render(one)
-
-
-def test_the_spec_of_one_environment_names_no_other(tmp_path: Any) -> None:
-    spec = Spec.model_validate_json(watched_spec(rendering(release())))
-
-    assert list(spec.environments) == ["production"]
 
 
 @pytest.mark.slow

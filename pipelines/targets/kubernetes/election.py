@@ -273,7 +273,8 @@ class KubernetesLease:
         if os.environ.get(IN_CLUSTER):
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(client_configuration=settings)
+            file = os.environ.get("KUBECONFIG")  # the client read it when it was imported
+            config.load_kube_config(config_file=file, client_configuration=settings)
         settings.retries = 0
         return client.CoordinationV1Api(client.ApiClient(settings))
 
