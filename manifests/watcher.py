@@ -30,6 +30,7 @@ AROUND = 60
 """Seconds that a turn which was told to end has beyond the drain it may be waiting for."""
 
 _PORT = re.compile(r"^https?://[^/:]+:(\d+)")
+_GATEWAY, _LEASES = "gateway.networking.k8s.io", "coordination.k8s.io"
 _ALL = ("get", "list", "create", "patch", "delete")
 _KEEP = ("get", "update", "patch")
 
@@ -118,29 +119,28 @@ def _require_small(r: Rendering, spec: str) -> None:
 def rules(r: Rendering) -> tuple[Rule, ...]:
     """What a return and a retirement do, and no more; nothing reads a Secret.
 
-    Objects of a slot are also created: a return finds its slot there, or has to make it again.
+    What a slot and its model server are made of is also created: a return finds it there, or has
+    to make it again. A list cannot be narrowed by names.
     """
-    name = watcher_name(r)
-    scaling = (
-        Rule("keda.sh", ("scaledobjects",), _ALL)
-        if r.settings.scaling.prometheus
-        else Rule("autoscaling", ("horizontalpodautoscalers",), _ALL)
-    )
+    keda = bool(r.settings.scaling.prometheus)
+    scaling = ("keda.sh", "scaledobjects") if keda else ("autoscaling", "horizontalpodautoscalers")
     return (
-        Rule("gateway.networking.k8s.io", ("httproutes",), _KEEP, (r.application,)),
+        Rule(_GATEWAY, ("httproutes",), _KEEP, (r.application,)),
+        Rule(_GATEWAY, ("httproutes",), ("list",)),
         Rule("apps", ("deployments",), _ALL),
-        Rule("", ("services", "configmaps"), _ALL),
+        Rule("", ("services", "configmaps", "persistentvolumeclaims"), _ALL),
         Rule("policy", ("poddisruptionbudgets",), _ALL),
-        scaling,
-        Rule("", ("pods", "events"), ("get", "list")),
+        Rule("networking.k8s.io", ("networkpolicies",), _ALL),
+        Rule(scaling[0], scaling[1:], _ALL),
+        Rule("", ("pods",), ("get", "list")),
         Rule("", ("secrets",), ("delete",), (keys_name(r),)),
-        Rule("coordination.k8s.io", ("leases",), _KEEP, (name, anchor_name(r))),
-        Rule("coordination.k8s.io", ("leases",), ("create",)),
+        Rule(_LEASES, ("leases",), _KEEP, (watcher_name(r), anchor_name(r))),
+        Rule(_LEASES, ("leases",), ("create",)),
     )
 
 
 def _ports(r: Rendering) -> dict[str, Any]:
     """Where Prometheus listens: on the port of its URL's service, or on its own behind that."""
-    found = _PORT.match(r.settings.scaling.prometheus or "")
+    found = _PORT.match(r.settings.scaling.prometheus or r.settings.prometheus or "")
     ports = {PROMETHEUS_PORT, *API_SERVER_PORTS[:1]} | ({int(found[1])} if found else set())
     return {"prometheus_ports": sorted(ports), "api_server_ports": API_SERVER_PORTS}

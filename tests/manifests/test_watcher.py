@@ -11,14 +11,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from manifests.model import Rendering
-from manifests.render import Rendered, render, render_watcher
+from manifests.render import Rendered, render, render_slot, render_watcher
 from manifests.watcher import LARGEST
 from pipelines.check import check
 from pipelines.rendering import write_rendered
+from pipelines.targets.kubernetes.kinds import kind_of
 from policies.suppressions import suppressed_today
 from release.errors import BadInput
 from tests.manifests.making import release, rendering, settings, watched_spec
-from tests.manifests.variants import IDENTITY
+from tests.manifests.variants import IDENTITY, VARIANTS
 
 IDENTIFIED = settings(identity=IDENTITY, scaling={"prometheus": "http://prometheus.metrics:80"})
 
@@ -74,13 +75,28 @@ def test_it_has_no_right_that_a_return_does_not_use(one: Rendering) -> None:
     scaled = "scaledobjects" if one.settings.scaling.prometheus else "horizontalpodautoscalers"
 
     assert resources == {
-        "httproutes", "deployments", "services", "configmaps", "poddisruptionbudgets", scaled,
-        "pods", "events", "secrets", "leases",
+        "httproutes", "deployments", "services", "configmaps", "persistentvolumeclaims",
+        "poddisruptionbudgets", "networkpolicies", scaled, "pods", "secrets", "leases",
     }  # fmt: skip
     assert not any("*" in values for rule in rules for values in rule.values())
     (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
     assert secrets["verbs"] == ["delete"]
     assert secrets["resourceNames"] == ["assist-watcher-keys"]
+
+
+@pytest.mark.parametrize("name", [name for name, one in VARIANTS.items() if one.slots])
+def test_it_may_make_again_whatever_a_slot_is_made_of(name: str) -> None:
+    """A return by hand that was killed is finished by it, whatever has been retired since."""
+    one = VARIANTS[name]
+    allowed = {
+        resource
+        for rule in of("Role", watcher(one))["rules"]
+        if {"get", "list", "create", "patch", "delete"} <= {*rule["verbs"]}
+        for resource in rule["resources"]
+    }
+    made = {kind_of(each.kind).plural for slot in one.slots for each in render_slot(one, slot.name)}
+
+    assert made <= allowed
 
 
 def test_it_reaches_names_metrics_the_api_server_and_a_store_and_nobody_reaches_it() -> None:

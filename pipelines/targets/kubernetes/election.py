@@ -270,10 +270,10 @@ class KubernetesLease:
         from kubernetes import client, config
 
         settings = client.Configuration()
-        if os.environ.get(IN_CLUSTER):
+        file = os.environ.get("KUBECONFIG")  # the client read it when it was imported
+        if file is None and IN_CLUSTER in os.environ:
             config.load_incluster_config(client_configuration=settings)
         else:
-            file = os.environ.get("KUBECONFIG")  # the client read it when it was imported
             config.load_kube_config(config_file=file, client_configuration=settings)
         settings.retries = 0
         return client.CoordinationV1Api(client.ApiClient(settings))

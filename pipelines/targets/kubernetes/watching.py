@@ -15,6 +15,7 @@ from manifests.render import Rendered, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from manifests.yaml_text import scalar
 from release.keys import KEY_FILE, TRUST_FILE, watcher_key
+from release.kubernetes_section import Kubernetes
 from release.spec import Spec
 from release.state import StateFolder
 
@@ -23,15 +24,18 @@ COMPONENT = {"app.kubernetes.io/component": "watcher"}
 
 
 def packed(spec: Spec, environment: str) -> str:
-    """The ``llm.yaml`` that the watcher of ``environment`` goes by; packed again it is the same.
-
-    No context of somebody's KUBECONFIG: it is in the cluster.
-    """
+    """The ``llm.yaml`` that the watcher of ``environment`` goes by; packed again it is the same."""
     there = spec.environments[environment]
-    inside = there.kubernetes and there.kubernetes.model_copy(update={"context": None})
+    inside = there.kubernetes and _seen_from_inside(there.kubernetes)
     alone = {environment: there.model_copy(update={"kubernetes": inside})}
     own = spec.model_copy(update={"environments": alone})
     return scalar(own.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _seen_from_inside(settings: Kubernetes) -> Kubernetes:
+    """No context of somebody's KUBECONFIG, and the Prometheus that the cluster itself asks."""
+    near = settings.scaling.prometheus or settings.prometheus
+    return settings.model_copy(update={"context": None, "prometheus": near})
 
 
 def watcher_objects(r: Rendering, spec: Spec) -> tuple[Rendered, ...]:

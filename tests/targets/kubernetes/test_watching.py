@@ -70,7 +70,11 @@ def test_the_pod_opens_the_application_with_no_file_but_the_spec(
 ) -> None:
     """No prompt, no evaluation data, no model card, and no candidate that has to be built."""
     asked = spec(
-        settings(context="somebodys", gateway={"hostnames": ["assist.example.com"]}),
+        settings(
+            context="somebodys",
+            prometheus="https://metrics.example.com",
+            gateway={"hostnames": ["assist.example.com"]},
+        ),
         prompt={
             "messages": [{"role": "system", "content": HOSTILE}, {"role": "user", "file": "q"}]
         },
@@ -87,6 +91,21 @@ def test_the_pod_opens_the_application_with_no_file_but_the_spec(
     assert opened.environments == ("production",)
     for name in Spec.model_fields.keys() - {"environments"}:
         assert getattr(opened.spec, name) == getattr(asked, name)
+
+
+@pytest.mark.parametrize(
+    ("near", "asked"), [("http://prometheus.monitoring", "near"), (None, "far")]
+)
+def test_the_pod_asks_the_prometheus_that_the_cluster_asks(near: str | None, asked: str) -> None:
+    """The other address may be one that is seen from outside alone."""
+    far = "https://metrics.example.com"
+    given_ = spec(settings(prometheus=far, scaling={"prometheus": near}))
+
+    read = parse_spec(parse_document(packed(given_, "production").encode(), "llm.yaml"))
+
+    there = read.environments["production"].kubernetes
+    assert there is not None
+    assert there.measured_at == {"near": near, "far": far}[asked]
 
 
 @hypothesis_settings(max_examples=100)
