@@ -191,9 +191,13 @@ class Candidacy:
         self._election.resign()
 
     def _try(self) -> None:
-        while not self._stop.is_set():
-            self._election.attempt()
-            self._stop.wait(self._terms.pause)
+        try:
+            while not self._stop.is_set():
+                self._election.attempt()
+                self._stop.wait(self._terms.pause)
+        finally:
+            if not self._stop.is_set():  # something that nobody thought of: nobody would renew
+                self._lost()
 
     def _guard(self) -> None:
         while not self._stop.wait(0.2):
@@ -212,7 +216,7 @@ class KubernetesLease:
 
     def read(self) -> Claim:
         """What it says; an empty claim when there is none."""
-        found = self._ask("get", self._api.read_namespaced_lease, self.name, self.namespace)
+        found = self._ask("get", "read_namespaced_lease", self.name, self.namespace)
         if found is None:
             return Claim()
         spec = found.spec
@@ -228,9 +232,9 @@ class KubernetesLease:
         """Create or replace it, with the time of now."""
         body = self._body(claim)
         if claim.version:
-            self._ask("update", self._api.replace_namespaced_lease, self.name, self.namespace, body)
+            self._ask("update", "replace_namespaced_lease", self.name, self.namespace, body)
         else:
-            self._ask("create", self._api.create_namespaced_lease, self.namespace, body)
+            self._ask("create", "create_namespaced_lease", self.namespace, body)
 
     def _body(self, claim: Claim) -> dict[str, Any]:
         now = datetime.now(UTC).strftime(_MICRO_TIME)
@@ -246,14 +250,15 @@ class KubernetesLease:
         }
         return {"apiVersion": _API, "kind": "Lease", "metadata": meta, "spec": spec}
 
-    def _ask(self, verb: str, call: Callable[..., Any], *given: Any) -> Any:
+    def _ask(self, verb: str, call: str, *given: Any) -> Any:
         """One request; None for a Lease that is not there to be read."""
         from kubernetes.client.exceptions import ApiException
+        from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
 
         what = f"{verb} Lease {self.namespace}/{self.name}"
         try:
-            return call(*given, _request_timeout=self.terms.answer)
+            return getattr(self._api, call)(*given, _request_timeout=self.terms.answer)
         except ApiException as error:
             if error.status == 404 and verb == "get":
                 return None
@@ -262,6 +267,8 @@ class KubernetesLease:
             reason = f"the API server answered {error.status} {error.reason or ''}".rstrip()
         except (HTTPError, OSError) as error:
             reason = f"the API server does not answer ({type(error).__name__})"
+        except ConfigException as error:
+            reason = f"nobody says where the API server is ({error})"
         raise LeaseAwayError(f"cannot {what}: {reason}") from None
 
     @cached_property

@@ -191,6 +191,16 @@ def test_who_may_not_is_told_so_in_the_api_servers_words(
     assert token not in str(error.value)
 
 
+def test_who_is_told_of_no_api_server_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tries again: it is an answer like any other."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+    with pytest.raises(LeaseAwayError, match="nobody says where the API server is"):
+        KubernetesLease("here", NAME).read()
+
+
 def _written(folder: Path, config: object) -> Path:
     file = folder / "kubeconfig"
     file.write_text(json.dumps(config))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.targets.kubernetes.election import (
+    Candidacy,
     Claim,
     Election,
     LeaseAwayError,
@@ -200,6 +203,28 @@ def test_who_does_not_lead_is_not_told_the_time() -> None:
     pair.time.now += TERMS.acts
     with pytest.raises(NotLeadingError, match="a does not lead"):
         clock.time()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_process_whose_election_breaks_is_ended() -> None:
+    """It would else stand by for ever, and never act."""
+    ended = threading.Event()
+
+    class Broken:
+        lost = False
+
+        def attempt(self) -> None:
+            raise RuntimeError("nobody thought of it")
+
+        def resign(self) -> None:
+            """Nothing to give back."""
+
+    broken: Any = Broken()
+    candidacy = Candidacy(broken, TERMS, ended.set)
+    candidacy.start()
+
+    assert ended.wait(30)
+    candidacy.stop()
 
 
 ACTS = st.sampled_from(["a", "b", "new", "resign a", "resign b"])
