@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from release.bundle import Release
 from release.integrity import canonical, sha256
@@ -20,6 +21,10 @@ DOMAIN = "greenlight"
 def own(name: str) -> str:
     """The key of a label or an annotation of our own."""
     return f"{DOMAIN}/{name}"
+
+
+Piece = tuple[str, str, str, Mapping[str, Any]]
+"""Kind, name and template of an object, and the values that the template takes."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +129,12 @@ class Rendering:
     def slot(self, name: str) -> Slot:
         """The slot called ``name``; KeyError where there is none."""
         return {one.name: one for one in self.slots}[name]
+
+
+def labelled(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:
+    """The values by which templates name, label and find the pods of ``component``."""
+    labels = {**r.labels, **component}
+    trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
+    selector = {"app.kubernetes.io/name": r.application, **component}
+    pod_labels = {**labels, **trusted}
+    return {"name": name, "labels": labels, "selector": selector, "pod_labels": pod_labels}

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 _ORDER = (
     ("Namespace", "PriorityClass"),
-    ("ServiceAccount", "NetworkPolicy", "SecretProviderClass", "ExternalSecret"),
+    (
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "NetworkPolicy",
+        "SecretProviderClass",
+        "ExternalSecret",
+    ),
     ("ConfigMap", "PersistentVolumeClaim"),
     ("Service", "PodDisruptionBudget"),
     ("Deployment",),

@@ -17,8 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from manifests import secrets
 from manifests.engines import fetched_by_pods, model_name, server
-from manifests.model import Rendering, Slot, own
+from manifests.model import Piece, Rendering, Slot, labelled, own
 from manifests.order import RANKS
+from manifests.watcher import watcher_keys, watcher_pieces
 from manifests.watching import alerts, dashboard, in_flight
 from manifests.yaml_text import block, scalar
 from release.errors import BadInput, Problem
@@ -86,8 +87,13 @@ def render_route(r: Rendering) -> Rendered:
     return route
 
 
-Piece = tuple[str, str, str, Mapping[str, Any]]
-"""Kind, name and template of an object, and the values that the template takes."""
+def render_watcher(r: Rendering, spec: str) -> tuple[Rendered, ...]:
+    """What watches a rollout of ``r``, in the order in which it is applied.
+
+    ``spec`` is the ``llm.yaml`` that it goes by. BadInput where no ConfigMap can hold it.
+    """
+    return _finished(r, _made(watcher_pieces(r, spec, _common(r))))
+
 
 Made = dict[tuple[str, str], Rendered]
 """Objects by kind and name."""
@@ -148,7 +154,7 @@ def _server(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Pie
     served = server(slot.release, r.settings)
     values = {
         **common,
-        **_labels(r, name, component),
+        **labelled(r, name, component),
         "server": replace(served, mounts=served.mounts + secrets.mounts(r)),
         "variables": secrets.variables(r, served),
         "grace": r.drain_seconds + r.settings.settle_seconds + 5,
@@ -166,7 +172,7 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
     component = {"app.kubernetes.io/component": "application", own("slot"): slot.name}
     values = {
         **common,
-        **_labels(r, name, component),
+        **labelled(r, name, component),
         "slot": slot,
         "model_name": model_name(slot.release),
         "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
@@ -201,14 +207,6 @@ def _dashboard(r: Rendering) -> dict[str, Any]:
         "dashboard_file": f"{r.application}-{r.environment}.json",
         "dashboard": dashboard(r),
     }
-
-
-def _labels(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:
-    labels = {**r.labels, **component}
-    trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
-    selector = {"app.kubernetes.io/name": r.application, **component}
-    pod_labels = {**labels, **trusted}
-    return {"name": name, "labels": labels, "selector": selector, "pod_labels": pod_labels}
 
 
 @cache
@@ -253,7 +251,7 @@ def _meant(patch: Patch, kind: str, name: str) -> bool:
 def _require_patched(r: Rendering, made: Made) -> None:
     """A patch that changes nothing is a mistake, seen where everything is rendered."""
     for number, patch in enumerate(r.settings.patches):
-        if not any(_meant(patch, *key) for key in made):
+        if not any(_meant(patch, *key) for key in (*made, *watcher_keys(r))):
             there = ", ".join(f"{kind}/{name}" for kind, name in made)
             path = f"environments.{r.environment}.kubernetes.patches[{number}]"
             raise BadInput(Problem(f"one of {there}", f"{patch.kind}/{patch.name}", path=path))

@@ -254,27 +254,40 @@ class Log:
         """Nothing: a log has no bar."""
 
 
+def stand_watch(
+    opened: Callable[[], Watcher], log: Log, stop: threading.Event, look: float = LOOK_SECONDS
+) -> None:
+    """Watch until there is nothing left to watch, or ``stop``. A turn that fails is said once,
+    however long it lasts, and tried again with longer and longer pauses.
+    """
+    said, pause = "", look
+    while not stop.is_set():
+        try:
+            watcher = opened()
+            while not stop.is_set() and watcher.turn():
+                said, pause = "", look
+                stop.wait(look)
+            return
+        except (GreenlightError, OSError) as error:
+            if str(error) != said:
+                log.note(said := str(error))
+            stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)  # each turn that fails is in the ledger
+
+
 def main() -> int:
-    """Watch until there is nothing left to watch. A turn that fails is said, and tried again."""
+    """Watch on this machine until there is nothing left to watch."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.watcher", description=__doc__)
     parser.add_argument("app", type=Path)
     parser.add_argument("environment")
     options = parser.parse_args()
-    log, said, stop, times = Log(), "", threading.Event(), Times(SYSTEM.monotonic)
-    pause = LOOK_SECONDS
+    log, stop, times = Log(), threading.Event(), Times(SYSTEM.monotonic)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a turn that was begun is finished
-    while not stop.is_set():
-        try:
-            watcher = Watcher(open_running(options.app), options.environment, log, times)
-            while not stop.is_set() and watcher.turn():
-                said, pause = "", LOOK_SECONDS
-                stop.wait(LOOK_SECONDS)
-            return DONE
-        except (GreenlightError, OSError) as error:
-            if str(error) != said:  # once, however long it lasts
-                log.note(said := str(error))
-            stop.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)  # each turn that fails is in the ledger
+
+    def opened() -> Watcher:
+        return Watcher(open_running(options.app), options.environment, log, times)
+
+    stand_watch(opened, log, stop)
     return DONE
 
 

@@ -78,19 +78,21 @@ def decode(data: bytes, where: str) -> Envelope:
 
 
 def unseal(
-    data: bytes, payload_type: str, trusted: TrustedKeys, role: Role, where: str
+    data: bytes, payload_type: str, trusted: TrustedKeys, roles: tuple[Role, ...], where: str
 ) -> Envelope:
     """The envelope in ``data`` with those signatures only that count, each under its key's id.
 
-    A signature counts when a key that is trusted for ``role`` made it. BadSignature when none
-    does, Damaged when the envelope is of another type or none at all.
+    A signature counts when a key that is trusted for the first of ``roles`` made it; the next is
+    asked when none did. BadSignature when none counts, Damaged when the envelope is of another
+    type or none at all.
     """
     envelope = decode(data, where)
     if envelope.payload_type != payload_type:
         raise Damaged(Problem(payload_type, repr(envelope.payload_type[:80]), file=where))
-    accepted = tuple(_accepted(envelope, trusted, role))
+    each = (tuple(_accepted(envelope, trusted, role)) for role in roles)
+    accepted = next(filter(None, each), ())
     if not accepted:
-        raise BadSignature(_unsigned(envelope, trusted, role, where))
+        raise BadSignature(_unsigned(envelope, trusted, roles, where))
     return Envelope(payload_type, envelope.payload, accepted)
 
 
@@ -120,12 +122,15 @@ def _base64(text: Any) -> bytes:
     return base64.b64decode(standard, validate=True)
 
 
-def _unsigned(envelope: Envelope, trusted: TrustedKeys, role: Role, where: str) -> Problem:
+def _unsigned(
+    envelope: Envelope, trusted: TrustedKeys, roles: tuple[Role, ...], where: str
+) -> Problem:
     claimed = ", ".join(one.keyid[:16] or "no key id" for one in envelope.signatures)
-    known = ", ".join(key.keyid[:16] for key in trusted.with_role(role))
+    known = ", ".join(key.keyid[:16] for role in roles for key in trusted.with_role(role))
     return Problem(
         file=where,
-        expected=f"a signature by a key that is trusted as {role} ({known or 'there is none'})",
+        expected=f"a signature by a key that is trusted as {' or '.join(roles)} "
+        f"({known or 'there is none'})",
         found=f"none that holds; it claims {claimed or 'no key'}",
         remedy=f"It was changed, or signed by somebody else. {trusted.where} says who is trusted.",
     )

@@ -106,7 +106,7 @@ def read(data: bytes, trusted: TrustedKeys, where: str = "") -> Statement:
     The statement's own kind says which role must have signed it.
     """
     claimed = _parse(dsse.decode(data, where).payload, where)
-    envelope = dsse.unseal(data, PAYLOAD_TYPE, trusted, claimed.kind.role, where)
+    envelope = dsse.unseal(data, PAYLOAD_TYPE, trusted, (claimed.kind.role,), where)
     return _parse(envelope.payload, where)
 
 

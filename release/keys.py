@@ -2,7 +2,9 @@
 
 A signature counts only from a key that is trusted for the role it is used in. The key that a
 pipeline signs with can therefore never sign an approval, and a trust file that gives one key
-both roles is refused. `cryptography` is imported where it is used: help must not wait for it.
+both roles is refused. A watcher that runs elsewhere has a key of its own, made of the pipeline's
+by a function that nobody can turn round, so that the latter never leaves. `cryptography` is
+imported where it is used: help must not wait for it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE, TRUST_FILE = "pipeline.key", "trusted.json"
-_PUBLIC_BYTES = 32  # RFC 8032, section 5.1.5
+_PUBLIC_BYTES = _PRIVATE_BYTES = 32  # RFC 8032, section 5.1.5
+_WATCHER = b"greenlight watcher 1"
 
 
 class Role(StrEnum):
@@ -31,9 +34,12 @@ class Role(StrEnum):
     """Ledger entries, evaluation and compliance evidence."""
     APPROVER = "approver"
     """Approvals, by a person."""
+    WATCHER = "watcher"
+    """Ledger entries, and no evidence: what it signs lets no release through a gate."""
 
 
-_APART = {Role.PIPELINE, Role.APPROVER}
+WRITERS = (Role.PIPELINE, Role.WATCHER)
+"""Whose entries a ledger takes."""
 
 
 class Signer(Protocol):
@@ -62,6 +68,24 @@ class SigningKey:
     def sign(self, data: bytes) -> bytes:
         """The Ed25519 signature of ``data``."""
         return self._private.sign(data)
+
+    def pem(self) -> bytes:
+        """The private key, unencrypted, as a key file holds it: a secret."""
+        from cryptography.hazmat.primitives import serialization as form
+
+        return self._private.private_bytes(
+            form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+        )
+
+    def derived(self, purpose: bytes) -> SigningKey:
+        """A key for ``purpose``, always the same one; it says nothing of this one (RFC 5869)."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        seed = HKDF(SHA256(), _PRIVATE_BYTES, salt=None, info=purpose)
+        own = seed.derive(self._private.private_bytes_raw())
+        return _signing(Ed25519PrivateKey.from_private_bytes(own))
 
 
 @dataclass(frozen=True)
@@ -129,6 +153,17 @@ def pipeline_key(folder: Path) -> SigningKey:
     return key
 
 
+def watcher_key(folder: Path) -> SigningKey:
+    """The key that watchers of this application sign with, trusted from the pipeline's first use.
+
+    It is the same wherever the pipeline's key is, so there is no second file to copy or lose.
+    """
+    key = pipeline_key(folder).derived(_WATCHER)
+    if not trusted_keys(folder).trusts(key.keyid, Role.WATCHER):
+        trust(folder, key.public, Role.WATCHER)
+    return key
+
+
 def approver_key(path: Path) -> SigningKey:
     """A person's key in ``path``, made there at first use. Being trusted is another question."""
     if not path.exists():
@@ -167,13 +202,9 @@ def trust(folder: Path, public: bytes, role: Role) -> TrustedKeys:
 
 def _create_key(path: Path) -> None:
     """Write a new private key; when another process was first, its key stands."""
-    from cryptography.hazmat.primitives import serialization as form
-
-    private = generate()._private
-    pem = private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        create_only(path, pem, mode=0o600)
+        create_only(path, generate().pem(), mode=0o600)
     except FileExistsError:
         return
 
@@ -205,8 +236,15 @@ def _signing(private: Ed25519PrivateKey) -> SigningKey:
 
 
 def _trust_first(path: Path, key: SigningKey) -> None:
-    """Write the first trust file; another process that was first wrote the same."""
-    document = _document((TrustedKey(key.public, frozenset({Role.PIPELINE})),))
+    """Write the first trust file; another process that was first wrote the same.
+
+    The watcher's key is in it from the start: a copy of the file that was made before the first
+    watcher would otherwise make its entries look forged.
+    """
+    first = {key: Role.PIPELINE, key.derived(_WATCHER): Role.WATCHER}
+    document = _document(
+        tuple(TrustedKey(one.public, frozenset({role})) for one, role in first.items())
+    )
     try:
         create_only(path, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
     except FileExistsError:
@@ -251,13 +289,13 @@ def _hexadecimal(value: Any) -> bytes:
 
 
 def _require_apart(path: Path, key: TrustedKey) -> None:
-    if key.roles >= _APART:
+    if Role.APPROVER in key.roles and len(key.roles) > 1:
         raise BadInput(
             Problem(
                 file=str(path),
                 path=f"keys.{key.keyid}.roles",
-                expected="pipeline or approver, never both",
-                found="both",
+                expected="pipeline or approver, never both, and a watcher's is the pipeline's",
+                found=", ".join(sorted(key.roles)),
                 remedy="Nobody approves what the same key has built: use a second key.",
             )
         )

@@ -213,6 +213,20 @@ class Capacity(Section):
     )
 
 
+class Watcher(Section):
+    """Two small pods, of which one stands by while a rollout is under way."""
+
+    resources: Resources = Field(
+        Resources(cpu="50m", memory="256Mi"), description="of each of its two pods"
+    )
+    environment_from: Label | None = Field(
+        None,
+        alias="environmentFrom",
+        description="a Secret with the variables by which the ledger's store is reached; None: "
+        "the identity's",
+    )
+
+
 class Patch(Section):
     """A merge patch (RFC 7396) of what is rendered, for what has no field."""
 
@@ -233,6 +247,7 @@ class Kubernetes(Section):
     )
     scaling: Scaling = Field(Scaling(), description="of the prompt application")
     server: ModelServer = Field(ModelServer(), description="of the model")
+    watcher: Watcher = Field(Watcher(), description="what brings traffic back by itself")
     identity: Identity | None = Field(None, description="None: pods have none")
     secrets: Secrets | None = Field(None, description="None: model servers are given none")
     monitoring: Label = Field("monitoring", description="namespace that metrics are read from")

@@ -15,7 +15,7 @@ from typing import Any
 from release import dsse
 from release.errors import Problem
 from release.integrity import Damaged, canonical, is_digest, parse_json, sha256
-from release.keys import Role, Signer, TrustedKeys
+from release.keys import WRITERS, Signer, TrustedKeys
 from release.timestamps import epoch, rfc3339
 
 PAYLOAD_TYPE = "application/vnd.greenlight.ledger-entry+json"
@@ -108,7 +108,7 @@ def encode(draft: Draft, application: str, after: Mark, now: float, signer: Sign
 
 def decode(data: bytes, trusted: TrustedKeys, where: str) -> Entry:
     """The entry in ``data``, its signature and its spelling checked; Damaged otherwise."""
-    envelope = dsse.unseal(data, PAYLOAD_TYPE, trusted, Role.PIPELINE, where)
+    envelope = dsse.unseal(data, PAYLOAD_TYPE, trusted, WRITERS, where)
     if dsse.encode(envelope) != data:
         raise Damaged(
             Problem("the one spelling of a signed entry", "another around the same", file=where)

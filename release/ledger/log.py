@@ -14,7 +14,7 @@ from typing import Any
 from release.blobs import Blobs
 from release.errors import BadInput, Problem, Waiting
 from release.integrity import Damaged, sha256
-from release.keys import Role, Signer
+from release.keys import WRITERS, Signer
 from release.ledger.chain import RESTORE, Records, check_entry, read_chain
 from release.ledger.entry import GENESIS, Draft, Entry, Mark, decode, encode, name_of
 from release.ledger.leases import LEASE, Lease, require
@@ -157,11 +157,12 @@ class Ledger:
 
 
 def _require_trusted(records: Records, signer: Signer) -> None:
-    if not records.trusted.trusts(signer.keyid, Role.PIPELINE):
+    if not any(records.trusted.trusts(signer.keyid, role) for role in WRITERS):
         raise BadInput(
             Problem(
                 file=records.trusted.where,
-                expected=f"the pipeline's key, {signer.keyid}, with the role {Role.PIPELINE}",
+                expected=f"the pipeline's key, or a watcher's: {signer.keyid} "
+                f"with the role {' or '.join(WRITERS)}",
                 found="another key or role",
                 remedy="Nobody would believe what it signs. Trust it, or use the trusted key.",
             )

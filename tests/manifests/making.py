@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from manifests.model import Rendering, Slot
+from pipelines.targets.kubernetes.watching import packed
 from release.bundle import (
     PromptText,
     Release,
@@ -16,7 +17,7 @@ from release.bundle import (
     Weights,
 )
 from release.kubernetes_section import Kubernetes
-from release.spec import Parameters
+from release.spec import Parameters, Spec
 
 IMAGE = "registry.example.com/greenlight/serving@sha256:" + "0" * 64
 VLLM_IMAGE = "registry.example.com/vllm/vllm-openai@sha256:" + "1" * 64
@@ -88,3 +89,27 @@ def rendering(*slots: Release, given: Kubernetes | None = None, **more: Any) -> 
         application="assist", environment="production", settings=given or settings(),
         slots=held, **{"weights": weights, **more},
     )  # fmt: skip
+
+
+def spec(given: Kubernetes | None = None, **more: Any) -> Spec:
+    """An ``llm.yaml`` with an environment in a cluster, and one that is on this machine."""
+    there = (given or settings()).model_dump(mode="json", by_alias=True)
+    document = {
+        "apiVersion": "greenlight/v1",
+        "name": "assist",
+        "model": {"name": "Tiny", "source": "file:model.gguf", "license": "MIT", "card": "card.md"},
+        "engine": {"name": "llama.cpp"},
+        "prompt": {"messages": [{"role": "user", "content": "{{ query }}"}]},
+        "evaluation": {"data": "cases.jsonl", "gates": [{"metric": "f1", "min": 0.5}]},
+        "ledger": "az://ledgers/assist",
+        "environments": {
+            "staging": {"port": 4000},
+            "production": {"target": "kubernetes", "kubernetes": there},
+        },
+    }
+    return Spec.model_validate_json(json.dumps(document | more))
+
+
+def watched_spec(one: Rendering) -> str:
+    """What a watcher of ``one`` goes by."""
+    return packed(spec(one.settings), one.environment)

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from manifests.model import Rendering
-from manifests.render import render
+from manifests.render import render, render_watcher
 from tests.cluster.client import Cluster, as_text
-from tests.manifests.variants import VARIANTS
+from tests.manifests.making import watched_spec
+from tests.manifests.variants import VARIANTS, WATCHED
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
     one = VARIANTS[name]
     own = one.settings.model_copy(update={"namespace": f"accepted-{index}"})
     one = replace(one, settings=own)
-    objects = [each.object for each in render(one)]
+    watcher = render_watcher(one, watched_spec(one)) if name in WATCHED else ()
+    objects = [each.object for each in (*render(one), *watcher)]
 
     with ready_for(cluster, one):
         how = ("--server-side", "--validate=strict", "--dry-run=server", "--force-conflicts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manifests.model import Rendering
+from manifests.render import Rendered, render, render_watcher
 from tests.manifests.making import (
     HF,
     OCI,
@@ -14,6 +15,7 @@ from tests.manifests.making import (
     rendering,
     settings,
     vllm_release,
+    watched_spec,
 )
 
 IDENTITY = {"clientId": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "tenantId": "1" * 36}
@@ -45,6 +47,17 @@ VARIANTS: dict[str, Rendering] = {
     "nothing live yet": rendering(),
     "two releases, one server": rendering(
         release(), release("Be kind."), weights={"blue": 75, "green": 25}
+    ),
+    "watched": rendering(
+        release(),
+        release("Be kind."),
+        weights={"blue": 75, "green": 25},
+        given=settings(
+            identity=IDENTITY, scaling={"prometheus": "http://prometheus.monitoring:80"}
+        ),
+    ),
+    "watched, with a key for the store": rendering(
+        release(), given=settings(watcher={"environmentFrom": "ledger-store"})
     ),
     "two servers": rendering(release(), release(threads=4)),
     "mirrored": rendering(release(), release("b"), mirror={"green": 20}),
@@ -87,3 +100,13 @@ VARIANTS: dict[str, Rendering] = {
         given=gpu_settings(4, cache="50Gi", gpu={"count": 4, "pool": "h100x4"}),
     ),
 }
+
+WATCHED = ("watched", "watched, with a key for the store")
+"""Those with a rollout under way, which a watcher stands by."""
+
+
+def rendered(name: str) -> tuple[Rendered, ...]:
+    """Every object of a variant, in the order in which they are applied."""
+    one = VARIANTS[name]
+    watcher = render_watcher(one, watched_spec(one)) if name in WATCHED else ()
+    return tuple(sorted((*render(one), *watcher), key=lambda each: each.file))

@@ -160,7 +160,7 @@ def test_a_signature_over_another_type_of_payload_does_not_count() -> None:
     with pytest.raises(BadSignature):
         check(moved)
     with pytest.raises(Damaged, match="application/x"):
-        dsse.unseal(dsse.encode(other), PAYLOAD_TYPE, trusted(), Role.PIPELINE, "")
+        dsse.unseal(dsse.encode(other), PAYLOAD_TYPE, trusted(), (Role.PIPELINE,), "")
 
 
 def test_only_the_first_signatures_of_an_endless_list_are_tried() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import Any
 import pytest
 
 from release.errors import BadInput
-from release.keys import KEY_FILE, TRUST_FILE, Role, generate, pipeline_key, trust, trusted_keys
+from release.keys import (
+    KEY_FILE,
+    TRUST_FILE,
+    Role,
+    generate,
+    pipeline_key,
+    trust,
+    trusted_keys,
+    watcher_key,
+)
 
 
 @pytest.fixture
@@ -127,9 +137,44 @@ def test_the_key_that_a_pipeline_signs_with_cannot_become_an_approvers(folder: P
     assert not trusted_keys(folder).trusts(key.keyid, Role.APPROVER)
 
 
+def test_the_first_trust_file_knows_the_key_of_watchers_to_come(folder: Path) -> None:
+    """So that no copy of it has to be made again when one begins to sign."""
+    pipeline_key(folder)
+    before = (folder / TRUST_FILE).read_bytes()
+
+    key = watcher_key(folder)
+
+    assert (folder / TRUST_FILE).read_bytes() == before
+    assert trusted_keys(folder).trusts(key.keyid, Role.WATCHER)
+    assert not trusted_keys(folder).trusts(key.keyid, Role.PIPELINE)
+
+
+def test_the_key_of_watchers_is_not_the_pipelines_and_the_same_on_every_machine(
+    folder: Path, tmp_path: Path
+) -> None:
+    pipeline, key = pipeline_key(folder), watcher_key(folder)
+    shutil.copytree(folder, tmp_path / "copy")
+
+    assert key.keyid != pipeline.keyid
+    assert watcher_key(tmp_path / "copy") == key
+    assert b"PRIVATE KEY" in key.pem()
+    assert "PRIVATE" not in repr(key)
+
+
+def test_a_trust_file_from_before_there_were_watchers_learns_of_their_key(folder: Path) -> None:
+    pipeline = pipeline_key(folder)
+    document = json.loads((folder / TRUST_FILE).read_text())
+    document["keys"] = {pipeline.keyid: document["keys"][pipeline.keyid]}
+    (folder / TRUST_FILE).write_text(json.dumps(document))
+
+    key = watcher_key(folder)
+
+    assert trusted_keys(folder).trusts(key.keyid, Role.WATCHER)
+
+
 def change(**fields: Any) -> Any:
     def apply(document: Any) -> None:
-        (key,) = document["keys"].values()
+        (key,) = (one for one in document["keys"].values() if one["roles"] == ["pipeline"])
         key.update(fields)
 
     return apply
@@ -147,6 +192,7 @@ UNSOUND = {
     "a role that is no text": (change(roles=[["pipeline"]]), "some of pipeline, approver"),
     "no role": (change(roles=[]), "some of pipeline, approver"),
     "both roles": (change(roles=["pipeline", "approver"]), "never both"),
+    "a watcher that approves": (change(roles=["watcher", "approver"]), "never both"),
 }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -52,9 +54,12 @@ def test_its_user_is_the_one_that_pods_run_as() -> None:
     assert {int(user) for user in re.findall(r"^USER (\d+):\d+$", TEXT, re.MULTILINE)} == asked
 
 
+PRUNED = {name.replace("-", "_") for name in re.findall(r"--prune (\S+)", TEXT)}
+
+
 def test_it_leaves_out_nothing_that_serving_imports() -> None:
     """What is pruned is on no import's path from the two modules."""
-    pruned = {name.replace("-", "_") for name in re.findall(r"--prune (\S+)", TEXT)}
+    pruned = PRUNED
     imported = {
         name.partition(".")[0]
         for package in ("release", "serving")
@@ -63,12 +68,40 @@ def test_it_leaves_out_nothing_that_serving_imports() -> None:
     }
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 
-    assert not pruned & (imported - OPTIONAL)
+    assert not pruned & imported
     assert pruned <= {one["name"].replace("-", "_") for one in locked}
 
 
-OPTIONAL = {"obstore"}
-"""Imported by the ledger's stores, which no pod opens."""
+WATCHES = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import pipelines.targets.kubernetes.watcher_pod
+import kubernetes.client, kubernetes.config, obstore.store
+folders = {{one.partition(".")[0] for one, of in sys.modules.items()
+            if (getattr(of, "__file__", None) or "").startswith("{root}/")
+            and "/.venv/" not in of.__file__}}
+print(*sorted(folders - {{"__main__"}}))
+"""
+
+
+@pytest.mark.slow
+def test_it_has_what_a_watcher_imports() -> None:
+    """Each of our packages that is loaded is copied and compiled; nothing pruned is asked for."""
+    code = WATCHES.format(absent=sorted(PRUNED), root=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    needed = set(done.stdout.split())
+    copied = set(re.findall(r"^COPY (\w+) \1$", TEXT, re.MULTILINE)) - {"LICENSE"}
+    (compiled,) = re.findall(r"compileall -q (.+)$", TEXT, re.MULTILINE)
+    assert needed
+    assert needed <= copied
+    assert copied == set(compiled.split())
 
 
 def _imports(tree: ast.Module) -> list[str]:
