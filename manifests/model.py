@@ -108,6 +108,12 @@ class Rendering:
         return self.settings.namespace or f"{self.application}-{self.environment}"
 
     @property
+    def folder(self) -> str:
+        """Where in a Git repository its objects are."""
+        set_apart = self.settings.git.folder if self.settings.git else None
+        return set_apart or f"{self.application}/{self.environment}"
+
+    @property
     def labels(self) -> dict[str, str]:
         """What every object of it carries."""
         return {
