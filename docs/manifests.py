@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from manifests.render import render
+from manifests.gitops import render_controller
+from manifests.model import Rendering
+from manifests.render import Rendered, render
 from tests.manifests.variants import VARIANTS
 
 FOLDER = Path(__file__).parent / "kubernetes"
@@ -82,6 +84,10 @@ pods are no drift; nor is what others add beside our fields.
 
 ## Variants
 
+With `git` in that section a controller applies what Greenlight commits, see
+[gitops.md](gitops.md). What makes Argo CD or Flux follow the folder goes into `DIR/controller`, to
+be applied once; it is not part of the folder.
+
 The first file below is whole, each other holds what differs from it. A real API server takes every
 object of each, and refuses a field that it does not know; kubeconform finds none either, and
 `kubectl diff` no difference once they are applied.
@@ -97,7 +103,7 @@ def pages() -> dict[Path, str]:
     """Every file, and what is in it."""
     files = {FOLDER / f"{_slug(name)}.yaml": _documents(name) for name in VARIANTS}
     rows = [
-        f"| [{name}](kubernetes/{_slug(name)}.yaml) | {len(render(one))} |"
+        f"| [{name}](kubernetes/{_slug(name)}.yaml) | {len(_all(one))} |"
         for name, one in VARIANTS.items()
     ]
     return {**files, PAGE: HEAD + "\n".join(rows) + "\n"}
@@ -105,12 +111,17 @@ def pages() -> dict[Path, str]:
 
 def _documents(name: str) -> str:
     """All of the plain variant; of another what is different there, or not there at all."""
-    plain = () if name == PLAIN else render(VARIANTS[PLAIN])
-    own = [one for one in render(VARIANTS[name]) if one not in plain]
-    gone = {one.file for one in plain} - {one.file for one in render(VARIANTS[name])}
+    plain = () if name == PLAIN else _all(VARIANTS[PLAIN])
+    own = [one for one in _all(VARIANTS[name]) if one not in plain]
+    gone = {one.file for one in plain} - {one.file for one in _all(VARIANTS[name])}
     said = [f"# {len(own)} objects that plain.yaml does not have, or has otherwise\n"] * bool(plain)
     said += [f"# not there: {file}\n" for file in sorted(gone)]
     return "".join(said) + "---\n".join(one.text for one in own)
+
+
+def _all(one: Rendering) -> tuple[Rendered, ...]:
+    """With what somebody applies once, where Git is set."""
+    return (*render(one), *render_controller(one))
 
 
 def _slug(name: str) -> str:
