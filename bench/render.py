@@ -30,9 +30,9 @@ from typing import Any
 import yaml
 
 from bench.fleet import fleet, read, values_of, write_chart, write_overlays
+from manifests.folder import write_rendered
 from manifests.remembered import Remembered
 from manifests.render import render
-from pipelines.rendering import write_rendered
 
 ROUNDS = 5
 FEW = 20

@@ -81,6 +81,10 @@ pods are no drift; nor is what others add beside our fields.
 
 ## Variants
 
+With `git` in that section a controller applies what Greenlight commits, see
+[gitops.md](gitops.md). What makes Argo CD or Flux follow the folder goes into `DIR/controller`, to
+be applied once; it is not part of the folder.
+
 The first file below is whole, each other holds what differs from it. A real API server takes every
 object of each, and refuses a field that it does not know; kubeconform finds none either, and
 `kubectl diff` no difference once they are applied.

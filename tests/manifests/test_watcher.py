@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from manifests.folder import write_rendered
 from manifests.model import Rendering
 from manifests.render import Rendered, render, render_slot, render_watcher
 from manifests.watcher import LARGEST
 from pipelines.check import check
-from pipelines.rendering import write_rendered
 from pipelines.targets.kubernetes.kinds import kind_of
 from policies.suppressions import suppressed_today
 from release.errors import BadInput

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from manifests.gitops import render_controller
 from manifests.model import Rendering
 from manifests.render import Rendered, render, render_watcher
 from tests.manifests.making import (
@@ -42,6 +43,8 @@ PATCHES = [
     },
 ]
 
+REPOSITORY = "https://git.example.com/platform/clusters.git"
+
 VARIANTS: dict[str, Rendering] = {
     "plain": rendering(release()),
     "nothing live yet": rendering(),
@@ -70,6 +73,20 @@ VARIANTS: dict[str, Rendering] = {
     ),
     "scaled by requests in flight": rendering(
         release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
+    ),
+    "by Git with Argo CD": rendering(
+        release(), given=settings(git={"repository": REPOSITORY, "controller": "argocd"})
+    ),
+    "by Git with Flux": rendering(
+        release(),
+        given=settings(
+            git={
+                "repository": "git@git.example.com:platform/clusters.git",
+                "controller": "flux",
+                "folder": "production/assist",
+                "secret": "clusters-key",
+            }
+        ),
     ),
     "no priority": rendering(release(), given=settings(priority="none")),
     "weights in a volume": rendering(
@@ -109,4 +126,5 @@ def rendered(name: str) -> tuple[Rendered, ...]:
     """Every object of a variant, in the order in which they are applied."""
     one = VARIANTS[name]
     watcher = render_watcher(one, watched_spec(one)) if name in WATCHED else ()
-    return tuple(sorted((*render(one), *watcher), key=lambda each: each.file))
+    objects = sorted((*render(one), *watcher), key=lambda each: each.file)
+    return (*objects, *render_controller(one))  # applied once, beside the folder that is followed

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from cli.__main__ import main
+from manifests.folder import INDEX, write_rendered
 from manifests.render import Rendered
-from pipelines.rendering import INDEX, write_rendered
 from release.errors import BAD_INPUT, DONE, BadInput
 from tests import tiny
 from tests.manifests.making import IMAGE
@@ -36,6 +36,19 @@ def test_an_environment_is_written_one_file_an_object(clustered: Path, tmp_path:
     (route,) = out.glob("*httproute*.yaml")
     (backend,) = yaml.safe_load(route.read_text())["spec"]["rules"][-1]["backendRefs"]
     assert (backend["name"], backend["weight"]) == ("tiny-bot-blue", 100)
+
+
+def test_by_git_what_is_applied_once_is_set_apart(clustered: Path, tmp_path: Path) -> None:
+    """The controller follows the folder: what makes it do so is not in there."""
+    file, out = clustered / "llm.yaml", tmp_path / "out"
+    git = "git: {repository: /srv/r.git, controller: flux}"
+    file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{git}, "))
+
+    assert main(["render", str(clustered), "--env", "production", "--out", str(out)]) == DONE
+    apart = {yaml.safe_load(one.read_text())["kind"] for one in out.glob("controller/*.yaml")}
+    there = {yaml.safe_load(one.read_text())["kind"] for one in out.glob("*.yaml")}
+    assert apart == {"GitRepository", "Kustomization"}
+    assert not apart & there
 
 
 def test_the_pod_of_the_prompt_is_told_what_it_has_no_file_to_read_from(

@@ -88,7 +88,7 @@ def start(cluster: Cluster, given: Rendering) -> None:
 
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
     """How many pods of its model server have ``condition``, once all are decided on."""
-    name, _ = given.servers[0]
+    name = given.slots[0].server_name
     where = (f"--selector={own('server')}={name}", f"--namespace={given.namespace}")
     cluster.must("wait", "--for=create", "pod", *where, PATIENCE)
     replicas = given.settings.server.replicas
@@ -165,7 +165,7 @@ def test_S04_a_quota_that_is_too_small_is_told_and_the_api_server_says_no(
 
     assert room.missing == (f"1 requests.{GPU} (ResourceQuota team: 1 of 1 are left)",)
     start(cluster, given)
-    deployment = f"deployment/{given.servers[0][0]}"
+    deployment = f"deployment/{given.slots[0].server_name}"
     where = (deployment, f"--namespace={namespace}", PATIENCE)
     cluster.must("wait", "--for=condition=ReplicaFailure", *where)
     assert "exceeded quota: team" in json.dumps(cluster.read(*where[:2])["status"])
