@@ -87,7 +87,7 @@ def start(cluster: Cluster, given: Rendering) -> None:
 
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
     """How many pods of its model server have ``condition``, once all are decided on."""
-    name, _ = given.servers[0]
+    name = given.slots[0].server_name
     where = (f"--selector=greenlight/server={name}", f"--namespace={given.namespace}")
     cluster.must("wait", "--for=create", "pod", *where, PATIENCE)
     replicas = given.settings.server.replicas
