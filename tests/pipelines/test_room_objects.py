@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from manifests.model import own
 from manifests.render import render
 from pipelines.capacity import UNIT, Node, Toleration
 from pipelines.targets.kubernetes.room import (
@@ -27,7 +28,7 @@ from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_re
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NONE = Capacity()
-OURS = Without("bot", frozenset({("greenlight/slot", "green")}))
+OURS = Without("bot", frozenset({(own("slot"), "green")}))
 
 TEXT = """Cluster-autoscaler status at 2026-03-01 11:59:58 +0000 UTC:
 Cluster-wide:

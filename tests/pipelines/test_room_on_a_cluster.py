@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manifests.model import Rendering
+from manifests.model import Rendering, own
 from manifests.render import render
 from pipelines.capacity import Room
 from pipelines.targets.kubernetes.room import room_of
@@ -42,7 +42,7 @@ class Kubectl:
 
 
 @pytest.fixture(autouse=True)
-def own(cluster: Cluster) -> None:
+def our_nodes(cluster: Cluster) -> None:
     if cluster.real_pods:
         pytest.skip("another cluster is used, and its nodes are not this test's")
 
@@ -88,7 +88,7 @@ def start(cluster: Cluster, given: Rendering) -> None:
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
     """How many pods of its model server have ``condition``, once all are decided on."""
     name = given.slots[0].server_name
-    where = (f"--selector=greenlight/server={name}", f"--namespace={given.namespace}")
+    where = (f"--selector={own('server')}={name}", f"--namespace={given.namespace}")
     cluster.must("wait", "--for=create", "pod", *where, PATIENCE)
     replicas = given.settings.server.replicas
     for _ in range(200):
