@@ -14,8 +14,8 @@ from release.kubernetes_section import Kubernetes
 SHORT = 12
 """Hexadecimal digits of a digest in an object's name: 48 bits, for a handful of objects."""
 
-DOMAIN = "greenlight"
-"""What comes before the slash in labels and annotations of our own."""
+DOMAIN = "greenlight.dev"
+"""What comes before the slash in labels and annotations of our own, on nodes (``infra``) too."""
 
 
 def own(name: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from manifests.model import own
 from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane, RunningPod
 from tests.cluster.fixtures import Plane
@@ -25,7 +26,7 @@ from tests.serving.making import eventually
 
 def of(plane: DataPlane, slot: str) -> RunningPod:
     """The one pod of a slot."""
-    (one,) = (each for each in plane.pods().values() if each.labels.get("greenlight/slot") == slot)
+    (one,) = (each for each in plane.pods().values() if each.labels.get(own("slot")) == slot)
     return one
 
 
@@ -63,7 +64,7 @@ def test_s03_a_stream_is_whole_though_its_slot_is_taken_away(
 
     assert slot_of(plane) == "green"
     assert (stream.slot, stream.whole()) == ("blue", True)
-    gone = ("--for=delete", "pod", "--selector=greenlight/slot=blue", where, "--timeout=120s")
+    gone = ("--for=delete", "pod", "--selector=greenlight.dev/slot=blue", where, "--timeout=120s")
     cluster.must("wait", *gone)
     assert pod.process.returncode == 0
 
@@ -105,12 +106,12 @@ def test_a_model_server_that_comes_back_elsewhere_is_found(
     ready(cluster, plane.namespace)
     routed(cluster, plane)
     application = of(plane, "blue").process.pid
-    (server,) = (one for one in plane.pods().values() if "greenlight/server" in one.labels)
+    (server,) = (one for one in plane.pods().values() if own("server") in one.labels)
 
     server.process.kill()
 
     def back() -> bool:
-        (now,) = (one for one in plane.pods().values() if "greenlight/server" in one.labels)
+        (now,) = (one for one in plane.pods().values() if own("server") in one.labels)
         return now.process.pid != server.process.pid
 
     eventually(back, "another process")
@@ -140,8 +141,8 @@ def test_a_name_of_another_namespace_is_where_the_test_says(
     """Such as that of Prometheus."""
     plane = data_plane(names={"prometheus.monitoring:9090": "127.0.0.1:1"})
     say = {"command": ["python", "-c", "import sys; print(sys.argv[1])"]}
-    own = {"args": ["--prometheus=http://prometheus.monitoring:9090/api"], "ports": []}
-    container = {**say, **own, "readinessProbe": None}
+    ours = {"args": ["--prometheus=http://prometheus.monitoring:9090/api"], "ports": []}
+    container = {**say, **ours, "readinessProbe": None}
     put(cluster, plane.namespace, deployment("echo", container=container))
 
     def told() -> str:

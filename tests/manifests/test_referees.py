@@ -17,6 +17,7 @@ from manifests.render import Rendered, render
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.diff import changes
 from pipelines.targets.kubernetes.diff_text import unified
+from pipelines.targets.kubernetes.drift import drift
 from tests.cluster.building import provide_kubeconform
 from tests.cluster.client import Cluster, as_text
 from tests.cluster.fixtures import found
@@ -145,10 +146,32 @@ def settled(cluster: Cluster, objects: tuple[Rendered, ...], tries: int = 20) ->
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_kubectl_sees_no_difference_in_what_was_applied(cluster: Cluster, name: str) -> None:
-    """Nothing that is rendered is taken away or written otherwise by the API server."""
+def test_what_was_applied_is_neither_different_nor_drifted(cluster: Cluster, name: str) -> None:
+    """Nothing that is rendered is taken away by the API server, or said otherwise for long."""
     with placed(cluster, VARIANTS[name]) as one:
-        assert settled(cluster, render(one)) == []
+        objects = render(one)
+        assert settled(cluster, objects) == []
+        assert drift([each.object for each in objects], live(cluster, objects)) == ()
+
+
+def live(cluster: Cluster, objects: tuple[Rendered, ...]) -> dict[tuple[str, str], Any]:
+    """What the cluster has of ``objects``, with who owns which field."""
+    how = ("--output=json", "--show-managed-fields", "--filename=-")
+    answer = cluster.must("get", *how, given=as_text(*(one.object for one in objects)))
+    return {(one["kind"], one["metadata"]["name"]): one for one in json.loads(answer)["items"]}
+
+
+def test_an_edit_by_hand_is_drift_with_its_editors_name(cluster: Cluster) -> None:
+    """As the API server records who wrote what."""
+    with placed(cluster, rendering(release())) as one:
+        objects = render(one)
+        where = ("--namespace", one.namespace, "--field-manager=somebody")
+        cluster.must("set", "image", "deployment/assist-blue", "application=other", *where)
+        (told,) = drift([each.object for each in objects], live(cluster, objects))
+
+    assert (told.name, told.found) == ("assist-blue", "other")
+    assert told.path == "spec.template.spec.containers[application].image"
+    assert told.managers == ("somebody",)
 
 
 EDITS: dict[str, dict[str, Any]] = {

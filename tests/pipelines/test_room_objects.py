@@ -27,7 +27,7 @@ from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_re
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NONE = Capacity()
-OWN: dict[str, Any] = {"greenlight/slot": "green"}
+OWN: dict[str, Any] = {"greenlight.dev/slot": "green"}
 OURS = Without("bot", frozenset(OWN.items()))
 
 TEXT = """Cluster-autoscaler status at 2026-03-01 11:59:58 +0000 UTC:

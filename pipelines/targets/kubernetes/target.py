@@ -70,6 +70,8 @@ TOLERATED_SECONDS = 30.0
 GONE_SECONDS = 60.0
 """Beyond its grace, for a pod to be gone."""
 
+OF_A_SERVER = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
+
 OF_WATCHER = {"app.kubernetes.io/component": "watcher"}
 
 MADE = own("made")
@@ -379,10 +381,7 @@ class KubernetesTarget:
         live = self._live()
         used = {notes(one).get(SERVER, "") for one in live.slots.values()}
         names: list[Name] = [
-            (kind, name)
-            for name in live.servers
-            if name not in used
-            for kind in ("Deployment", "Service", "PodDisruptionBudget")
+            (kind, name) for name in live.servers if name not in used for kind in OF_A_SERVER
         ]
         mounted = {_prompt(one) for one in live.slots.values()}
         names += [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.fence import Anchor
@@ -90,7 +91,7 @@ def test_s09_a_takeover_that_was_cut_short_is_finished_by_the_next_write(anchor:
     """The Lease knew of it; the objects did not."""
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    anchor.mark("Lease", anchor.name, {"greenlight/fence": "2"}, 1)
+    anchor.mark("Lease", anchor.name, {own("fence"): "2"}, 1)
 
     anchor.take(2)
 
