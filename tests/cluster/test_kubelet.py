@@ -57,6 +57,7 @@ def script(text: str, **container: Any) -> dict[str, Any]:
 
 def only(plane: DataPlane) -> RunningPod:
     """The one pod that runs."""
+    one: RunningPod
     (one,) = eventually(plane.pods, "a process").values()
     return one
 
@@ -235,7 +236,7 @@ def test_a_pod_may_do_only_what_its_account_may(cluster: Cluster, data_plane: Pl
     plane = data_plane()
     where = f"--namespace={plane.namespace}"
     cluster.must("create", "serviceaccount", "watcher", where)
-    own = {"serviceAccountName": "watcher", "automountServiceAccountToken": True}
+    own: dict[str, Any] = {"serviceAccountName": "watcher", "automountServiceAccountToken": True}
     put(cluster, plane.namespace, deployment("watcher", container=script(WATCHER), **own))
     one = only(plane)
 
