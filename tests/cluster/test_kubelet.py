@@ -57,8 +57,8 @@ def script(text: str, **container: Any) -> dict[str, Any]:
 
 def only(plane: DataPlane) -> RunningPod:
     """The one pod that runs."""
-    pods: dict[str, RunningPod] = eventually(plane.pods, "a process")
-    (one,) = pods.values()
+    one: RunningPod
+    (one,) = eventually(plane.pods, "a process").values()
     return one
 
 
