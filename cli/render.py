@@ -21,15 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render; nothing is asked of a cluster."""
-    from pipelines.rendering import render_environment, write_rendered
+    from pipelines.rendering import render_environment, write_environment
 
-    rendered = render_environment(workspace(arguments), arguments.env)
-    if arguments.out:
-        write_rendered(rendered, arguments.out)
+    opened = workspace(arguments)
+    rendered = render_environment(opened, arguments.env)
+    written = write_environment(opened, arguments.env, arguments.out) if arguments.out else 0
     if arguments.json:
         show({"exit_code": 0, "objects": [one.object for one in rendered]})
     elif arguments.out:
-        print(f"{len(rendered)} objects in {arguments.out}")
+        print(f"{written} objects in {arguments.out}")
     else:
         print("---\n".join(one.text for one in rendered), end="")
     return 0

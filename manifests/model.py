@@ -112,6 +112,12 @@ class Rendering:
         """The namespace that everything is in."""
         return self.settings.namespace or f"{self.application}-{self.environment}"
 
+    @property
+    def folder(self) -> str:
+        """Where in a Git repository its objects are."""
+        set_apart = self.settings.git.folder if self.settings.git else None
+        return set_apart or f"{self.application}/{self.environment}"
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """What every object of it carries."""

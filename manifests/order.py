@@ -20,6 +20,8 @@ _ORDER = (
     ("Deployment",),
     ("HorizontalPodAutoscaler", "ScaledObject", "PodMonitor", "PrometheusRule"),
     ("HTTPRoute",),
+    ("GitRepository",),
+    ("Application", "Kustomization"),
 )
 
 RANKS = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}

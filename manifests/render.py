@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from typing import Any
@@ -27,6 +27,9 @@ from release.kubernetes_section import Patch
 
 TELL_SECONDS = 10
 """After its drain a pod's last numbers wait to be read, and its connections to be closed."""
+
+CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
+"""Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -60,8 +63,18 @@ def render(r: Rendering) -> tuple[Rendered, ...]:
 
     BadInput for a patch of an object that is not there.
     """
-    made = _made(_all(r))
-    _require_patched(r, made)
+    apart = CONTROLLER_KINDS if r.settings.git else ()
+    return finished(r, _all(r), lambda kind: kind not in apart)
+
+
+def finished(
+    r: Rendering, pieces: Iterable[Piece], meant: Callable[[str], bool]
+) -> tuple[Rendered, ...]:
+    """``pieces`` with their patches. BadInput for a patch of a kind that is ``meant`` to be among
+    them, and of an object that is not.
+    """
+    made = _made(pieces)
+    _require_patched(r, made, meant)
     return _finished(r, made)
 
 
@@ -248,13 +261,14 @@ def _meant(patch: Patch, kind: str, name: str) -> bool:
     return patch.kind == kind and re.fullmatch(".*".join(parts), name) is not None
 
 
-def _require_patched(r: Rendering, made: Made) -> None:
+def _require_patched(r: Rendering, made: Made, meant: Callable[[str], bool]) -> None:
     """A patch that changes nothing is a mistake, seen where everything is rendered."""
     for number, patch in enumerate(r.settings.patches):
-        if not any(_meant(patch, *key) for key in (*made, *watcher_keys(r))):
-            there = ", ".join(f"{kind}/{name}" for kind, name in made)
+        there = (*made, *watcher_keys(r))
+        if meant(patch.kind) and not any(_meant(patch, *key) for key in there):
+            named = ", ".join(f"{kind}/{name}" for kind, name in made)
             path = f"environments.{r.environment}.kubernetes.patches[{number}]"
-            raise BadInput(Problem(f"one of {there}", f"{patch.kind}/{patch.name}", path=path))
+            raise BadInput(Problem(f"one of {named}", f"{patch.kind}/{patch.name}", path=path))
 
 
 def merge(value: Any, patch: Any) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from manifests.folder import write_rendered
+from manifests.gitops import render_controller
 from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render
 from pipelines.workspace import Workspace
-from release.errors import BadInput, Problem
 from release.markers import markers
 
 FIRST = "blue"
 """The slot that a first release goes to."""
 
-INDEX = ".greenlight-rendered"
-"""Names the files that a rendering wrote, so that the next one takes away what is no more."""
+CONTROLLER = "controller"
+"""The folder of what somebody applies once, by hand."""
 
 
 def rendering_of(workspace: Workspace, environment: str) -> Rendering:
@@ -52,41 +52,14 @@ def render_environment(workspace: Workspace, environment: str) -> tuple[Rendered
     return render(rendering_of(workspace, environment))
 
 
-def write_rendered(rendered: Sequence[Rendered], folder: Path) -> None:
-    """One file an object below ``folder``; files of an earlier rendering that are no more go.
+def write_environment(workspace: Workspace, environment: str, out: Path) -> int:
+    """The objects of ``environment`` below ``out``, and how many they are.
 
-    Nothing that a rendering did not write is touched. BadInput where one of the files is there
-    and is not ours.
+    With ``git``, the controller's own go into ``out/controller``, which no controller follows.
     """
-    ours = _ours(folder)
-    foreign = [
-        one.file for one in rendered if one.file not in ours and (folder / one.file).exists()
-    ]
-    if foreign:
-        raise BadInput(
-            Problem("a file of an earlier rendering, or none", "another", "Move it, or name "
-                    "another folder.", file=str(folder / foreign[0]))
-        )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [one.file for one in rendered]
-    _keep(folder / INDEX, _listed({*ours, *names}))  # first: what is cut here is still ours
-    for one in rendered:
-        _keep(folder / one.file, one.text)
-    for name in ours - set(names):
-        (folder / name).unlink(missing_ok=True)
-    _keep(folder / INDEX, _listed(names))
-
-
-def _keep(file: Path, text: str) -> None:
-    """Write ``text`` unless it is there: a file that did not change keeps its time."""
-    if not file.is_file() or file.read_text("utf-8") != text:
-        file.write_text(text, "utf-8")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return "".join(f"{name}\n" for name in sorted(names))
-
-
-def _ours(folder: Path) -> set[str]:
-    index = folder / INDEX
-    return set(index.read_text().splitlines()) if index.is_file() else set()
+    rendering = rendering_of(workspace, environment)
+    rendered, controller = render(rendering), render_controller(rendering)
+    write_rendered(rendered, out)
+    if controller or (out / CONTROLLER).is_dir():
+        write_rendered(controller, out / CONTROLLER)
+    return len(rendered) + len(controller)

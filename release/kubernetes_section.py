@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from release.sections import FilePath, Section, Share
-
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
-"""RFC 1123, as names of namespaces and of most objects have to be."""
+from release.git_section import Git
+from release.sections import FilePath, Label, Section, Share
 
 Host = Annotated[
     str, StringConstraints(pattern=r"^(?:\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$")
@@ -272,6 +270,7 @@ class Kubernetes(Section):
         "is ready",
     )
     capacity: Capacity = Field(Capacity(), description="what autoscaled pools may still add")
+    git: Git | None = Field(None, description="None: Greenlight acts on the cluster directly")
     patches: tuple[Patch, ...] = Field((), max_length=64, description="in order")
 
     @model_validator(mode="after")

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=31)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,63}$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+"""RFC 1123, as names of namespaces and of most objects have to be."""
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

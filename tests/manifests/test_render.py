@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from manifests.folder import write_rendered
 from manifests.render import Rendered, merge, render
 from pipelines.check import check
-from pipelines.rendering import write_rendered
 from policies.suppressions import suppressed_today
 from release.errors import BadInput
 from tests.manifests.making import (

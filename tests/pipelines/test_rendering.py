@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from cli.__main__ import main
+from manifests.folder import INDEX, write_rendered
 from manifests.render import Rendered
-from pipelines.rendering import INDEX, write_rendered
 from release.errors import BAD_INPUT, DONE, BadInput
 from tests import tiny
 from tests.manifests.making import IMAGE
