@@ -1,0 +1,248 @@
+"""What Argo CD and Flux say of a commit: the cluster has it, will have it, or cannot take it.
+
+Pure: objects in, a sentence out. ``arrived`` alone waits, by what it is given to read with.
+Formats: https://argo-cd.readthedocs.io/en/stable/operator-manual/application.yaml and
+https://fluxcd.io/flux/components/kustomize/kustomizations/#kustomization-status.
+
+A controller that says nothing of our commit says nothing: neither done nor failed. Health is not
+asked for here: a Deployment that does not get ready is told by its pods, with better reasons.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+
+from release.errors import GreenlightError, Waiting
+
+Object = Mapping[str, Any]
+Contains = Callable[[str], bool]
+"""Whether a revision, a commit's id, is the commit that is waited for or came after it."""
+
+Read = Callable[[str, str, str], Object | None]
+"""Kind, name and namespace to the object; None where there is none."""
+
+LOOK_SECONDS = 2.0
+FAILED_SECONDS = 60.0
+"""Both controllers try again by themselves: a failure counts once it has stood for so long."""
+
+FIELD_MANAGERS = {"argocd": "argocd-controller", "flux": "kustomize-controller"}
+"""Who owns the fields of an object that the controller made (Argo CD with server-side apply)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a commit has come. ``reason`` is empty when it is done, else a clause."""
+
+    state: Literal["done", "waiting", "failed"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The object by which ``kind``, argocd or flux, follows a folder."""
+
+    kind: Literal["argocd", "flux"]
+    name: str
+    namespace: str
+
+    @property
+    def object_kind(self) -> str:
+        """``Application`` or ``Kustomization``."""
+        return "Application" if self.kind == "argocd" else "Kustomization"
+
+    @property
+    def called(self) -> str:
+        """For people."""
+        said = "Argo CD's Application" if self.kind == "argocd" else "Flux's Kustomization"
+        return f"{said} {self.name} in {self.namespace}"
+
+    @property
+    def look(self) -> str:
+        """A command that shows more."""
+        plural = "applications.argoproj.io" if self.kind == "argocd" else (
+            "kustomizations.kustomize.toolkit.fluxcd.io"
+        )  # fmt: skip
+        return f"kubectl --namespace {self.namespace} describe {plural} {self.name}"
+
+    def refreshed(self, at: datetime | None = None) -> list[tuple[str, str, str, Object]]:
+        """Merge patches that ask for a look at once: kind, name, namespace, patch."""
+        if self.kind == "argocd":
+            patch = _annotation("argocd.argoproj.io/refresh", "normal")
+            return [("Application", self.name, self.namespace, patch)]
+        moment = (at or datetime.now(UTC)).isoformat()
+        patch = _annotation("reconcile.fluxcd.io/requestedAt", moment)
+        kinds = ("GitRepository", "Kustomization")
+        return [(kind, self.name, self.namespace, patch) for kind in kinds]
+
+
+def _annotation(name: str, value: str) -> Object:
+    return {"metadata": {"annotations": {name: value}}}
+
+
+def progress(controller: Controller, read: Read, contains: Contains) -> Progress:
+    """How far the commit of ``contains`` is by what ``controller``'s objects say."""
+    found = read(controller.object_kind, controller.name, controller.namespace)
+    if found is None:
+        return Progress("waiting", "it is not there; `greenlight render --out` writes it")
+    if controller.kind == "argocd":
+        return of_application(found, contains)
+    told = of_kustomization(found, contains)
+    if told.state != "waiting":
+        return told
+    ref = _at(found, "spec", "sourceRef")
+    namespace = str(ref.get("namespace") or controller.namespace)
+    source = read(str(ref.get("kind") or "GitRepository"), str(ref.get("name")), namespace)
+    trouble = of_source(source)
+    return Progress("waiting", "; ".join(filter(None, (told.reason, trouble))))
+
+
+def of_application(found: Object, contains: Contains) -> Progress:
+    """By Argo CD's Application."""
+    sync, operation = _at(found, "status", "sync"), _at(found, "status", "operationState")
+    phase, said = str(operation.get("phase") or ""), str(operation.get("message") or "")
+    tried = str(_at(operation, "syncResult").get("revision") or "")
+    if phase in ("Failed", "Error") and _has(contains, tried):
+        return Progress("failed", said or f"its sync ended as {phase}")
+    if phase in ("Running", "Terminating"):
+        return Progress("waiting", f"it is syncing: {said}" if said else "it is syncing")
+    if stale := _compared_otherwise(found):
+        return Progress("waiting", stale)
+    if not _has(contains, str(sync.get("revision") or "")):
+        return Progress("waiting", _of_another(sync.get("revision"), found))
+    if sync.get("status") == "Synced":
+        return Progress("done")
+    return Progress("waiting", _why_out_of_sync(found))
+
+
+def _compared_otherwise(found: Object) -> str:
+    """A sentence where its status is of other settings than it has now."""
+    now, then = _at(found, "spec", "source"), _at(found, "status", "sync", "comparedTo", "source")
+    keys = ("repoURL", "path", "targetRevision")
+    differs = then and any(now.get(key) != then.get(key) for key in keys)
+    return "it has not looked since its own settings were changed" if differs else ""
+
+
+def _of_another(revision: object, found: Object) -> str:
+    head = f"it knows {str(revision)[:12]}" if revision else "it has looked at no commit yet"
+    return "; ".join([head, *_conditions_said(found)])
+
+
+def _why_out_of_sync(found: Object) -> str:
+    automated = _at(found, "spec", "syncPolicy").get("automated")
+    if automated is None or automated.get("enabled") is False:
+        return "it knows the commit and its automated sync is off: sync it, or switch that on"
+    return "; ".join(["it knows the commit and is not in sync with it", *_conditions_said(found)])
+
+
+def _conditions_said(found: Object) -> list[str]:
+    """Argo CD's conditions that report an error."""
+    listed = _at(found, "status").get("conditions") or ()
+    return [str(one.get("message")) for one in listed if str(one.get("type")).endswith("Error")]
+
+
+def of_kustomization(found: Object, contains: Contains) -> Progress:
+    """By Flux's Kustomization."""
+    status, ready = _at(found, "status"), _condition(found, "Ready")
+    if _at(found, "spec").get("suspend"):
+        return Progress("waiting", "it is suspended: resume it")
+    if _is_stale(found, status):
+        return Progress("waiting", "it has not looked since its own settings were changed")
+    if _has(contains, _revision(status.get("lastAppliedRevision"))):
+        return Progress("done")
+    said = str(ready.get("message") or "")
+    tried = _has(contains, _revision(status.get("lastAttemptedRevision")))
+    stalled = _condition(found, "Stalled").get("status") == "True"
+    if stalled or (tried and ready.get("status") == "False" and ready.get("reason") in _FAILED):
+        return Progress("failed", said or "it does not say why")
+    applied = _revision(status.get("lastAppliedRevision"))[:12] or "nothing"
+    return Progress("waiting", f"it has applied {applied}" + (f": {said}" if said else ""))
+
+
+_FAILED = (
+    "BuildFailed", "ReconciliationFailed", "PruneFailed", "HealthCheckFailed", "InvalidPath",
+    "InvalidCELExpression",
+)  # fmt: skip
+"""Reasons of Flux that speak of the commit itself; of a source or dependency it waits for, not."""
+
+
+def of_source(found: Object | None) -> str:
+    """What is wrong with Flux's source; empty where nothing is."""
+    if found is None:
+        return "its source is not there"
+    if _at(found, "spec").get("suspend"):
+        return f"its source {found['metadata']['name']} is suspended: resume it"
+    ready = _condition(found, "Ready")
+    said = ready.get("message") if ready.get("status") == "False" else ""
+    return f"its source {found['metadata']['name']}: {said}" if said else ""
+
+
+def _condition(found: Object, kind: str) -> Object:
+    """The condition of that type; empty where there is none, or it is of an older generation."""
+    generation = _at(found, "metadata").get("generation")
+    for one in _at(found, "status").get("conditions") or ():
+        current = one.get("observedGeneration", generation) == generation
+        if one.get("type") == kind and current:
+            return dict(one)
+    return {}
+
+
+def _is_stale(found: Object, status: Object) -> bool:
+    generation = _at(found, "metadata").get("generation")
+    return bool(generation is not None and status.get("observedGeneration") != generation)
+
+
+def _revision(text: object) -> str:
+    """The commit's id in ``main@sha1:ID``, or in the older ``main/ID``."""
+    found = re.search(r"(?:^|[:/])([0-9a-f]{40}(?:[0-9a-f]{24})?)$", str(text or ""))
+    return found[1] if found else ""
+
+
+def _has(contains: Contains, revision: str) -> bool:
+    return bool(revision) and contains(revision)
+
+
+def _at(found: Object, *path: str) -> Object:
+    """What is there below ``path``; empty where nothing is."""
+    for key in path:
+        inner = found.get(key)
+        found = inner if isinstance(inner, Mapping) else {}
+    return found
+
+
+def arrived(
+    controller: Controller, read: Read, contains: Contains, seconds: float,
+    now: Callable[[], float], sleep: Callable[[float], None],
+) -> None:  # fmt: skip
+    """Return when ``controller`` reports the commit.
+
+    GreenlightError where it says for ``FAILED_SECONDS`` that it cannot apply it; Waiting with what
+    it last said after ``seconds``.
+    """
+    deadline = now() + seconds
+    failing_since: float | None = None
+    while (told := progress(controller, read, contains)).state != "done":
+        moment = now()
+        if told.state != "failed":
+            failing_since = None
+        elif failing_since is None:
+            failing_since = moment
+        if failing_since is not None and moment - failing_since >= FAILED_SECONDS:
+            _end(GreenlightError, controller, "cannot apply the commit", told)
+        if moment >= deadline:
+            failed = told.state == "failed"
+            kind: type[GreenlightError] = GreenlightError if failed else Waiting
+            _end(kind, controller, f"has not reported the commit after {seconds:g} s", told)
+        sleep(min(LOOK_SECONDS, max(0.0, deadline - moment)))
+
+
+def _end(
+    kind: type[GreenlightError], controller: Controller, what: str, told: Progress
+) -> NoReturn:
+    raise kind(
+        f"{controller.called} {what}: {told.reason[:1000]}. Git has it, the cluster does not. Look "
+        f"with `{controller.look}`; run the command again to go on waiting"
+    )
