@@ -153,10 +153,11 @@ def of_kustomization(found: Object, contains: Contains) -> Progress:
         return Progress("waiting", "it has not looked since its own settings were changed")
     if _has(contains, _revision(status.get("lastAppliedRevision"))):
         return Progress("done")
-    said = str(ready.get("message") or "")
+    stalled = _condition(found, "Stalled")
+    is_stalled = stalled.get("status") == "True"
+    said = str((is_stalled and stalled.get("message")) or ready.get("message") or "")
     tried = _has(contains, _revision(status.get("lastAttemptedRevision")))
-    stalled = _condition(found, "Stalled").get("status") == "True"
-    if stalled or (tried and ready.get("status") == "False" and ready.get("reason") in _FAILED):
+    if is_stalled or (tried and ready.get("status") == "False" and ready.get("reason") in _FAILED):
         return Progress("failed", said or "it does not say why")
     applied = _revision(status.get("lastAppliedRevision"))[:12] or "nothing"
     return Progress("waiting", f"it has applied {applied}" + (f": {said}" if said else ""))

@@ -1,0 +1,303 @@
+"""A step by Git: one commit, and done when the cluster reports that very commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from manifests.gitops import INDEX
+from manifests.render import Rendered, render
+from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
+from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, weights_in_git
+from release.errors import GreenlightError, Refused, Waiting
+from tests.manifests.making import release, rendering, settings
+from tests.pipelines.gitops.conftest import Server
+from tests.pipelines.gitops.test_controllers import Time, application, operation
+from tests.pipelines.gitops.test_proposals import Forge, forge
+
+__all__ = ["forge"]
+
+FOLDER = "assist/production"
+BLUE = rendering(release())
+BOTH = rendering(release(), release("Be kind."))
+
+
+def of_slot(slot: str) -> list[Rendered]:
+    """What is rendered for a slot alone."""
+    return [one for one in render(BOTH) if one.name == f"assist-{slot}"]
+
+
+def route(**weights: int) -> Rendered:
+    """The HTTPRoute with these weights."""
+    return next(one for one in render(replace(BOTH, weights=weights)) if one.kind == "HTTPRoute")
+
+
+def follows(server: Server) -> Callable[..., Any]:
+    """A controller that has whatever main is at."""
+    return lambda *_: application(server.head)
+
+
+def writer_of(
+    server: Server, work: Path, read: Callable[..., Any], **git: Any
+) -> tuple[GitWriter, Time]:
+    """A writer with a time of its own, which passes by sleeping."""
+    section = {"repository": str(server.bare), "controller": "argocd", **git}
+    writer, time = git_writer(rendering(given=settings(git=section)), work, read), Time()
+    writer.now, writer.sleep = time.now, time.sleep
+    return writer, time
+
+
+@pytest.fixture
+def writer(server: Server, tmp_path: Path) -> GitWriter:
+    """Beside a controller that is quick."""
+    return writer_of(server, tmp_path / "work", follows(server))[0]
+
+
+def test_all_objects_of_a_slot_are_one_commit_that_says_what_it_is(
+    server: Server, writer: GitWriter
+) -> None:
+    """Application, environment, the step, and the digest in a trailer."""
+    objects = of_slot("green")
+    commit = writer.put(objects, "deploy assist@1234567 to green\nGreenlight-Release: forged")
+
+    assert commit == server.head
+    assert len(server.log()) == 1
+    said = server.git("log", "-1", "--format=%B", "main", at=server.bare)
+    assert said.splitlines()[0].startswith("assist, production: deploy assist@1234567 to green")
+    trailers = server.git(
+        "log", "-1", "--format=%(trailers:key=Greenlight-Release,valueonly)", "main",
+        at=server.bare,
+    )  # fmt: skip
+    assert trailers == BOTH.slots[1].release.digest
+
+
+def test_the_folder_lists_its_files_in_order_and_keeps_what_others_added(
+    server: Server, writer: GitWriter
+) -> None:
+    server.push({
+        f"{FOLDER}/kustomization.yaml": "resources: [extra.yaml]\npatches: [{path: p.yaml}]\n",
+        f"{FOLDER}/extra.yaml": "x",
+    })  # fmt: skip
+    writer.put(render(BLUE), "begin")
+    writer.put(of_slot("green"), "deploy")
+    writer.take_away(of_slot("blue"), "retire")
+
+    files = server.files(FOLDER)
+    left = {one.file for one in render(BLUE) if one.name != "assist-blue"}
+    expected = sorted(left | {one.file for one in of_slot("green")})
+    index = yaml.safe_load(files[INDEX])
+    assert index["resources"] == [*expected, "extra.yaml"]
+    assert index["patches"] == [{"path": "p.yaml"}]
+    assert set(files) == {*expected, "extra.yaml", INDEX}
+
+
+def test_it_is_done_when_the_cluster_has_that_very_commit(server: Server, tmp_path: Path) -> None:
+    """Not when the controller is content with an older one."""
+    old = server.push({"elsewhere": "1"})
+    said = [application(old), application(old), None]
+
+    def read(*_: str) -> Any:
+        return (said.pop(0) if said else None) or application(server.head)
+
+    writer, time = writer_of(server, tmp_path, read)
+    writer.put(of_slot("green"), "deploy")
+
+    assert (time.passed, said) == (4.0, [])
+
+
+def test_a_controller_is_asked_to_look_at_once(server: Server, writer: GitWriter) -> None:
+    asked: list[Any] = []
+    writer.patch = lambda *given: asked.append(given)
+    writer.put(of_slot("green"), "deploy")
+
+    assert [one[:3] for one in asked] == [("Application", "assist-production", "argocd")]
+
+
+def test_a_controller_that_is_stuck_leaves_the_commit_and_goes_on_later(
+    server: Server, tmp_path: Path
+) -> None:
+    """Run again, nothing is committed twice."""
+    old = server.push({"elsewhere": "1"})
+    stuck, time = writer_of(server, tmp_path, lambda *_: application(old), wait_seconds=60)
+    with pytest.raises(Waiting, match="not reported the commit after 60 s: it knows"):
+        stuck.put(of_slot("green"), "deploy")
+
+    assert time.passed == 60
+    head = server.head
+    again, _ = writer_of(server, tmp_path, follows(server))
+    assert again.put(of_slot("green"), "deploy") == head
+
+
+def test_a_controller_that_cannot_apply_it_is_quoted(server: Server, tmp_path: Path) -> None:
+    def read(*_: str) -> Any:
+        return application(OUT, "OutOfSync", **operation("Failed", server.head, "quota exceeded"))
+
+    with pytest.raises(GreenlightError, match="quota exceeded"):
+        writer_of(server, tmp_path, read)[0].put(of_slot("green"), "deploy")
+
+
+OUT = "e" * 40
+
+
+def test_an_edit_of_somebody_between_two_steps_stops_the_second(
+    server: Server, writer: GitWriter
+) -> None:
+    """And looked at, it can go on."""
+    writer.put(render(BLUE), "begin")
+    theirs = {f"{FOLDER}/{of_slot('blue')[0].file}": "by hand"}
+    server.push(theirs, "tune by hand")
+
+    with pytest.raises(ChangedMeanwhile, match="Ada: tune by hand"):
+        writer.put(of_slot("green"), "deploy")
+    writer.folder()
+    writer.put(of_slot("green"), "deploy")
+    assert server.log()[1] == "tune by hand"
+
+
+def test_s05_git_says_which_slot_is_live_after_a_return(server: Server, writer: GitWriter) -> None:
+    """Also when somebody changed the folder meanwhile: traffic is where it is."""
+    writer.put([*render(BOTH), route(blue=0, green=100)], "begin")
+    server.push({f"{FOLDER}/note.txt": "x"}, "a note")
+
+    commit = writer.tell_live(route(blue=100), "back to blue: green answers worse")
+
+    assert commit == server.head
+    found = weights_in_git(writer.folder(), route())
+    assert found == {"assist-blue": 100, "assist-green": 0}
+    assert server.log()[0] == "assist, production: back to blue: green answers worse"
+
+
+def test_s05_a_push_that_fails_does_not_fail_a_return_and_is_told(
+    server: Server, writer: GitWriter
+) -> None:
+    """The difference can be seen, and the same call puts it right later."""
+    writer.put([*render(BOTH), route(green=100)], "begin")
+    hook = server.hook("pre-receive", "echo frozen; exit 1")
+
+    with pytest.raises(GitNotTold, match=r"traffic is where it should be.*frozen") as told:
+        writer.tell_live(route(blue=100), "back to blue")
+    assert isinstance(told.value.__cause__, PushRefused)
+    assert weights_in_git(writer.folder(), route())["assist-green"] == 100
+
+    hook.unlink()
+    writer.tell_live(route(blue=100), "back to blue")
+    assert weights_in_git(writer.folder(), route())["assist-blue"] == 100
+
+
+def test_s05_git_is_told_without_waiting_for_a_controller(server: Server, tmp_path: Path) -> None:
+    def read(*_: str) -> Any:
+        raise AssertionError("nobody is asked")
+
+    writer, _ = writer_of(server, tmp_path, read)
+
+    assert writer.tell_live(route(blue=100), "back to blue") == server.head
+
+
+def test_a_route_that_git_has_not_or_not_whole_says_nothing(
+    server: Server, writer: GitWriter
+) -> None:
+    assert weights_in_git(writer.folder(), route()) == {}
+    server.push({f"{FOLDER}/{route().file}": "spec: {rules: []}"})
+    assert weights_in_git(writer.folder(), route()) == {}
+
+
+@pytest.fixture
+def proposing(server: Server, tmp_path: Path, forge: Forge) -> tuple[GitWriter, Time]:
+    """A writer that proposes, to a server that has a first commit."""
+    server.push({"README.md": "x"})
+    writer, time = writer_of(
+        server, tmp_path / "work", follows(server), propose="pull-request", wait_seconds=60
+    )
+    assert writer.proposals is not None
+    vars(writer.proposals)["repository"] = "o/r"
+    return writer, time
+
+
+def merge(server: Server, forge: Forge, number: int = 1) -> None:
+    """As the forge's button does: a merge commit on main."""
+    branch = forge.pulls[number - 1]["head"]
+    server.git("fetch", "-q", "origin")
+    server.git("checkout", "-q", "-B", "main", "origin/main")
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    server.git(*who, "merge", "-q", "--no-ff", "-m", "Merge", f"origin/{branch}")
+    server.git("push", "-q", "origin", "main")
+    forge.merge(number, server.head)
+
+
+def test_a_change_is_proposed_once_and_goes_on_when_it_is_merged(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """Waiting, whoever runs the command again finds the same pull request."""
+    writer, _ = proposing
+    for _ in range(2):
+        with pytest.raises(Waiting, match="pull/1 is not merged yet"):
+            writer.put(of_slot("green"), "deploy")
+    assert len(forge.pulls) == 1
+    assert forge.pulls[0]["title"] == "assist, production: deploy"
+    server.push({"elsewhere": "1"})
+
+    merge(server, forge)
+
+    assert writer.put(of_slot("green"), "deploy") == server.head
+    assert len(forge.pulls) == 1
+
+
+def test_somebody_merges_while_it_is_waited_for(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    writer, time = proposing
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if time.passed == 20:
+            merge(server, forge)
+
+    writer.sleep = sleep
+    assert writer.put(of_slot("green"), "deploy") == server.head
+
+
+def test_the_same_change_at_a_later_time_is_another_proposal(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """There and back again is three changes."""
+    writer, _ = proposing
+    for number, weights in enumerate(({"blue": 100}, {"green": 100}, {"blue": 100}), 1):
+        with pytest.raises(GitNotTold, match=f"pull/{number} is not merged yet"):
+            writer.tell_live(route(**weights), "live")
+        merge(server, forge, number)
+    assert len({one["head"] for one in forge.pulls}) == 3
+
+
+def test_a_proposal_that_was_closed_is_a_refusal(
+    proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    writer, _ = proposing
+    with pytest.raises(Waiting):
+        writer.put(of_slot("green"), "deploy")
+    forge.pulls[0]["state"] = "closed"
+
+    with pytest.raises(Refused, match="pull/1 was closed"):
+        writer.put(of_slot("green"), "deploy")
+
+
+def test_a_proposal_that_was_merged_otherwise_is_told(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """A reviewer changed it: the cluster would get something else than what was tested."""
+    writer, time = proposing
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if not forge.pulls[0]["merged_at"]:
+            merge(server, forge)
+            server.push({f"{FOLDER}/{of_slot('green')[0].file}": "otherwise"})
+            forge.merge(1, server.head)
+
+    writer.sleep = sleep
+    with pytest.raises(ChangedMeanwhile, match="other content"):
+        writer.put(of_slot("green"), "deploy")
