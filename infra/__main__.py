@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pulumi
 
 from infra.outputs import export
 from infra.settings import (
+    ROOT,
     STACKS,
     parse_local,
     parse_target,
@@ -34,6 +37,15 @@ def _provision(config: pulumi.Config) -> None:
         _provision_local(config)
     else:
         _provision_azure(config)
+    if asked := config.get_object("gitops"):
+        _provision_gitops(asked)
+
+
+def _provision_gitops(asked: Mapping[str, Any]) -> None:
+    from infra.gitops.component import GitopsFolders
+    from infra.gitops.settings import read_gitops
+
+    GitopsFolders(*read_gitops(asked, ROOT))
 
 
 def _provision_local(config: pulumi.Config) -> None:

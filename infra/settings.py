@@ -6,6 +6,7 @@
 | greenlight:app | local: the application's folder, absolute or from the checkout | none |
 | greenlight:with | local: files laid over llm.yaml, one a line | none |
 | greenlight:azure | azure: the platform, see docs/azure-settings.md | none |
+| greenlight:gitops | app, folder, environments: what GitOps applies, see docs/gitops.md | none |
 """
 
 from __future__ import annotations

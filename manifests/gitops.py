@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from manifests.model import Rendering
-from manifests.render import CONTROLLER_KINDS, Piece, Rendered, finished
+from manifests.model import Piece, Rendering
+from manifests.render import CONTROLLER_KINDS, Rendered, finished
 from release.errors import BadInput, Problem
 from release.git_section import Git
 

@@ -18,6 +18,7 @@ KEYS = (
     "greenlight:app",
     "greenlight:with",
     "greenlight:azure",
+    "greenlight:gitops",
     "greenlight:imageRegistries",
     "greenlight:modelRegistries",
     "greenlight:duringRollout",

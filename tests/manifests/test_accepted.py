@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from manifests.gitops import render_controller
 from manifests.model import Rendering
 from manifests.render import render, render_watcher
 from tests.cluster.client import Cluster, as_text
@@ -17,12 +18,15 @@ from tests.manifests.variants import VARIANTS, WATCHED
 
 @contextmanager
 def ready_for(cluster: Cluster, one: Rendering) -> Iterator[None]:
-    """The namespace that the objects go to: a dry run makes none."""
-    cluster.must("create", "namespace", one.namespace)
+    """The namespaces that the objects go to: a dry run makes none."""
+    git = one.settings.git
+    names = [one.namespace, *([git.namespace] if git and git.namespace else [])]
+    for name in names:
+        cluster.must("create", "namespace", name)
     try:
         yield
     finally:
-        cluster.must("delete", "namespace", one.namespace, "--wait=false")
+        cluster.must("delete", "namespace", *names, "--wait=false")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -31,9 +35,12 @@ def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
     index = list(VARIANTS).index(name)
     one = VARIANTS[name]
     own = one.settings.model_copy(update={"namespace": f"accepted-{index}"})
+    if own.git:
+        apart = own.git.model_copy(update={"namespace": f"controller-{index}"})
+        own = own.model_copy(update={"git": apart})
     one = replace(one, settings=own)
     watcher = render_watcher(one, watched_spec(one)) if name in WATCHED else ()
-    objects = [each.object for each in (*render(one), *watcher)]
+    objects = [each.object for each in (*render(one), *render_controller(one), *watcher)]
 
     with ready_for(cluster, one):
         how = ("--server-side", "--validate=strict", "--dry-run=server", "--force-conflicts")

@@ -42,6 +42,8 @@ PATCHES = [
     },
 ]
 
+REPOSITORY = "https://git.example.com/platform/clusters.git"
+
 VARIANTS: dict[str, Rendering] = {
     "plain": rendering(release()),
     "nothing live yet": rendering(),
@@ -70,6 +72,20 @@ VARIANTS: dict[str, Rendering] = {
     ),
     "scaled by requests in flight": rendering(
         release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
+    ),
+    "by Git with Argo CD": rendering(
+        release(), given=settings(git={"repository": REPOSITORY, "controller": "argocd"})
+    ),
+    "by Git with Flux": rendering(
+        release(),
+        given=settings(
+            git={
+                "repository": "git@git.example.com:platform/clusters.git",
+                "controller": "flux",
+                "folder": "production/assist",
+                "secret": "clusters-key",
+            }
+        ),
     ),
     "no priority": rendering(release(), given=settings(priority="none")),
     "weights in a volume": rendering(
