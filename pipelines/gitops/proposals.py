@@ -160,10 +160,10 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
 
 def _proposal(answer: Any) -> Proposal:
     try:
-        merged = bool(answer.get("merged_at"))
-        state = "merged" if merged else answer["state"]
-        commit = str(answer.get("merge_commit_sha") or "") if merged else ""
-        return Proposal(int(answer["number"]), str(answer["html_url"]), state, commit)
+        number, url = int(answer["number"]), str(answer["html_url"])
+        if answer.get("merged_at"):
+            return Proposal(number, url, "merged", str(answer["merge_commit_sha"]))
+        return Proposal(number, url, "open" if answer["state"] == "open" else "closed")
     except (KeyError, TypeError, ValueError, AttributeError):
         raise GreenlightError("expected a pull request from GitHub, found something else") from None
 

@@ -14,11 +14,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.gitops.git_cli import Git, GitError, shown
 from release.errors import BadInput, GreenlightError, Problem
+from release.files import locked
 
 TRIES = 8
 """Pushes, each on top of what came in between. A busy repository takes a commit every few
@@ -66,8 +68,9 @@ class Repository:
 
     def read(self) -> Folder:
         """The folder at the branch's head, as the server has it now."""
-        head = self._fetch(self.branch)
-        texts = {name: self._text(blob) for name, blob in self._blobs(head).items()}
+        with self._alone():
+            head = self._fetch(self.branch)
+            texts = {name: self._text(blob) for name, blob in self._blobs(head).items()}
         return Folder(head, texts)
 
     def commit(self, files: Mapping[str, str | None], message: str, expected: str) -> str:
@@ -77,7 +80,10 @@ class Repository:
         files are there already, nothing is committed. Several tries where others push meanwhile.
         """
         _require_plain(files)
-        base = expected
+        with self._alone():
+            return self._commit(files, message, expected)
+
+    def _commit(self, files: Mapping[str, str | None], message: str, base: str) -> str:
         for _ in range(TRIES):
             head = self._fetch(self.branch)
             made = self._made(head, files, message)
@@ -97,16 +103,18 @@ class Repository:
         nothing to do. It is on this machine alone.
         """
         _require_plain(files)
-        head = self._fetch(self.branch)
-        made = self._made(head, files, message)
-        if made != head:
-            self._require_unchanged(expected, head)
+        with self._alone():
+            head = self._fetch(self.branch)
+            made = self._made(head, files, message)
+            if made != head:
+                self._require_unchanged(expected, head)
         return made
 
     def push_branch(self, commit: str, branch: str) -> None:
         """``commit`` as ``branch``, a new one; one that is there already stays as it is."""
-        if not self._fetch(branch) and not self._push(commit, branch, ""):
-            raise PushRefused(f"{self.place}: branch {branch} was made meanwhile. Run it again")
+        with self._alone():
+            if not self._fetch(branch) and not self._push(commit, branch, ""):
+                raise PushRefused(f"{self.place}: branch {branch} was made meanwhile. Run it again")
 
     @property
     def head(self) -> str:
@@ -127,7 +135,8 @@ class Repository:
 
     def require_same(self, proposed: str, merged: str) -> None:
         """ChangedMeanwhile where the folder in ``merged`` is not what it is in ``proposed``."""
-        self._fetch(self.branch)
+        with self._alone():
+            self._fetch(self.branch)
         if self.tree(proposed) != self.tree(merged):
             raise ChangedMeanwhile(
                 f"{self.place}: expected commit {merged[:12]} to merge what was proposed, found "
@@ -141,7 +150,11 @@ class Repository:
         if revision == commit:
             return True
         if not self._has(revision):
-            self._fetch(self.branch)
+            with self._alone():
+                self._fetch(self.branch)
+        return self._came_after(revision, commit)
+
+    def _came_after(self, revision: str, commit: str) -> bool:
         if not self._has(revision):
             return False
         return self.git.ask("merge-base", "--is-ancestor", commit, revision)[0] == 0
@@ -150,6 +163,12 @@ class Repository:
     def place(self) -> str:
         """For people: the folder and where it is."""
         return f"{shown(self.url)}, branch {self.branch}, folder {self.folder}"
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """The store belongs to one process at a time; one that is killed lets go of it."""
+        store = self.git.store
+        store.parent.mkdir(parents=True, exist_ok=True)
+        return locked(store.with_name(f"{store.name}.lock"))
 
     def _fetch(self, branch: str) -> str:
         """The head of ``branch`` on the server; empty where there is no such branch."""
@@ -262,7 +281,7 @@ class Repository:
         if code == 0:
             return True
         head = self._fetch(branch)
-        if head and self.contains(head, commit):
+        if head and self._came_after(head, commit):
             return True  # the server took it, and its answer was lost
         if head != before or _RACE.search(out + err):
             return False

@@ -38,6 +38,19 @@ def test_an_environment_is_written_one_file_an_object(clustered: Path, tmp_path:
     assert (backend["name"], backend["weight"]) == ("tiny-bot-blue", 100)
 
 
+def test_by_git_what_is_applied_once_is_set_apart(clustered: Path, tmp_path: Path) -> None:
+    """The controller follows the folder: what makes it do so is not in there."""
+    file, out = clustered / "llm.yaml", tmp_path / "out"
+    git = "git: {repository: /srv/r.git, controller: flux}"
+    file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{git}, "))
+
+    assert main(["render", str(clustered), "--env", "production", "--out", str(out)]) == DONE
+    apart = {yaml.safe_load(one.read_text())["kind"] for one in out.glob("controller/*.yaml")}
+    there = {yaml.safe_load(one.read_text())["kind"] for one in out.glob("*.yaml")}
+    assert apart == {"GitRepository", "Kustomization"}
+    assert not apart & there
+
+
 def test_the_pod_of_the_prompt_is_told_what_it_has_no_file_to_read_from(
     clustered: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,22 @@ def test_what_a_kill_left_in_the_store_is_thrown_away(
     (repository.git.store / name).write_text("")
 
     assert repository.read() == Folder(server.head, {"a": "1"})
+
+
+def test_processes_that_share_a_store_do_not_disturb_each_other(
+    server: Server, repository: Repository
+) -> None:
+    """A command and a watcher, on one machine."""
+
+    def change(_: int) -> str:
+        own = Repository(repository.url, "main", FOLDER, repository.git.store)
+        return own.commit({"a": "1"}, "first", "")
+
+    with ThreadPoolExecutor(6) as pool:
+        commits = set(pool.map(change, range(6)))
+
+    assert commits == {server.head}
+    assert server.log() == ["first"]
 
 
 def test_links_and_odd_names_in_the_folder_reach_no_file_system(
