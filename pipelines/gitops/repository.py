@@ -127,6 +127,17 @@ class Repository:
             return ""
         return self.git.run("rev-list", "-1", self.head, "--", self.folder).strip()
 
+    def trailer(self, key: str) -> str:
+        """Its value in the newest commit that touched the folder and has it; empty without one.
+
+        By what was last fetched.
+        """
+        if not self.head:
+            return ""
+        form = f"--format=%(trailers:key={key},valueonly,separator=%x2C)"
+        found = ("log", "-1", form, f"--grep=^{key}: ", self.head, "--", self.folder)
+        return self.git.run(*found).strip()
+
     def tree(self, commit: str) -> str:
         """The id of the folder's content in ``commit``; empty where it has none."""
         place = f"{commit}:{self.folder}"

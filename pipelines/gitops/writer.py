@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from manifests import gitops
-from manifests.model import Rendering
+from manifests.model import Rendering, own
 from manifests.render import Rendered
 from pipelines.gitops import controllers
 from pipelines.gitops.controllers import Controller, Object, Read
 from pipelines.gitops.proposals import GitHub, Proposals, merged
 from pipelines.gitops.repository import Folder, Repository
+from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.routing import Routing, read_route
 from release.errors import GreenlightError
 from release.git_section import Git
 from release.integrity import sha256
@@ -28,11 +30,14 @@ from release.integrity import sha256
 Patch = Callable[[str, str, str, Object], None]
 """Kind, name, namespace and a merge patch, to be applied to that object."""
 
-RELEASE = "greenlight/release"
+Name = tuple[str, str]
+"""Kind and name of an object in the environment's namespace."""
+
+RELEASE = own("release")
 """The annotation that says what an object serves."""
 
-LIVE_SECONDS = 0.0
-"""Nobody waits for a review to be told which slot is live."""
+FENCE = "Greenlight-Fence"
+"""The trailer with the fence of who committed."""
 
 
 class GitNotTold(GreenlightError):
@@ -59,28 +64,25 @@ class GitWriter:
     head: str | None = field(default=None, init=False)
     """The head that decisions of this process rest on; None until the folder was first read."""
 
-    def put(self, objects: Sequence[Rendered], why: str) -> str:
-        """The commit with ``objects`` in the folder, when the cluster has it. Others stay.
-
-        One commit for all of them. ``why`` is its subject, a clause such as ``deploy assist@3f2a91c
-        to green``.
+    def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
+        """``objects`` in the folder, by one commit that the cluster has when this returns. Others
+        stay. ``why`` is the commit's subject, a clause such as ``assist@3f2a91c in green``.
         """
-        return self._reach({one.file: one.text for one in objects}, objects, why)
+        self._reach({one.file: one.text for one in objects}, objects, fence, why)
 
-    def take_away(self, objects: Iterable[Rendered], why: str) -> str:
-        """The commit without ``objects`` in the folder, when the cluster has it."""
-        gone = list(objects)
-        return self._reach({one.file: None for one in gone}, gone, why)
+    def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
+        """The folder without these, by kind and name, when the cluster has it so."""
+        gone: dict[str, str | None] = {Rendered(*one, "").file: None for one in names}
+        self._reach(gone, (), fence, why)
 
-    def tell_live(self, route: Rendered, why: str) -> str:
-        """The commit by which Git says which slot is live. The cluster is not waited for: there it
-        is so already.
+    def tell(self, route: Rendered, why: str) -> None:
+        """Let Git say which slot is live. The cluster is not waited for: there it is so already.
 
         GitNotTold where Git cannot be told now, for whatever reason.
         """
         try:
             self.head = None  # whoever changed the folder meanwhile: this is how it is
-            return self._write({route.file: route.text}, (), why, LIVE_SECONDS)
+            self._write({route.file: route.text}, describe(self.rendering, (), None, why), 0.0)
         except (GreenlightError, OSError) as error:
             raise GitNotTold(
                 f"the traffic is where it should be, and Git was not told: {error}\nUntil then "
@@ -93,35 +95,46 @@ class GitWriter:
         self.head = found.head
         return found
 
-    def _reach(self, files: Mapping[str, str | None], objects: Iterable[Rendered], why: str) -> str:
-        commit = self._write(files, objects, why, self.settings.wait_seconds)
+    def _reach(
+        self, files: Mapping[str, str | None], about: Sequence[Rendered], fence: int, why: str
+    ) -> None:
+        message, seconds = describe(self.rendering, about, fence, why), self.settings.wait_seconds
+        self.repository.read()
+        self._require_newest(fence)
+        commit = self._write(files, message, seconds)
         for one in self.controller.refreshed() if self.patch else ():
             self._ask_for_a_look(*one)
         controllers.arrived(
             self.controller, self.read, lambda head: self.repository.contains(head, commit),
-            self.settings.wait_seconds, self.now, self.sleep,
+            seconds, self.now, self.sleep,
         )  # fmt: skip
-        return commit
+
+    def _require_newest(self, fence: int) -> None:
+        """StaleFenceError where a writer with a higher fence has committed. One that does so from
+        now on changes the folder, and this one's push is refused for that.
+        """
+        seen = self.repository.trailer(FENCE)
+        if seen.isdecimal() and int(seen) > fence:
+            raise StaleFenceError(
+                f"{self.repository.place}: the fence {fence} is stale: {seen} has been seen. "
+                "Another run holds the lease; let it finish, or start again to get one of your own."
+            )
 
     def _ask_for_a_look(self, kind: str, name: str, namespace: str, patch: Object) -> None:
         """An object that is not there is told by whoever waits for it."""
         if self.patch and self.read(kind, name, namespace) is not None:
             self.patch(kind, name, namespace, patch)
 
-    def _write(
-        self, files: Mapping[str, str | None], about: Iterable[Rendered], why: str, seconds: float
-    ) -> str:
+    def _write(self, files: Mapping[str, str | None], message: str, seconds: float) -> str:
         """The commit with ``files``, and the list of the folder, on the branch."""
         there = self.repository.read()
         expected = there.head if self.head is None else self.head
         files = {**files, gitops.INDEX: _index(there.files, files)}
-        message = describe(self.rendering, about, why)
         if self.settings.propose == "pull-request":
-            commit = self._proposed(files, message, expected, seconds)
+            self.head = self._proposed(files, message, expected, seconds)
         else:
-            commit = self.repository.commit(files, message, expected)
-        self.head = commit
-        return commit
+            self.head = self.repository.commit(files, message, expected)
+        return self.head
 
     def _proposed(
         self, files: Mapping[str, str | None], message: str, expected: str, seconds: float
@@ -176,14 +189,17 @@ def _index(there: Mapping[str, str], files: Mapping[str, str | None]) -> str:
     return gitops.index(names, there.get(gitops.INDEX, ""))
 
 
-def describe(rendering: Rendering, about: Iterable[Rendered], why: str) -> str:
+def describe(rendering: Rendering, about: Sequence[Rendered], fence: int | None, why: str) -> str:
     """A commit's message: what is done and where, and in trailers the digests that it is about."""
     subject = f"{rendering.application}, {rendering.environment}: {_line(why)}"
-    annotated = (one.object.get("metadata", {}).get("annotations", {}) for one in about)
-    digests = sorted({str(one[RELEASE]) for one in annotated if RELEASE in one})
-    trailers = [f"Greenlight-Release: {_line(one)}" for one in digests]
-    environment = f"Greenlight-Environment: {rendering.environment}"
-    return "\n".join([subject, "", environment, *trailers, ""])
+    notes = (one.object.get("metadata", {}).get("annotations") or {} for one in about)
+    digests = sorted({str(one[RELEASE]) for one in notes if RELEASE in one})
+    trailers = [
+        f"Greenlight-Environment: {rendering.environment}",
+        *(f"Greenlight-Release: {_line(one)}" for one in digests),
+        *([] if fence is None else [f"{FENCE}: {fence}"]),
+    ]
+    return "\n".join([subject, "", *trailers, ""])
 
 
 def _line(text: str) -> str:
@@ -191,13 +207,10 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def weights_in_git(folder: Folder, route: Rendered) -> dict[str, int]:
-    """Per cent by the backend's name, as Git has them for ``route``; empty where it has none.
-
-    The last rule carries them, as it does in what is rendered.
-    """
+def routing_in_git(folder: Folder, application: str) -> Routing:
+    """Who gets how much as Git has it; nobody where Git has no route that can be read."""
+    text = folder.files.get(Rendered("HTTPRoute", application, "").file, "")
     try:
-        rules = yaml.safe_load(folder.files.get(route.file, ""))["spec"]["rules"]
-        return {str(one["name"]): int(one["weight"]) for one in rules[-1]["backendRefs"]}
-    except (yaml.YAMLError, TypeError, KeyError, IndexError, ValueError):
-        return {}
+        return read_route(yaml.safe_load(text) or {}, application)
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError):
+        return Routing()

@@ -14,7 +14,7 @@ import pytest
 
 from manifests.model import Rendering
 from manifests.render import Rendered, render
-from pipelines.gitops.writer import GitWriter, git_writer, weights_in_git
+from pipelines.gitops.writer import GitWriter, git_writer, routing_in_git
 from release.errors import GreenlightError, Waiting
 from tests.cluster.client import Cluster, as_text
 from tests.cluster.gitops import StandIn, following, read_from
@@ -75,34 +75,33 @@ def world(
 
 def test_what_is_committed_is_in_the_cluster_when_the_step_is_done(world: World) -> None:
     """And what is taken out of Git is gone from it."""
-    world.writer.put(render(world.both), "deploy")
+    world.writer.put(render(world.both), 1, "deploy")
     assert {"assist-blue", "assist-green"} <= world.objects("deployments")
 
-    green = [one for one in render(world.both) if one.name == "assist-green"]
-    world.writer.take_away(green, "retire")
+    green = [(one.kind, one.name) for one in render(world.both) if one.name == "assist-green"]
+    world.writer.take_away(green, 1, "retire")
     assert "assist-green" not in world.objects("deployments")
     assert "assist-blue" in world.objects("deployments")
 
 
 def test_s05_live_weights_survive_the_controller_and_git_is_told(world: World) -> None:
     """At every look of the controller's, also one after a commit that names other weights."""
-    world.writer.put([*render(world.both), world.route(blue=100)], "deploy")
+    world.writer.put([*render(world.both), world.route(blue=100)], 1, "deploy")
     assert world.live() == {"assist-blue": 100, "assist-green": 0}
 
     world.write_directly(world.route(blue=30, green=70))
     world.stand_in.reconcile()
     assert world.live() == {"assist-blue": 30, "assist-green": 70}
 
-    world.writer.tell_live(world.route(green=100), "green is live")
+    world.writer.tell(world.route(green=100), "green is live")
     world.stand_in.reconcile()
     assert world.live() == {"assist-blue": 30, "assist-green": 70}
-    told = weights_in_git(world.writer.folder(), world.route())
-    assert told == {"assist-blue": 0, "assist-green": 100}
+    assert routing_in_git(world.writer.folder(), "assist").weights == {"green": 100}
 
 
 def test_replicas_that_an_autoscaler_set_survive_the_controller(world: World) -> None:
     """They are in no file, so nobody puts them back."""
-    world.writer.put(render(world.both), "deploy")
+    world.writer.put(render(world.both), 1, "deploy")
     where = ("deployments/assist-blue", f"--namespace={world.both.namespace}")
     world.cluster.must("scale", *where, "--replicas=5")
     world.stand_in.reconcile()
@@ -116,12 +115,13 @@ def test_a_stuck_controller_is_waited_for_and_told(world: World) -> None:
     writer = world.writer
     writer.settings = writer.settings.model_copy(update={"wait_seconds": 1})
     with pytest.raises(Waiting, match="has not reported the commit after 1 s"):
-        writer.put(render(world.both), "deploy")
+        writer.put(render(world.both), 1, "deploy")
 
     head = writer.head
     world.stand_in.stuck = False
     writer.settings = writer.settings.model_copy(update={"wait_seconds": 60})
-    assert writer.put(render(world.both), "deploy") == head
+    writer.put(render(world.both), 1, "deploy")
+    assert writer.head == head
 
 
 def test_what_the_api_server_refuses_is_told_by_the_controller(world: World) -> None:
@@ -133,5 +133,5 @@ def test_what_the_api_server_refuses_is_told_by_the_controller(world: World) -> 
     world.writer.settings = world.writer.settings.model_copy(update={"wait_seconds": 10})
 
     with pytest.raises(GreenlightError, match=r"metadata\.name: Invalid value") as told:
-        world.writer.put([bad], "break")
+        world.writer.put([bad], 1, "break")
     assert not isinstance(told.value, Waiting)

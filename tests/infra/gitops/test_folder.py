@@ -18,7 +18,7 @@ from infra.__main__ import _provision_gitops
 from infra.gitops import files
 from infra.gitops.settings import read_gitops
 from manifests.folder import INDEX
-from manifests.render import render
+from manifests.render import render_shell
 from pipelines.engine import executable
 from release.errors import BadInput
 from tests import tiny
@@ -65,7 +65,7 @@ OTHERS = {"04-deployment-tiny-bot-blue.yaml", "note.txt"}
 def test_the_shell_is_what_render_gives_without_a_slot(clustered: Path, copy: Path) -> None:
     """From the same code; the list for the controller names what a rollout put there too."""
     files.write(asked_of(clustered, copy))
-    shell = render(files.shell(clustered, "production"))
+    shell = render_shell(files.shell(clustered, "production"))
 
     assert names(copy) == {one.file for one in shell} | OTHERS | {"kustomization.yaml", INDEX}
     index = yaml.safe_load((copy / "tiny-bot/production/kustomization.yaml").read_text())

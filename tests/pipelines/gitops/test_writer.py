@@ -13,7 +13,9 @@ import yaml
 from manifests.gitops import INDEX
 from manifests.render import Rendered, render
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
-from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, weights_in_git
+from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, routing_in_git
+from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.routing import Routing
 from release.errors import GreenlightError, Refused, Waiting
 from tests.manifests.making import release, rendering, settings
 from tests.pipelines.gitops.conftest import Server
@@ -63,9 +65,9 @@ def test_all_objects_of_a_slot_are_one_commit_that_says_what_it_is(
 ) -> None:
     """Application, environment, the step, and the digest in a trailer."""
     objects = of_slot("green")
-    commit = writer.put(objects, "deploy assist@1234567 to green\nGreenlight-Release: forged")
+    writer.put(objects, 1, "deploy assist@1234567 to green\nGreenlight-Release: forged")
 
-    assert commit == server.head
+    assert writer.head == server.head
     assert len(server.log()) == 1
     said = server.git("log", "-1", "--format=%B", "main", at=server.bare)
     assert said.splitlines()[0].startswith("assist, production: deploy assist@1234567 to green")
@@ -83,9 +85,9 @@ def test_the_folder_lists_its_files_in_order_and_keeps_what_others_added(
         f"{FOLDER}/kustomization.yaml": "resources: [extra.yaml]\npatches: [{path: p.yaml}]\n",
         f"{FOLDER}/extra.yaml": "x",
     })  # fmt: skip
-    writer.put(render(BLUE), "begin")
-    writer.put(of_slot("green"), "deploy")
-    writer.take_away(of_slot("blue"), "retire")
+    writer.put(render(BLUE), 1, "begin")
+    writer.put(of_slot("green"), 1, "deploy")
+    writer.take_away([(one.kind, one.name) for one in of_slot("blue")], 1, "retire")
 
     files = server.files(FOLDER)
     left = {one.file for one in render(BLUE) if one.name != "assist-blue"}
@@ -105,7 +107,7 @@ def test_it_is_done_when_the_cluster_has_that_very_commit(server: Server, tmp_pa
         return (said.pop(0) if said else None) or application(server.head)
 
     writer, time = writer_of(server, tmp_path, read)
-    writer.put(of_slot("green"), "deploy")
+    writer.put(of_slot("green"), 1, "deploy")
 
     assert (time.passed, said) == (4.0, [])
 
@@ -113,7 +115,7 @@ def test_it_is_done_when_the_cluster_has_that_very_commit(server: Server, tmp_pa
 def test_a_controller_is_asked_to_look_at_once(server: Server, writer: GitWriter) -> None:
     asked: list[Any] = []
     writer.patch = lambda *given: asked.append(given)
-    writer.put(of_slot("green"), "deploy")
+    writer.put(of_slot("green"), 1, "deploy")
 
     assert [one[:3] for one in asked] == [("Application", "assist-production", "argocd")]
 
@@ -125,12 +127,13 @@ def test_a_controller_that_is_stuck_leaves_the_commit_and_goes_on_later(
     old = server.push({"elsewhere": "1"})
     stuck, time = writer_of(server, tmp_path, lambda *_: application(old), wait_seconds=60)
     with pytest.raises(Waiting, match="not reported the commit after 60 s: it knows"):
-        stuck.put(of_slot("green"), "deploy")
+        stuck.put(of_slot("green"), 1, "deploy")
 
     assert time.passed == 60
     head = server.head
     again, _ = writer_of(server, tmp_path, follows(server))
-    assert again.put(of_slot("green"), "deploy") == head
+    again.put(of_slot("green"), 1, "deploy")
+    assert (again.head, server.head) == (head, head)
 
 
 def test_a_controller_that_cannot_apply_it_is_quoted(server: Server, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_controller_that_cannot_apply_it_is_quoted(server: Server, tmp_path: P
         return application(OUT, "OutOfSync", **operation("Failed", server.head, "quota exceeded"))
 
     with pytest.raises(GreenlightError, match="quota exceeded"):
-        writer_of(server, tmp_path, read)[0].put(of_slot("green"), "deploy")
+        writer_of(server, tmp_path, read)[0].put(of_slot("green"), 1, "deploy")
 
 
 OUT = "e" * 40
@@ -148,27 +151,39 @@ def test_an_edit_of_somebody_between_two_steps_stops_the_second(
     server: Server, writer: GitWriter
 ) -> None:
     """And looked at, it can go on."""
-    writer.put(render(BLUE), "begin")
+    writer.put(render(BLUE), 1, "begin")
     theirs = {f"{FOLDER}/{of_slot('blue')[0].file}": "by hand"}
     server.push(theirs, "tune by hand")
 
     with pytest.raises(ChangedMeanwhile, match="Ada: tune by hand"):
-        writer.put(of_slot("green"), "deploy")
+        writer.put(of_slot("green"), 1, "deploy")
     writer.folder()
-    writer.put(of_slot("green"), "deploy")
+    writer.put(of_slot("green"), 1, "deploy")
     assert server.log()[1] == "tune by hand"
+
+
+def test_s09_a_writer_with_an_older_fence_is_stale(server: Server, writer: GitWriter) -> None:
+    """Whatever it knows of the folder; what others commit there has no fence."""
+    writer.put(render(BLUE), 7, "begin")
+    server.push({f"{FOLDER}/note.txt": "x"}, "a note")
+    writer.folder()
+    head = server.head
+
+    with pytest.raises(StaleFenceError, match="the fence 6 is stale: 7 has been seen"):
+        writer.put(of_slot("green"), 6, "deploy")
+    assert server.head == head
+    writer.put(of_slot("green"), 7, "deploy")
 
 
 def test_s05_git_says_which_slot_is_live_after_a_return(server: Server, writer: GitWriter) -> None:
     """Also when somebody changed the folder meanwhile: traffic is where it is."""
-    writer.put([*render(BOTH), route(blue=0, green=100)], "begin")
+    writer.put([*render(BOTH), route(blue=0, green=100)], 1, "begin")
     server.push({f"{FOLDER}/note.txt": "x"}, "a note")
 
-    commit = writer.tell_live(route(blue=100), "back to blue: green answers worse")
+    writer.tell(route(blue=100), "back to blue: green answers worse")
 
-    assert commit == server.head
-    found = weights_in_git(writer.folder(), route())
-    assert found == {"assist-blue": 100, "assist-green": 0}
+    assert writer.head == server.head
+    assert routing_in_git(writer.folder(), "assist").weights == {"blue": 100}
     assert server.log()[0] == "assist, production: back to blue: green answers worse"
 
 
@@ -176,17 +191,17 @@ def test_s05_a_push_that_fails_does_not_fail_a_return_and_is_told(
     server: Server, writer: GitWriter
 ) -> None:
     """The difference can be seen, and the same call puts it right later."""
-    writer.put([*render(BOTH), route(green=100)], "begin")
+    writer.put([*render(BOTH), route(green=100)], 1, "begin")
     hook = server.hook("pre-receive", "echo frozen; exit 1")
 
     with pytest.raises(GitNotTold, match=r"traffic is where it should be.*frozen") as told:
-        writer.tell_live(route(blue=100), "back to blue")
+        writer.tell(route(blue=100), "back to blue")
     assert isinstance(told.value.__cause__, PushRefused)
-    assert weights_in_git(writer.folder(), route())["assist-green"] == 100
+    assert routing_in_git(writer.folder(), "assist").weights == {"green": 100}
 
     hook.unlink()
-    writer.tell_live(route(blue=100), "back to blue")
-    assert weights_in_git(writer.folder(), route())["assist-blue"] == 100
+    writer.tell(route(blue=100), "back to blue")
+    assert routing_in_git(writer.folder(), "assist").weights == {"blue": 100}
 
 
 def test_s05_git_is_told_without_waiting_for_a_controller(server: Server, tmp_path: Path) -> None:
@@ -195,15 +210,17 @@ def test_s05_git_is_told_without_waiting_for_a_controller(server: Server, tmp_pa
 
     writer, _ = writer_of(server, tmp_path, read)
 
-    assert writer.tell_live(route(blue=100), "back to blue") == server.head
+    writer.tell(route(blue=100), "back to blue")
+
+    assert server.log() == ["assist, production: back to blue"]
 
 
 def test_a_route_that_git_has_not_or_not_whole_says_nothing(
     server: Server, writer: GitWriter
 ) -> None:
-    assert weights_in_git(writer.folder(), route()) == {}
+    assert routing_in_git(writer.folder(), "assist") == Routing()
     server.push({f"{FOLDER}/{route().file}": "spec: {rules: []}"})
-    assert weights_in_git(writer.folder(), route()) == {}
+    assert routing_in_git(writer.folder(), "assist") == Routing()
 
 
 @pytest.fixture
@@ -236,14 +253,15 @@ def test_a_change_is_proposed_once_and_goes_on_when_it_is_merged(
     writer, _ = proposing
     for _ in range(2):
         with pytest.raises(Waiting, match="pull/1 is not merged yet"):
-            writer.put(of_slot("green"), "deploy")
+            writer.put(of_slot("green"), 1, "deploy")
     assert len(forge.pulls) == 1
     assert forge.pulls[0]["title"] == "assist, production: deploy"
     server.push({"elsewhere": "1"})
 
     merge(server, forge)
 
-    assert writer.put(of_slot("green"), "deploy") == server.head
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
     assert len(forge.pulls) == 1
 
 
@@ -258,7 +276,8 @@ def test_somebody_merges_while_it_is_waited_for(
             merge(server, forge)
 
     writer.sleep = sleep
-    assert writer.put(of_slot("green"), "deploy") == server.head
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
 
 
 def test_the_same_change_at_a_later_time_is_another_proposal(
@@ -268,7 +287,7 @@ def test_the_same_change_at_a_later_time_is_another_proposal(
     writer, _ = proposing
     for number, weights in enumerate(({"blue": 100}, {"green": 100}, {"blue": 100}), 1):
         with pytest.raises(GitNotTold, match=f"pull/{number} is not merged yet"):
-            writer.tell_live(route(**weights), "live")
+            writer.tell(route(**weights), "live")
         merge(server, forge, number)
     assert len({one["head"] for one in forge.pulls}) == 3
 
@@ -278,11 +297,11 @@ def test_a_proposal_that_was_closed_is_a_refusal(
 ) -> None:
     writer, _ = proposing
     with pytest.raises(Waiting):
-        writer.put(of_slot("green"), "deploy")
+        writer.put(of_slot("green"), 1, "deploy")
     forge.pulls[0]["state"] = "closed"
 
     with pytest.raises(Refused, match="pull/1 was closed"):
-        writer.put(of_slot("green"), "deploy")
+        writer.put(of_slot("green"), 1, "deploy")
 
 
 def test_a_proposal_that_was_merged_otherwise_is_told(
@@ -300,4 +319,4 @@ def test_a_proposal_that_was_merged_otherwise_is_told(
 
     writer.sleep = sleep
     with pytest.raises(ChangedMeanwhile, match="other content"):
-        writer.put(of_slot("green"), "deploy")
+        writer.put(of_slot("green"), 1, "deploy")
