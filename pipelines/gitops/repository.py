@@ -200,15 +200,16 @@ class Repository:
 
     def _fetched(self, branch: str) -> str:
         """History and folders without the texts of files, where the server can do so."""
-        names = self.git.run("ls-remote", "--", self.url, f"refs/heads/{branch}")
         ref = _ref(branch)
-        if not names.strip():
-            self.git.ask("update-ref", "-d", ref)
-            return ""
-        refspec = f"+refs/heads/{branch}:{ref}"
         self.git.run("config", "remote.origin.url", self.url)
         how = ("--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none")
-        self.git.run("fetch", *how, "origin", refspec)
+        words = ("fetch", *how, "origin", f"+refs/heads/{branch}:{ref}")
+        code, _, err = self.git.ask(*words)
+        if "couldn't find remote ref" in err:
+            self.git.ask("update-ref", "-d", ref)
+            return ""
+        if code:
+            raise GitError(f"{self.place}: git fetch failed: {shown(err)}")
         return self._known(branch)
 
     def _known(self, branch: str) -> str:

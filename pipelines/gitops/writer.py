@@ -82,7 +82,8 @@ class GitWriter:
         """
         try:
             self.head = None  # whoever changed the folder meanwhile: this is how it is
-            self._write({route.file: route.text}, describe(self.rendering, (), None, why), 0.0)
+            message = describe(self.rendering, (), None, why)
+            self._write({route.file: route.text}, message, 0.0, None)
         except (GreenlightError, OSError) as error:
             raise GitNotTold(
                 f"the traffic is where it should be, and Git was not told: {error}\nUntil then "
@@ -99,9 +100,7 @@ class GitWriter:
         self, files: Mapping[str, str | None], about: Sequence[Rendered], fence: int, why: str
     ) -> None:
         message, seconds = describe(self.rendering, about, fence, why), self.settings.wait_seconds
-        self.repository.read()
-        self._require_newest(fence)
-        commit = self._write(files, message, seconds)
+        commit = self._write(files, message, seconds, fence)
         for one in self.controller.refreshed() if self.patch else ():
             self._ask_for_a_look(*one)
         controllers.arrived(
@@ -125,9 +124,13 @@ class GitWriter:
         if self.patch and self.read(kind, name, namespace) is not None:
             self.patch(kind, name, namespace, patch)
 
-    def _write(self, files: Mapping[str, str | None], message: str, seconds: float) -> str:
+    def _write(
+        self, files: Mapping[str, str | None], message: str, seconds: float, fence: int | None
+    ) -> str:
         """The commit with ``files``, and the list of the folder, on the branch."""
         there = self.repository.read()
+        if fence is not None:
+            self._require_newest(fence)
         expected = there.head if self.head is None else self.head
         files = {**files, gitops.INDEX: _index(there.files, files)}
         if self.settings.propose == "pull-request":

@@ -16,6 +16,7 @@ from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, routing_in_git
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.routing import Routing
+from pipelines.targets.kubernetes.writer import Writer
 from release.errors import GreenlightError, Refused, Waiting
 from tests.manifests.making import release, rendering, settings
 from tests.pipelines.gitops.conftest import Server
@@ -58,6 +59,12 @@ def writer_of(
 def writer(server: Server, tmp_path: Path) -> GitWriter:
     """Beside a controller that is quick."""
     return writer_of(server, tmp_path / "work", follows(server))[0]
+
+
+def test_it_stands_where_the_direct_one_does(writer: GitWriter) -> None:
+    """Checked by types alone."""
+    there: Writer = writer
+    assert there is writer
 
 
 def test_all_objects_of_a_slot_are_one_commit_that_says_what_it_is(
