@@ -15,8 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from manifests.gitops import render_controller
 from manifests.model import Rendering
-from manifests.render import render
+from manifests.render import Rendered, render
 from release.errors import BadInput
 from tests.manifests.making import IMAGE, OCI, VLLM_IMAGE, rendering, settings, vllm_release
 
@@ -110,6 +111,11 @@ def made(given: dict[str, Any]) -> Rendering | None:
         return None
 
 
+def everything(one: Rendering) -> tuple[Rendered, ...]:
+    """With what makes a controller follow the folder."""
+    return (*render(one), *render_controller(one))
+
+
 def shape(value: Any, text: str = "", was: str = "") -> Any:
     """``value`` without its texts, its own keys included; a key ``text`` is as ``was``."""
     if isinstance(value, dict):
@@ -123,9 +129,18 @@ def at(value: Any, path: Path) -> str:
 
 
 FROM_STORE = {**WHOLE, "secrets": {**WHOLE["secrets"], "from": ELSEWHERE}}
+BY_GIT: list[dict[str, Any]] = [
+    {**WHOLE, "git": {
+        "repository": "https://git.example.com/o/r", "branch": "main", "folder": "a-folder",
+        "controller": controller, "name": "a-name", "namespace": "a-namespace",
+        "project": "a-project", "secret": "a-secret",
+    }}
+    for controller in ("argocd", "flux")
+]  # fmt: skip
 FIELDS = [
     *((WHOLE, path) for path in texts(WHOLE)),
     *((FROM_STORE, ("secrets", *path)) for path in texts(FROM_STORE["secrets"])),
+    *((one, ("git", *path)) for one in BY_GIT for path in texts(one["git"])),
 ]
 
 
@@ -136,13 +151,13 @@ def test_no_field_of_the_section_gets_out_of_its_place(whole: dict[str, Any], pa
     """It is refused, or it is one text where there was one text before."""
     plain = made(whole)
     assert plain is not None
-    wanted = [shape(one.object) for one in render(plain)]
+    wanted = [shape(one.object) for one in everything(plain)]
     for text in HOSTILE:
         one = made(laid(whole, path, text))
         if one is None:
             continue
         try:
-            rendered = render(one)
+            rendered = everything(one)
         except BadInput:
             continue  # a patch of what is not there
         found = [shape(each.object, text, at(whole, path)) for each in rendered]
