@@ -264,11 +264,11 @@ def _meant(patch: Patch, kind: str, name: str) -> bool:
 def _require_patched(r: Rendering, made: Made, meant: Callable[[str], bool]) -> None:
     """A patch that changes nothing is a mistake, seen where everything is rendered."""
     for number, patch in enumerate(r.settings.patches):
-        known = (*made, *watcher_keys(r))
-        if meant(patch.kind) and not any(_meant(patch, *key) for key in known):
-            there = ", ".join(f"{kind}/{name}" for kind, name in made)
+        there = (*made, *watcher_keys(r))
+        if meant(patch.kind) and not any(_meant(patch, *key) for key in there):
+            named = ", ".join(f"{kind}/{name}" for kind, name in made)
             path = f"environments.{r.environment}.kubernetes.patches[{number}]"
-            raise BadInput(Problem(f"one of {there}", f"{patch.kind}/{patch.name}", path=path))
+            raise BadInput(Problem(f"one of {named}", f"{patch.kind}/{patch.name}", path=path))
 
 
 def merge(value: Any, patch: Any) -> Any:

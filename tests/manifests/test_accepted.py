@@ -40,7 +40,7 @@ def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
         own = own.model_copy(update={"git": apart})
     one = replace(one, settings=own)
     watcher = render_watcher(one, watched_spec(one)) if name in WATCHED else ()
-    objects = [each.object for each in (*render(one), *watcher, *render_controller(one))]
+    objects = [each.object for each in (*render(one), *render_controller(one), *watcher)]
 
     with ready_for(cluster, one):
         how = ("--server-side", "--validate=strict", "--dry-run=server", "--force-conflicts")
