@@ -202,12 +202,12 @@ def write_overlays(folder: Path, applications: Sequence[Rendering]) -> None:
     for one in base:
         (folder / "base" / one.file).write_text(one.text)
     _kustomization(folder / "base", {"resources": [one.file for one in base]})
-    for one in applications:
-        own = folder / one.application
+    for each in applications:
+        own = folder / each.application
         own.mkdir()
-        _kustomization(own, {"resources": ["../base"], "patches": [*_patches(base, render(one))]})
+        _kustomization(own, {"resources": ["../base"], "patches": [*_patches(base, render(each))]})
     (folder / "all").mkdir()
-    names = [f"../{one.application}" for one in applications]
+    names = [f"../{each.application}" for each in applications]
     _kustomization(folder / "all", {"resources": names})
 
 

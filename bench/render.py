@@ -32,7 +32,7 @@ import yaml
 from bench.fleet import fleet, read, values_of, write_chart, write_overlays
 from manifests.folder import write_rendered
 from manifests.remembered import Remembered
-from manifests.render import render
+from manifests.render import Rendered, render
 
 ROUNDS = 5
 FEW = 20
@@ -113,14 +113,14 @@ def again(folder: Path, sources: Sequence[bytes]) -> list[Took]:
     inputs.mkdir()
     for number, one in enumerate(sources):
         (inputs / f"{number:04}").write_bytes(one)
-    remembered, before, took = Remembered(read), {}, []
+    remembered, before, took = Remembered(read), dict[str, tuple[Rendered, ...]](), list[Took]()
     for edit in range(11):
         (inputs / "0007").write_bytes(fleet(1, first=20_000 + edit)[0])
         begun = time.perf_counter(), time.process_time()
         found = remembered.rendered({one.name: one.read_bytes() for one in inputs.iterdir()})
-        for name, one in found.items():
-            if before.get(name) is not one:
-                write_rendered(one, written / name)
+        for name, rendered in found.items():
+            if before.get(name) is not rendered:
+                write_rendered(rendered, written / name)
         took.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
         before = found
     return took[1:]

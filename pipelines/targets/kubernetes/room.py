@@ -97,7 +97,11 @@ def room_of(
         return read_cluster(api, without, settings.capacity, gpu, now)
 
     mine = frozenset({(own("slot"), slot), *((own("server"), one.name) for one in needs)})
-    old = {(own("slot"), one) for one in beside} | {(own("server"), one) for one in beside.values()}
+    names = {
+        one["metadata"]["name"] for one in deployments
+    }  # a shared one is there before and after
+    old = {(own("slot"), one) for one in beside}
+    old |= {(own("server"), one) for one in beside.values() if one not in names}
     emptied = cluster(mine | old) if settings.when_full == "outage" else None
     return find_room(
         needs, cluster(mine), settings.when_full, emptied, settings.server.load_seconds
