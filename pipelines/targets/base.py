@@ -25,7 +25,7 @@ class StaleFenceError(Waiting):
 @dataclass(frozen=True)
 class TargetFacts:
     """What is there. ``provisioned`` is whether its front door answers, ``reason`` why not;
-    ``watched`` whether a watcher stands by.
+    ``watched`` whether a watcher stands by. ``notice``: what somebody should know, and put right.
     """
 
     provisioned: bool
@@ -34,6 +34,7 @@ class TargetFacts:
     weights: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     watched: bool = False
+    notice: str = ""
 
 
 @dataclass(frozen=True)

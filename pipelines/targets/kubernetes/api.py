@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -71,10 +71,14 @@ class Api:
             return []
         return [{"kind": kind, **one} for one in found.get("items", ())]
 
-    def apply(self, one: Object, *, dry_run: bool = False, version: str = "") -> dict[str, Any]:
+    def apply(
+        self, one: Object, *, dry_run: bool = False, version: str = "",
+        over: Collection[str] = (),
+    ) -> dict[str, Any]:  # fmt: skip
         """Server-side apply; what it is then. With ``version`` only over that resourceVersion.
 
-        OwnedError for fields of others, ChangedError where the version has passed.
+        OwnedError for fields of others than those in ``over``, ChangedError where the version has
+        passed.
         """
         if version:
             one = {**one, "metadata": {**one["metadata"], "resourceVersion": version}}
@@ -84,9 +88,9 @@ class Api:
         try:
             return self._write("PATCH", one, "application/apply-patch+yaml", query)
         except OwnedError as error:
-            if error.owners != {MANAGER}:
+            if not error.owners <= {MANAGER, *over}:
                 raise
-        # a field that we have written otherwise than by an apply: the server takes it for another's
+        # what we have written otherwise than by an apply, the server takes for another's
         return self._write("PATCH", one, "application/apply-patch+yaml", query | {"force": "true"})
 
     def create(self, one: Object) -> dict[str, Any]:

@@ -24,6 +24,9 @@ FAILED = own("failed")
 SHARE = own("share")
 """On a slot's Deployment: per cent of the pods that it is to have in the end."""
 
+UNTOLD = own("untold")
+"""On the Lease: why Git does not say what is live."""
+
 FENCE, SEEN = own("fence"), own("seen")
 
 
@@ -65,7 +68,7 @@ class Live:
         ]  # fmt: skip
 
 
-def target_facts(live: Live, address: str) -> TargetFacts:
+def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:
     """Slots, weights and whether there is a way in."""
     slots = {name: _slot(live, one) for name, one in live.slots.items()}
     reason = why_not_provisioned(live, address)
@@ -73,7 +76,9 @@ def target_facts(live: Live, address: str) -> TargetFacts:
         return TargetFacts(False, address, slots, reason=reason)
     weights = read_route(live.route, live.application).weights
     watched = any(labels(one).get(COMPONENT) == "watcher" for one in live.deployments)
-    return TargetFacts(not reason, address, slots, weights, reason=reason, watched=watched)
+    return TargetFacts(
+        not reason, address, slots, weights, reason=reason, watched=watched, notice=notice
+    )
 
 
 def why_not_provisioned(live: Live, address: str) -> str:

@@ -8,7 +8,7 @@ who may begin; this says who may go on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,10 +55,12 @@ class Anchor:
         for kind in GUARDED:
             for name in self._ours(kind):
                 again(partial(self._touch, kind, name, fence))
-        again(lambda: self._write(self._lease() or self._made(fence), TAKEN, str(fence)))
+        again(lambda: self._write(self.lease() or self._made(fence), TAKEN, str(fence)))
 
-    def apply(self, one: Object, fence: int) -> dict[str, Any]:
-        """Server-side apply of a guarded object, unless somebody newer has written it."""
+    def apply(self, one: Object, fence: int, over: Collection[str] = ()) -> dict[str, Any]:
+        """Server-side apply of a guarded object, unless somebody newer has written it. Fields of
+        the managers in ``over`` are taken from them.
+        """
 
         def attempt() -> dict[str, Any]:
             meta = one["metadata"]
@@ -67,7 +69,7 @@ class Anchor:
             if found is None:  # an apply would also go over what somebody has made meanwhile
                 return self.api.create(marked(one, fence))
             version = found["metadata"]["resourceVersion"]
-            return self.api.apply(marked(one, fence), version=version)
+            return self.api.apply(marked(one, fence), version=version, over=over)
 
         return again(attempt)
 
@@ -98,7 +100,7 @@ class Anchor:
 
     def seen(self) -> Mark | None:
         """The ledger's head as this target remembers it."""
-        lease = self._lease()
+        lease = self.lease()
         text = notes(lease).get(SEEN, "") if lease else ""
         sequence, _, sha256 = text.partition(" ")
         return Mark(int(sequence), sha256) if sha256 else None
@@ -108,7 +110,7 @@ class Anchor:
         again(lambda: self._note(mark))
 
     def _note(self, mark: Mark) -> None:
-        lease = self._lease()
+        lease = self.lease()
         if lease is None:
             return
         seen = self.seen()
@@ -119,7 +121,7 @@ class Anchor:
 
     def _is_taken(self, fence: int) -> bool:
         """Whether every object knows of ``fence`` already. The Lease does when this returns."""
-        lease = self._lease()
+        lease = self.lease()
         if lease is None:
             self.api.create(self._made(fence))
             return False
@@ -141,7 +143,8 @@ class Anchor:
         labels = {APPLICATION: self.application}
         return [one["metadata"]["name"] for one in self.api.list(kind, self.namespace, labels)]
 
-    def _lease(self) -> dict[str, Any] | None:
+    def lease(self) -> dict[str, Any] | None:
+        """The Lease, None where there is no environment yet."""
         return self.api.get("Lease", self.name, self.namespace)
 
     def _write(self, lease: Object, key: str, value: str) -> None:

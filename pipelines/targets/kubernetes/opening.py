@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from manifests.model import Rendering
 from pipelines.cache import ModelCache
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.slots import Patience
 from pipelines.targets.kubernetes.target import KubernetesTarget
+from pipelines.targets.kubernetes.watching import to_take_away, watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import Watching
 from release.bundle import Release
 from release.errors import BadInput, Problem
@@ -27,15 +31,16 @@ def open_kubernetes(
         file = release.file and cache.path(release.file.sha256)
         return tuple(sorted(markers(file))) if file and file.is_file() else None
 
+    def watching(rendering: Rendering) -> Watching:
+        objects, secret = watcher_objects(rendering, spec), watcher_secret(rendering, state)
+        return Watching(objects, secret, to_take_away(rendering))
+
+    drain = round(spec.rollout.drain_seconds)
     return KubernetesTarget(
-        application=spec.name,
-        environment=environment,
-        settings=settings,
-        state=state,
-        markers=known,
-        watching=lambda _: Watching((), {}),
-        refusal=spec.evaluation.refusal,
-        drain_seconds=round(spec.rollout.drain_seconds),
-        ready_within=spec.rollout.progress_deadline,
-        api=Api(settings.context),
+        Ground(spec.name, environment, settings, drain, Api(settings.context)),
+        state,
+        known,
+        watching,
+        spec.evaluation.refusal,
+        Patience(ready=spec.rollout.progress_deadline),
     )

@@ -99,9 +99,9 @@ class KubernetesBed:
 
     def nowhere(self) -> Target:
         """A namespace that nobody has made."""
-        elsewhere = self.target.settings.model_copy(update={"namespace": "greenlight-nowhere"})
-        state = self.target.state
-        return KubernetesTarget(APP, "nowhere", elsewhere, state, lambda _: None, watching)
+        ground = self.target.ground
+        elsewhere = ground.settings.model_copy(update={"namespace": "greenlight-nowhere"})
+        return replace(self.target, ground=replace(ground, settings=elsewhere))
 
     def fence(self) -> int:
         """Counted."""
@@ -137,8 +137,9 @@ class KubernetesBed:
         self.prometheus.stop()
         self.prometheus.start()
         url = self.prometheus.url
-        settings = self.target.settings.model_copy(update={"prometheus": url})
-        self.target = replace(self.target, settings=settings)
+        ground = self.target.ground
+        settings = ground.settings.model_copy(update={"prometheus": url})
+        self.target = replace(self.target, ground=replace(ground, settings=settings))
         self._until_read()
 
     def watched(self) -> bool:

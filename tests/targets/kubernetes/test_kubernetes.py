@@ -9,6 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.slots import Patience
 from pipelines.targets.kubernetes.target import KubernetesTarget
 from release.state import StateFolder
 from tests.cluster.building import provide_prometheus
@@ -43,9 +45,9 @@ def environment(
         )
         held.enter_context(read_by(prometheus, plane))
         target = KubernetesTarget(
-            APP, "staging", settings(plane, prometheus), StateFolder(folder / "app"),
-            markers=lambda _: None, watching=watching, refusal=("i don't know",),
-            tolerated=5.0, remembered=0.0, api=Api(),
+            Ground(APP, "staging", settings(plane, prometheus), 30, Api()),
+            StateFolder(folder / "app"), lambda _: None, watching, ("i don't know",),
+            Patience(tolerated=5.0), remembered=0.0,
         )  # fmt: skip
         target.provision(1)
         yield KubernetesBed(target, plane, prometheus, cluster, 1)

@@ -1,0 +1,150 @@
+"""What every part of the kubernetes target stands on: one environment, seen and routed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from manifests.model import Rendering, Slot
+from manifests.render import Rendered, render_route
+from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.facts import (
+    APPLICATION,
+    SLOT,
+    Live,
+    address_of,
+    labels,
+    ready_since,
+)
+from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
+from release.errors import GreenlightError
+from release.kubernetes_section import Kubernetes
+
+POLL_SECONDS = 0.25
+ACCEPTED_SECONDS = 30.0
+"""For the gateway to follow a route: those that are well take a second."""
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One environment in a namespace of a cluster. ``drain_seconds``: what a pod that goes gets."""
+
+    application: str
+    environment: str
+    settings: Kubernetes
+    drain_seconds: int = 30
+    api: Api = field(default_factory=Api)
+
+    @property
+    def namespace(self) -> str:
+        """Where everything of it is."""
+        return self.rendering().namespace
+
+    @property
+    def ours(self) -> dict[str, str]:
+        """The labels of all that is made here."""
+        return {APPLICATION: self.application, "app.kubernetes.io/managed-by": "greenlight"}
+
+    @cached_property
+    def anchor(self) -> Anchor:
+        """The Lease that fences."""
+        return Anchor(self.api, self.namespace, self.application)
+
+    def rendering(self, *slots: Slot) -> Rendering:
+        """``slots`` in this environment."""
+        return Rendering(
+            self.application, self.environment, self.settings, slots,
+            drain_seconds=self.drain_seconds,
+        )  # fmt: skip
+
+    def live(self) -> Live:
+        """What is there now."""
+        return Live(
+            application=self.application,
+            gateway_name=self.settings.gateway.name,
+            route=self.route_now(),
+            gateway=self._gateway(),
+            deployments=self.api.list("Deployment", self.namespace, self.ours),
+            pods=self.api.list("Pod", self.namespace, self.ours),
+        )
+
+    def _gateway(self) -> Object | None:
+        """Who may not read it, as a watcher may not, goes by what it says of the route."""
+        gateway = self.settings.gateway
+        try:
+            return self.api.get("Gateway", gateway.name, gateway.namespace)
+        except DeniedError:
+            return {"spec": {}}
+
+    def address(self, live: Live) -> str:
+        """Where callers ask; empty where that cannot be known."""
+        return address_of(live.gateway, self.settings.gateway.hostnames)
+
+    def route_now(self) -> dict[str, Any] | None:
+        """The HTTPRoute, None before it was made."""
+        return self.api.get("HTTPRoute", self.application, self.namespace)
+
+    def routing(self) -> Routing:
+        """What the route says now; nothing where there is none."""
+        route = self.route_now()
+        return read_route(route, self.application) if route else Routing()
+
+    def route(self, routing: Routing) -> Rendered:
+        """The HTTPRoute that says ``routing``."""
+        known, weights, mirror = routing.slots, routing.weights, routing.mirror
+        return render_route(replace(self.rendering(), known=known, weights=weights, mirror=mirror))
+
+    def let_in(self, slot: str, fence: int) -> None:
+        """The route knows ``slot``: by its pin, and with no weight."""
+        routing = self.routing()
+        if slot not in routing.slots:
+            slots = tuple(sorted({*routing.slots, slot}))
+            self.write(Routing(slots, routing.weights, routing.mirror), fence)
+
+    def let_out(self, slot: str, fence: int) -> None:
+        """The route forgets ``slot``, so that nothing new comes to it."""
+        routing = self.routing()
+        if slot in routing.slots:
+            slots = tuple(one for one in routing.slots if one != slot)
+            mirror = {name: one for name, one in routing.mirror.items() if name != slot}
+            self.write(Routing(slots, routing.weights, mirror), fence)
+
+    def write(self, routing: Routing, fence: int) -> None:
+        """The route says ``routing``, whole. A controller that made it from Git gives way: what it
+        says once it is there belongs to the rollout.
+        """
+        git = self.settings.git
+        over = FIELD_MANAGERS[git.controller] if git else ()
+        self.anchor.apply(self.route(routing).object, fence, over)
+
+    def await_accepted(self) -> None:
+        """GreenlightError when the gateway does not follow what the route says now."""
+        give_up = time.monotonic() + ACCEPTED_SECONDS
+        while reason := self._why_not_accepted():
+            if time.monotonic() > give_up:
+                raise GreenlightError(
+                    f"{self.environment}: the route {self.application} is written, but {reason} "
+                    f"(waited {ACCEPTED_SECONDS:g} s)"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _why_not_accepted(self) -> str:
+        route = self.route_now()
+        return why_not_accepted(route, self.settings.gateway.name) if route else "it is not there"
+
+
+def ready_pods(live: Live, slot: str) -> list[Object]:
+    """The pods of ``slot`` that answer."""
+    return [pod for pod in live.pods if labels(pod).get(SLOT) == slot and ready_since(pod)]
+
+
+def name_of(one: Object) -> str:
+    """An object's name."""
+    return str(one["metadata"]["name"])

@@ -1,0 +1,91 @@
+"""What belongs to no slot: made before the first release, and taken away with everything else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from manifests.model import own
+from manifests.order import RANKS
+from manifests.render import Rendered, render_shell
+from pipelines.targets.kubernetes.facts import notes
+from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
+from pipelines.targets.kubernetes.kinds import KINDS, kind_of
+from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.routing import Routing
+from pipelines.targets.kubernetes.writer import Writer
+from release.errors import GreenlightError
+
+GONE_SECONDS = 90.0
+"""Beyond the pods' drain, for everything to be gone."""
+
+MADE = own("made")
+"""On a namespace that was made here, and so goes with what is in it."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Namespace, account, policies, monitors and the route of one environment."""
+
+    ground: Ground
+    writer: Writer
+
+    def make(self, fence: int) -> None:
+        """All of it; the route leads nowhere yet. Safe to repeat."""
+        ground = self.ground
+        shell = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
+        ground.anchor.take(fence)
+        if ground.route_now() is None:
+            shell.append(ground.route(Routing()))
+        self.writer.put(shell, fence, "what every release stands on")
+        ground.await_accepted()
+
+    def _is_there(self, one: Rendered) -> bool:
+        """Whether what belongs to no namespace is there already: then it is not ours to change.
+
+        A namespace that is not there is made here, since the Lease has to be in it.
+        """
+        if kind_of(one.kind).namespaced:
+            return False
+        try:
+            there = self.ground.api.get(one.kind, one.name) is not None
+        except DeniedError:  # who may not even look has been given one
+            return True
+        if not there and one.kind == "Namespace":
+            meta = {**one.object["metadata"], "annotations": {MADE: "true"}}
+            self.ground.api.create({**one.object, "metadata": meta})
+        return there or one.kind == "Namespace"
+
+    def take_away(self, fence: int) -> None:
+        """All that is ours; the namespace too where it was made here."""
+        api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
+        if api.get("Lease", anchor.name, namespace) is None:
+            return
+        anchor.take(fence)
+        found = api.get("Namespace", namespace)
+        if found and notes(found).get(MADE):
+            api.delete("Namespace", namespace)
+            self._await_gone("Namespace")
+            return
+        kinds = [kind for kind, one in KINDS.items() if one.namespaced and kind in RANKS]
+        for kind in sorted(kinds, key=lambda kind: -RANKS[kind]):
+            for one in api.list(kind, namespace, self.ground.ours):
+                api.delete(kind, name_of(one), namespace)
+        self._await_gone("Pod")
+        api.delete("Lease", anchor.name, namespace)
+
+    def _await_gone(self, kind: str) -> None:
+        """Until no pod of ours, or the namespace itself, is left."""
+        ground = self.ground
+        give_up = time.monotonic() + ground.drain_seconds + GONE_SECONDS
+        while self._is_left(kind):
+            if time.monotonic() > give_up:
+                what = f"{kind} of {ground.namespace}"
+                raise GreenlightError(f"{ground.environment}: {what} does not go away")
+            time.sleep(POLL_SECONDS)
+
+    def _is_left(self, kind: str) -> bool:
+        api, namespace = self.ground.api, self.ground.namespace
+        if kind == "Namespace":
+            return api.get("Namespace", namespace) is not None
+        return bool(api.list(kind, namespace, self.ground.ours))

@@ -1,0 +1,192 @@
+"""A slot's life in a cluster: started, ready, drained, and what it leaves taken away."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from manifests.model import Rendering, Slot
+from manifests.render import render_slot
+from pipelines.capacity import ALL
+from pipelines.targets.base import DeployFailedError
+from pipelines.targets.kubernetes.facts import (
+    APPLICATION,
+    FAILED,
+    RELEASE,
+    SERVER,
+    SHARE,
+    SLOT,
+    Live,
+    available,
+    is_current,
+    notes,
+    reason_of,
+)
+from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
+from pipelines.targets.kubernetes.reasons import Reason
+from pipelines.targets.kubernetes.writer import Name, Writer
+from release.bundle import Release
+from release.errors import GreenlightError, Waiting
+
+GONE_SECONDS = 60.0
+"""Beyond its grace, for a pod to be gone."""
+
+OF_A_SLOT = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
+OF_A_SERVER = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. ``ready``: for a release to load. ``tolerated``: for what may pass by itself, such
+    as a registry that is away, before it is a failure.
+    """
+
+    ready: float = 600.0
+    tolerated: float = 30.0
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slots of one environment."""
+
+    ground: Ground
+    writer: Writer
+    patience: Patience
+
+    def start(self, what: Slot, scale: int | None, fence: int) -> None:
+        """``what`` with at most ``scale`` pods of each kind; returns when they have answered."""
+        ground, release = self.ground, what.release
+        objects = render_slot(self._scaled(scale, what), what.name)
+        self.writer.put(objects, fence, f"{release.label} in {what.name}")
+        self._mark(what.name, {SHARE: str(self.share(scale)), FAILED: None}, fence)
+        ground.let_in(what.name, fence)
+        self._await_ready(what, scale, fence)
+        self.tidy(fence, f"nobody needs what was in {what.name}")
+
+    def stop(self, slot: str, deadline: float, fence: int) -> None:
+        """Let its pods go, each when it has answered what it has begun, or at ``deadline``."""
+        ground = self.ground
+        ground.let_out(slot, fence)
+        live = ground.live()
+        grace = _grace(live.slots.get(slot)) or ground.drain_seconds
+        gone: list[Name] = [(kind, f"{ground.application}-{slot}") for kind in OF_A_SLOT]
+        if slot in live.slots:
+            gone.append(("Deployment", f"{ground.application}-{slot}"))
+        self.writer.take_away(gone, fence, f"{slot} is retired")
+        self._hurry(slot, grace - max(0, ground.drain_seconds - math.ceil(deadline)), grace)
+        self.tidy(fence, f"nobody needs what was in {slot}")
+
+    def share(self, scale: int | None) -> int:
+        """Per cent of the pods that a slot is to have, with at most ``scale`` of each kind."""
+        if scale is None:
+            return ALL
+        settings = self.ground.settings
+        whole = max(settings.scaling.min, settings.server.replicas)
+        return min(ALL, ALL * scale // whole)
+
+    def tidy(self, fence: int, why: str) -> None:
+        """Take away prompts that no slot mounts, and model servers that none asks any more."""
+        ground = self.ground
+        live = ground.live()
+        maps = ground.api.list("ConfigMap", ground.namespace, ground.ours)
+        if names := [*_unasked(live), *_unread(live, maps)]:
+            self.writer.take_away(names, fence, why)
+
+    def _scaled(self, scale: int | None, what: Slot) -> Rendering:
+        rendering, settings = self.ground.rendering(what), self.ground.settings
+        if scale is None:
+            return rendering
+        scaling, server = settings.scaling, settings.server
+        fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
+        update = {
+            "scaling": scaling.model_copy(update=fewer),
+            "server": server.model_copy(update={"replicas": min(scale, server.replicas)}),
+        }
+        return replace(rendering, settings=settings.model_copy(update=update))
+
+    def _await_ready(self, what: Slot, scale: int | None, fence: int) -> None:
+        """Until every pod that is asked for has answered. DeployFailedError with the reason."""
+        give_up, since = time.monotonic() + self.patience.ready, 0.0
+        while True:
+            live = self.ground.live()
+            one = live.slots.get(what.name)
+            if one is not None and self._is_whole(one, what.release, scale):
+                return
+            reason = reason_of(live, one) if one else Reason("waits", "it is not there yet")
+            now = time.monotonic()
+            since = (since or now) if reason.kind == "fails" else 0.0
+            lasts = bool(since) and now - since > self.patience.tolerated
+            if reason.kind == "hopeless" or lasts or now > give_up:
+                raise self._given_up(what, reason, fence)
+            time.sleep(POLL_SECONDS)
+
+    def _is_whole(self, one: Object, release: Release, scale: int | None) -> bool:
+        least = self.ground.settings.scaling.min
+        least = least if scale is None else min(scale, least)
+        wanted = max(int(one["spec"].get("replicas", 1)), least)
+        mine = notes(one).get(RELEASE) == release.digest
+        return mine and is_current(one) and available(one) >= wanted
+
+    def _given_up(self, what: Slot, reason: Reason, fence: int) -> GreenlightError:
+        """What to raise. The slot keeps the reason, so that whoever looks later reads it."""
+        place = f"{self.ground.environment}/{what.name}"
+        text = f"{what.release.label} did not get ready in {place}: {reason.text}"
+        if reason.kind == "room":
+            return Waiting(f"{text}. What ends it: room for it; then the same command again")
+        self._mark(what.name, {FAILED: reason.text}, fence)
+        return DeployFailedError(text)
+
+    def _mark(self, slot: str, told: Mapping[str, str | None], fence: int) -> None:
+        name = f"{self.ground.application}-{slot}"
+        self.ground.anchor.mark("Deployment", name, told, fence)
+
+    def _hurry(self, slot: str, wanted: int, usual: int) -> None:
+        """Wait until the slot's pods are gone; they may take ``wanted`` seconds, not ``usual``."""
+        give_up, told = time.monotonic() + usual + GONE_SECONDS, set[str]()
+        while pods := self._pods(slot):
+            if time.monotonic() > give_up:
+                names = ", ".join(map(name_of, pods))
+                place = f"{self.ground.environment}/{slot}"
+                raise GreenlightError(f"{place} does not stop: {names} is there")
+            leaving = [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
+            for name in {name_of(pod) for pod in leaving if wanted < usual} - told:
+                self.ground.api.delete("Pod", name, self.ground.namespace, grace=wanted)
+                told.add(name)
+            time.sleep(POLL_SECONDS)
+
+    def _pods(self, slot: str) -> list[dict[str, Any]]:
+        labels = {APPLICATION: self.ground.application, SLOT: slot}
+        return self.ground.api.list("Pod", self.ground.namespace, labels)
+
+
+def _unasked(live: Live) -> Iterator[Name]:
+    """What belongs to model servers that no slot asks."""
+    used = {notes(one).get(SERVER, "") for one in live.slots.values()}
+    for name in live.servers:
+        if name not in used:
+            yield from ((kind, name) for kind in OF_A_SERVER)
+
+
+def _unread(live: Live, maps: list[dict[str, Any]]) -> Iterator[Name]:
+    """Prompts that no slot mounts."""
+    mounted = {_prompt(one) for one in live.slots.values()}
+    for one in maps:
+        if name_of(one).startswith("prompt-") and name_of(one) not in mounted:
+            yield "ConfigMap", name_of(one)
+
+
+def _prompt(one: Object) -> str:
+    """The ConfigMap that a slot's pods read."""
+    volumes = one["spec"]["template"]["spec"].get("volumes") or ()
+    named = (volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
+    return next((name for name in named if name.startswith("prompt-")), "")
+
+
+def _grace(one: Object | None) -> int:
+    """Seconds that each pod of a slot has from being told to go; 0 where there is no slot."""
+    return int(one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) if one else 0
