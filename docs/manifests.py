@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from manifests.gitops import render_controller
-from manifests.render import Rendered
 from tests.manifests.variants import VARIANTS, rendered
 
 FOLDER = Path(__file__).parent / "kubernetes"
@@ -102,24 +100,19 @@ def pages() -> dict[Path, str]:
     """Every file, and what is in it."""
     files = {FOLDER / f"{_slug(name)}.yaml": _documents(name) for name in VARIANTS}
     rows = [
-        f"| [{name}](kubernetes/{_slug(name)}.yaml) | {len(_shown(name))} |" for name in VARIANTS
+        f"| [{name}](kubernetes/{_slug(name)}.yaml) | {len(rendered(name))} |" for name in VARIANTS
     ]
     return {**files, PAGE: HEAD + "\n".join(rows) + "\n"}
 
 
 def _documents(name: str) -> str:
     """All of the plain variant; of another what is different there, or not there at all."""
-    plain = () if name == PLAIN else _shown(PLAIN)
-    own = [one for one in _shown(name) if one not in plain]
-    gone = {one.file for one in plain} - {one.file for one in _shown(name)}
+    plain = () if name == PLAIN else rendered(PLAIN)
+    own = [one for one in rendered(name) if one not in plain]
+    gone = {one.file for one in plain} - {one.file for one in rendered(name)}
     said = [f"# {len(own)} objects that plain.yaml does not have, or has otherwise\n"] * bool(plain)
     said += [f"# not there: {file}\n" for file in sorted(gone)]
     return "".join(said) + "---\n".join(one.text for one in own)
-
-
-def _shown(name: str) -> tuple[Rendered, ...]:
-    """With what somebody applies once, where Git is set."""
-    return (*rendered(name), *render_controller(VARIANTS[name]))
 
 
 def _slug(name: str) -> str:
