@@ -23,10 +23,12 @@ NOISE = ("managedFields", "resourceVersion", "uid", "generation", "creationTimes
 
 NOTES = (
     own("fence"),
+    own("share"),
+    own("failed"),
     "deployment.kubernetes.io/revision",
     "kubectl.kubernetes.io/last-applied-configuration",
 )
-"""Annotations that come with the writing itself."""
+"""Annotations and labels that come with the writing itself."""
 
 HIDDEN, OTHER = "(hidden)", "(hidden, another value)"
 
@@ -145,9 +147,11 @@ def _of_others(live: Sequence[Object], slot: str) -> Iterator[tuple[str, str]]:
 def plain(one: Object) -> dict[str, Any]:
     """``one`` without what the API server and its controllers write by themselves."""
     meta = {key: value for key, value in one["metadata"].items() if key not in NOISE}
-    notes = {k: v for k, v in (meta.pop("annotations", None) or {}).items() if k not in NOTES}
+    for part in ("annotations", "labels"):
+        left = {k: v for k, v in (meta.pop(part, None) or {}).items() if k not in NOTES}
+        meta |= {part: left} if left else {}
     kept = {key: value for key, value in one.items() if key != "status"}
-    return {**kept, "metadata": {**meta, **({"annotations": notes} if notes else {})}}
+    return {**kept, "metadata": meta}
 
 
 def concealed(before: Any, after: Any, secret: bool = False) -> tuple[Any, Any]:

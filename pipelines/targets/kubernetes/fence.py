@@ -16,7 +16,7 @@ from typing import Any
 from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api, again
-from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, SEEN, notes
+from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, SEEN, labels, notes
 from release.integrity import Damaged
 from release.ledger import Mark
 from release.ledger.witness import rewritten
@@ -25,7 +25,9 @@ TAKEN = own("taken")
 """On the Lease: the fence that every guarded object knows of."""
 
 GUARDED = ("HTTPRoute", "Deployment")
-"""Kinds that decide who answers: each of these carries the fence of who wrote it last."""
+"""Kinds that decide who answers: each of these carries the fence of who wrote it last. As a label:
+an annotation would make a Deployment's controller look at it anew.
+"""
 
 Object = Mapping[str, Any]
 
@@ -55,7 +57,11 @@ class Anchor:
         for kind in GUARDED:
             for name in self._ours(kind):
                 again(partial(self._touch, kind, name, fence))
-        again(lambda: self._write(self.lease() or self._made(fence), TAKEN, str(fence)))
+        again(
+            lambda: self._write(
+                self.lease() or self._made(fence), "annotations", {TAKEN: str(fence)}
+            )
+        )
 
     def apply(self, one: Object, fence: int, over: Collection[str] = ()) -> dict[str, Any]:
         """Server-side apply of a guarded object, unless somebody newer has written it. Fields of
@@ -117,7 +123,7 @@ class Anchor:
         if seen and seen.sequence == mark.sequence and seen != mark:
             raise Damaged(rewritten(self.where, seen, mark.sha256))
         if seen is None or seen.sequence < mark.sequence:
-            self._write(lease, SEEN, f"{mark.sequence} {mark.sha256}")
+            self._write(lease, "annotations", {SEEN: f"{mark.sequence} {mark.sha256}"})
 
     def _is_taken(self, fence: int) -> bool:
         """Whether every object knows of ``fence`` already. The Lease does when this returns."""
@@ -127,7 +133,7 @@ class Anchor:
             return False
         self._require(lease, fence)
         if _fence(lease) < fence:
-            self._write(lease, FENCE, str(fence))
+            self._write(lease, "labels", {FENCE: str(fence)})
         return notes(lease).get(TAKEN) == str(fence)
 
     def _touch(self, kind: str, name: str, fence: int) -> None:
@@ -135,30 +141,32 @@ class Anchor:
         found = self.api.get(kind, name, self.namespace)
         if found is None or _fence(found) >= fence:
             return
-        meta = {"annotations": {FENCE: str(fence)},
-                "resourceVersion": found["metadata"]["resourceVersion"]}  # fmt: skip
+        version = found["metadata"]["resourceVersion"]
+        meta = {"labels": {FENCE: str(fence)}, "resourceVersion": version}
         self.api.patch(kind, name, self.namespace, {"metadata": meta})
 
     def _ours(self, kind: str) -> list[str]:
-        labels = {APPLICATION: self.application}
-        return [one["metadata"]["name"] for one in self.api.list(kind, self.namespace, labels)]
+        found = self.api.list(kind, self.namespace, {APPLICATION: self.application})
+        return [one["metadata"]["name"] for one in found]
 
     def lease(self) -> dict[str, Any] | None:
         """The Lease, None where there is no environment yet."""
         return self.api.get("Lease", self.name, self.namespace)
 
-    def _write(self, lease: Object, key: str, value: str) -> None:
+    def _write(self, lease: Object, where: str, what: Mapping[str, str]) -> None:
         """Over the version that was read: who changed it meanwhile is read again."""
-        meta = {"annotations": {key: value},
-                "resourceVersion": lease["metadata"]["resourceVersion"]}  # fmt: skip
+        meta = {where: what, "resourceVersion": lease["metadata"]["resourceVersion"]}
         self.api.patch("Lease", self.name, self.namespace, {"metadata": meta})
 
     def _made(self, fence: int) -> Object:
         meta = {
             "name": self.name,
             "namespace": self.namespace,
-            "labels": {APPLICATION: self.application, "app.kubernetes.io/managed-by": "greenlight"},
-            "annotations": {FENCE: str(fence)},
+            "labels": {
+                APPLICATION: self.application,
+                "app.kubernetes.io/managed-by": "greenlight",
+                FENCE: str(fence),
+            },
         }
         spec = {"holderIdentity": "greenlight"}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta,
@@ -175,9 +183,9 @@ class Anchor:
 def marked(one: Object, fence: int) -> dict[str, Any]:
     """``one`` with the fence of who writes it."""
     meta = one["metadata"]
-    return {**one, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}),
-            FENCE: str(fence)}}}  # fmt: skip
+    carried = {**(meta.get("labels") or {}), FENCE: str(fence)}
+    return {**one, "metadata": {**meta, "labels": carried}}
 
 
 def _fence(one: Object) -> int:
-    return int(notes(one).get(FENCE, 0))
+    return int(labels(one).get(FENCE, 0))

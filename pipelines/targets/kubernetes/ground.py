@@ -10,6 +10,7 @@ from typing import Any
 
 from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render_route
+from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
@@ -121,7 +122,7 @@ class Ground:
         says once it is there belongs to the rollout.
         """
         git = self.settings.git
-        over = FIELD_MANAGERS[git.controller] if git else ()
+        over = (FIELD_MANAGERS[git.controller],) if git else ()
         self.anchor.apply(self.route(routing).object, fence, over)
 
     def await_accepted(self) -> None:

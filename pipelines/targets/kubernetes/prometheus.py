@@ -162,17 +162,20 @@ class Meter:
         if self._known is None:
             return self._first(now)
         if now - self._asked >= (enough if at_most is None else at_most):
-            found = self._ask(now - self._asked + self.prometheus.fresh)
+            found = self._ask(min(now - self._asked + self.prometheus.fresh, self._age()))
             self._known, self._asked = queries.merge(self._known, found), now
         return self._known
 
     def _first(self, now: float) -> Reading:
-        age = self.prometheus.clock.time() - self.anchor
-        found = self._ask(min(max(age, 1.0), LOOKBACK_SECONDS))
+        found = self._ask(min(self._age(), LOOKBACK_SECONDS))
         if found.counts:
             self._since = max(self.anchor, found.at - LOOKBACK_SECONDS)
             self._known, self._asked = found, now
         return found
+
+    def _age(self) -> float:
+        """Seconds from the anchor until now: what was in the slot before it does not count."""
+        return max(self.prometheus.clock.time() - self.anchor, 1.0)
 
     def _ask(self, seconds: float) -> Reading:
         return queries.parse(self.prometheus.ask(queries.counts(self.place, seconds)))

@@ -86,6 +86,20 @@ def watching(r: Rendering) -> Watching:
     return Watching((made,), secret, (("Deployment", name), ("Secret", name)))
 
 
+@dataclass(frozen=True)
+class ReadStream:
+    """A stream that Prometheus has heard of when it has ended."""
+
+    stream: asking.HttpStream
+    bed: KubernetesBed
+
+    def whole(self) -> bool:
+        """Whether it came to its end mark."""
+        whole = self.stream.whole()
+        self.bed.until_read()
+        return whole
+
+
 @dataclass
 class KubernetesBed:
     """One environment, for the conformance suite."""
@@ -115,22 +129,22 @@ class KubernetesBed:
     def ask(self) -> str:
         """Through the gateway; Prometheus has read of it when this returns."""
         label = asking.label(self.target.facts().address, {})
-        self._until_read()
+        self.until_read()
         return label
 
     def ask_pinned(self, slot: str) -> str:
         """As the target says."""
         endpoint = self.target.endpoint(slot)
         label = asking.label(endpoint.url, endpoint.headers)
-        self._until_read()
+        self.until_read()
         return label
 
-    def stream(self, slot: str, seconds: float) -> asking.HttpStream:
+    def stream(self, slot: str, seconds: float) -> ReadStream:
         """Pinned, so that any slot can have one; Prometheus knows that it is under way."""
         endpoint = self.target.endpoint(slot)
         stream = asking.HttpStream(endpoint.url, endpoint.headers, seconds)
-        self._until_read()
-        return stream
+        self.until_read()
+        return ReadStream(stream, self)
 
     def restart(self) -> None:
         """Prometheus goes and comes: it holds the counts. The API server keeps the weights."""
@@ -140,7 +154,7 @@ class KubernetesBed:
         ground = self.target.ground
         settings = ground.settings.model_copy(update={"prometheus": url})
         self.target = replace(self.target, ground=replace(ground, settings=settings))
-        self._until_read()
+        self.until_read()
 
     def watched(self) -> bool:
         """Whether there is a Deployment for it."""
@@ -150,14 +164,19 @@ class KubernetesBed:
         """Real processes that answer as model servers, those that are leaving too."""
         return sum(name.startswith("model-") for name in self.plane.pods())
 
-    def _until_read(self) -> None:
+    def until_read(self) -> None:
         """Until every pod that users can reach has been read, begun after this call."""
-        labels = "-l=app.kubernetes.io/component=application"
-        pods = self.cluster.read("pods", f"--namespace={self.plane.namespace}", labels)["items"]
-        names = {one["metadata"]["name"] for one in pods if ready_since(one)}
         since = time.time()
-        eventually(lambda: names <= self._read_since(since), "Prometheus has read them")
+        eventually(lambda: self._reachable() <= self._read_since(since), "Prometheus has read them")
+
+    def _reachable(self) -> set[str]:
+        labels = {"app.kubernetes.io/component": "application"}
+        pods = self.target.ground.api.list("Pod", self.plane.namespace, labels)
+        leaving = {
+            one["metadata"]["name"] for one in pods if "deletionTimestamp" in one["metadata"]
+        }
+        return {one["metadata"]["name"] for one in pods if ready_since(one)} - leaving
 
     def _read_since(self, since: float) -> set[str]:
-        rows = self.prometheus.ask("timestamp(up == 1)")
+        rows = self.prometheus.ask("timestamp(up) and up == 1")
         return {row["metric"]["pod"] for row in rows if float(row["value"][1]) > since}

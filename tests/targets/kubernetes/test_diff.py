@@ -33,7 +33,8 @@ HISTORY = {
     "metadata": {
         "uid": "1", "resourceVersion": "12", "generation": 4, "creationTimestamp": "2026-01-01",
         "managedFields": [{"manager": "greenlight"}],
-        "annotations": {"deployment.kubernetes.io/revision": "3", own("fence"): "7"},
+        "annotations": {"deployment.kubernetes.io/revision": "3", own("share"): "100"},
+        "labels": {own("fence"): "7"},
     },
     "status": {"replicas": 2},
 }  # fmt: skip

@@ -91,7 +91,8 @@ def test_s09_a_takeover_that_was_cut_short_is_finished_by_the_next_write(anchor:
     """The Lease knew of it; the objects did not."""
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    anchor.mark("Lease", anchor.name, {own("fence"): "2"}, 1)
+    meta = {"metadata": {"labels": {own("fence"): "2"}}}
+    anchor.api.patch("Lease", anchor.name, anchor.namespace, meta)
 
     anchor.take(2)
 
