@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +17,7 @@ from release.bundle import Release
 from release.kubernetes_section import Kubernetes
 from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane
-from tests.cluster.scraping import Prometheus, target
+from tests.cluster.scraping import Prometheus
 from tests.cluster.shipping import FRUGAL, SMALL
 from tests.manifests.making import IMAGE
 from tests.serving.making import eventually
@@ -28,33 +25,6 @@ from tests.targets import asking
 from tests.targets.releases import make
 
 APP = "tiny-bot"
-
-
-@contextmanager
-def read_by(prometheus: Prometheus, plane: DataPlane) -> Iterator[None]:
-    """``prometheus`` reads the pods of ``plane``, as they come and go."""
-    over = threading.Event()
-
-    def follow() -> None:
-        while not over.wait(0.1):
-            pods = {name: pod for name, pod in plane.pods().items() if _is_application(pod.labels)}
-            prometheus.scrape([
-                target(pod.ports["http"], {"metadata": {
-                    "name": name, "labels": pod.labels, "namespace": plane.namespace}})
-                for name, pod in pods.items()
-            ])  # fmt: skip
-
-    thread = threading.Thread(target=follow, name="service discovery")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _is_application(labels: Any) -> bool:
-    return bool(labels.get("app.kubernetes.io/component") == "application")
 
 
 def settings(plane: DataPlane, prometheus: Prometheus, **more: Any) -> Kubernetes:
@@ -172,10 +142,8 @@ class KubernetesBed:
     def _reachable(self) -> set[str]:
         labels = {"app.kubernetes.io/component": "application"}
         pods = self.target.ground.api.list("Pod", self.plane.namespace, labels)
-        leaving = {
-            one["metadata"]["name"] for one in pods if "deletionTimestamp" in one["metadata"]
-        }
-        return {one["metadata"]["name"] for one in pods if ready_since(one)} - leaving
+        staying = [one for one in pods if "deletionTimestamp" not in one["metadata"]]
+        return {one["metadata"]["name"] for one in staying if ready_since(one)}
 
     def _read_since(self, since: float) -> set[str]:
         rows = self.prometheus.ask("timestamp(up) and up == 1")

@@ -18,8 +18,9 @@ from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane
 from tests.cluster.fixtures import STANDIN_WEIGHTS, found
 from tests.cluster.scraping import Prometheus
+from tests.cluster.stage import read_by
 from tests.targets.conformance import Conformance
-from tests.targets.kubernetes.bed import APP, KubernetesBed, read_by, settings, watching
+from tests.targets.kubernetes.bed import APP, KubernetesBed, settings, watching
 
 
 @pytest.fixture(scope="module")
