@@ -47,6 +47,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             lines.append(
                 f"  {slot}: {one['release']} {one['state']}{why}, {one['weight']} %{_counts(one)}"
             )
+        lines += [f"  drift: {line}" for line in environment["drift"]]
         if environment["rollout"]:
             lines += _rollout(environment["rollout"])
         if environment["lease"]:

@@ -65,9 +65,20 @@ def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) ->
             }
             for slot, one in sorted(facts.slots.items())
         },
+        "drift": _drift(workspace, name),
         "lease": _lease(entries, name),
         "rollout": _rollout(workspace, name, entries),
     }
+
+
+def _drift(workspace: Workspace, name: str) -> list[str]:
+    """What somebody should know of the environment, and put right."""
+    target = workspace.targets[name]
+    try:
+        notice = target.facts().notice
+        return [*([notice] if notice else ()), *target.drift()]
+    except GreenlightError as error:
+        return [f"not known: {error}"]
 
 
 def _rollout(workspace: Workspace, name: str, entries: tuple[Entry, ...]) -> dict[str, Any] | None:

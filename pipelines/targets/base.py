@@ -113,6 +113,9 @@ class Target(Protocol):
     def facts(self) -> TargetFacts:
         """What is there now, read from the platform."""
 
+    def drift(self) -> tuple[str, ...]:
+        """A line for each thing that is otherwise than it is kept elsewhere, such as in Git."""
+
     def provision(self, fence: int) -> None:
         """Make what belongs to no slot, where that is the target's to make. Idempotent."""
 

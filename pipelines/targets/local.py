@@ -97,6 +97,10 @@ class LocalTarget:
         watched = bool(declared.watch)
         return TargetFacts(True, found.address, slots, _nonzero(weights), watched=watched)
 
+    def drift(self) -> tuple[str, ...]:
+        """Nothing: it is kept nowhere else."""
+        return ()
+
     def provision(self, fence: int) -> None:
         """Nothing: the engine makes it."""
 

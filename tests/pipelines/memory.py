@@ -171,6 +171,10 @@ class MemoryTarget:
         slots, weights = dict(self.slots), dict(self.weights)
         return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
 
+    def drift(self) -> tuple[str, ...]:
+        """It is kept nowhere else."""
+        return ()
+
     def provision(self, fence: int) -> None:
         """It is there, or it is not."""
 

@@ -13,8 +13,9 @@ from typing import Any
 from manifests.model import Rendering, Slot
 from pipelines.capacity import ALL, Room
 from pipelines.facts import SLOTS
-from pipelines.gitops.writer import GitNotTold, git_writer
+from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
 from pipelines.targets.base import Endpoint, Measured, TargetFacts
+from pipelines.targets.kubernetes.agreement import disagreements
 from pipelines.targets.kubernetes.facts import (
     RELEASE,
     SERVER,
@@ -81,6 +82,15 @@ class KubernetesTarget:
             return TargetFacts(False, reason=str(error))
         notice = notes(lease).get(UNTOLD, "") if lease else ""
         return target_facts(live, self.ground.address(live), notice)
+
+    def drift(self) -> tuple[str, ...]:
+        """Where the cluster is otherwise than Git says; nothing where no Git says anything."""
+        if not isinstance(self._writer, GitWriter):
+            return ()
+        try:
+            return disagreements(self.ground, self._writer.folder())
+        except (GreenlightError, OSError) as error:
+            return (f"whether Git agrees is not known: {error}",)
 
     def provision(self, fence: int) -> None:
         """What belongs to no slot, and a route that leads nowhere yet. Safe to repeat."""

@@ -1,0 +1,45 @@
+"""Whether Git and the cluster say the same: for ``status``, which shows where they do not (S05)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from manifests.gitops import OURS
+from pipelines.gitops.repository import Folder
+from pipelines.gitops.writer import routing_in_git
+from pipelines.targets.kubernetes.drift import drift, drift_lines
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.kinds import KINDS
+
+
+def disagreements(ground: Ground, folder: Folder) -> tuple[str, ...]:
+    """A line for each: who is live, then every field and object. Weights of a rollout are none."""
+    wanted = [*_objects(folder)]
+    live = {}
+    for one in wanted:
+        name, namespace = one["metadata"]["name"], one["metadata"].get("namespace", "")
+        if found := ground.api.get(one["kind"], name, namespace):
+            live[one["kind"], name] = found
+    return (*_live(ground, folder), *drift_lines(drift(wanted, live)))
+
+
+def _live(ground: Ground, folder: Folder) -> Iterator[str]:
+    """In a rollout two have weight: Git still says who had it before, as it should."""
+    git, cluster = routing_in_git(folder, ground.application), ground.routing()
+    says, has = dict(git.weights), dict(cluster.weights)
+    if len(has) == 1 and says != has:
+        named = " and ".join(says) or "nobody"
+        yield f"Git says that {named} is live, the cluster sends everybody to {next(iter(has))}"
+
+
+def _objects(folder: Folder) -> Iterator[Mapping[str, Any]]:
+    """Those that Greenlight has written there; what it does not know is not its business."""
+    for name, text in sorted(folder.files.items()):
+        if not OURS.fullmatch(name):
+            continue
+        one = yaml.safe_load(text)
+        if isinstance(one, Mapping) and one.get("kind") in KINDS:
+            yield one
