@@ -59,6 +59,8 @@ None.
 TOKEN_TYPES = pair("tokenizer.ggml.token_type", 9, struct.pack("<IQii", 5, 2, 1, 3))
 """The second of two tokens, b, is a control token."""
 
+MODEL = gguf((*PAIRS, TOKEN_TYPES))
+
 ROWS: tuple[Mapping[str, Any], ...] = (
     {"query": "What colour is the lamp?", "context": "It is green.", "ground_truth": "green"},
     {"query": "How many buttons?", "context": "It has three buttons.", "ground_truth": "three"},
@@ -85,7 +87,7 @@ def write(folder: Path) -> Path:
     (folder / "prompts/question.j2").write_text(TEMPLATE)
     (folder / "card.md").write_text(CARD)
     (folder / "cases.jsonl").write_text(jsonl())
-    (folder / "model.gguf").write_bytes(gguf((*PAIRS, TOKEN_TYPES)))
+    (folder / "model.gguf").write_bytes(MODEL)
     return folder
 
 

@@ -44,7 +44,7 @@ def environment(acts: list[Act] | None = None, **changes: Any) -> dict[str, Any]
         "provisioned": True, "reason": "", "address": "http://127.0.0.1:1",
         "live": "tiny-bot@aaaaaaa", "before": [],
         "slots": {"blue": slot(75), "green": slot(25, "b")},
-        "lease": None, "rollout": rollout, **changes,
+        "lease": None, "rollout": rollout, "drift": [], **changes,
     }  # fmt: skip
 
 

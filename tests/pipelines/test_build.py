@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from release.integrity import sha256
 from tests import tiny
 from tests.pipelines.building import built, digest, with_file
-from tests.policies.making import gguf
 from tests.tiny import edit
 
 
@@ -24,8 +23,8 @@ def test_a_release_holds_what_serves(app: Path) -> None:
 
     assert made.model == app / "model.gguf"
     assert made.release.file
-    assert made.release.file.sha256 == sha256(gguf())
-    assert (made.release.file.size, made.release.file.format) == (len(gguf()), "gguf")
+    assert made.release.file.sha256 == sha256(tiny.MODEL)
+    assert (made.release.file.size, made.release.file.format) == (len(tiny.MODEL), "gguf")
     assert made.release.engine.version == importlib.metadata.version("xllamacpp")
     assert [message.template for message in made.release.prompt.messages] == [
         "Answer from the context.",
@@ -160,7 +159,7 @@ def test_what_a_caller_can_notice_changes_the_digest(
 def test_another_model_file_changes_the_digest(app: Path) -> None:
     before = digest(app)
 
-    (app / "model.gguf").write_bytes(gguf()[:-1] + b"\x01")
+    (app / "model.gguf").write_bytes(tiny.MODEL[:-1] + b"\x01")
 
     assert digest(app) != before
 

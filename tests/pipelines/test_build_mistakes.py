@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from release.integrity import sha256
+from tests import tiny
 from tests.pipelines.building import built, digest, line_of, problem, with_file
-from tests.policies.making import gguf
 from tests.tiny import edit
 
 
@@ -66,13 +66,13 @@ def test_another_model_than_the_one_that_was_meant_is_refused(app: Path) -> None
     one = problem(app)
 
     assert (one.line, one.path) == (8, "model.sha256")
-    assert (one.expected, one.found) == ("a" * 64, sha256(gguf()))
+    assert (one.expected, one.found) == ("a" * 64, sha256(tiny.MODEL))
 
 
 def test_the_model_that_was_meant_is_taken(app: Path) -> None:
     before = digest(app)
 
-    edit(app / "llm.yaml", "card: card.md", f"card: card.md\n  sha256: {sha256(gguf())}")
+    edit(app / "llm.yaml", "card: card.md", f"card: card.md\n  sha256: {sha256(tiny.MODEL)}")
 
     assert digest(app) == before
 
