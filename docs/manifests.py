@@ -16,12 +16,34 @@ PAGE = Path(__file__).parent / "kubernetes.md"
 
 HEAD = """# Kubernetes
 
+With `target: kubernetes` in an environment, or `--target kubernetes` for all of them, `ship`,
+`promote`, `rollback` and the others work on a cluster: the one that `context` names in KUBECONFIG.
+The record is on object storage then (`ledger:`, [ledger.md](ledger.md)), so that every machine and
+the watcher in the cluster see the same.
+
+| what | where |
+|---|---|
+| a slot | Deployment `APP-blue` or `APP-green`, with its Service, autoscaler and budget |
+| weights, pins, mirror | HTTPRoute `APP`, on the Gateway that `gateway` names; the platform keeps that |
+| counts | Prometheus, at `prometheus` ([measuring.md](measuring.md)) |
+| who may write | Lease `APP-greenlight`: the highest fence seen, and the ledger's head. The fence is also a label of each Deployment and of the route, so that a write which an older run had begun is refused by the API server |
+| the watcher | Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)) |
+
+Everything is server-side applied by the field manager `greenlight`, never by force: a field of
+somebody else's stops the step, and names them. With `git`, commits take the place of applies
+([gitops.md](gitops.md)); live weights are written to the cluster either way.
+
+Before anything is changed it is counted whether the release has room
+([rollout.md](rollout.md)). Ready means that each pod's application has got an answer of its
+model server. A pod that goes leaves the endpoints, answers what it has begun for `drainSeconds` at
+most, and tells Prometheus what it had to cut.
+
+What pods ask for, such as memory or replicas, reaches a slot with its next release: a setting that
+is changed alone changes nothing that serves.
+
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster and nothing is applied; this version ships to `local` alone. What the pods start is not
-part of this version either: the application's server over TCP with `/alive` and `/metrics`, the
-port of llama.cpp's server, and an image with both. Until then these files show what will run, and
-running them needs an image of one's own. vLLM's flags were not tried on vLLM.
+of a cluster. vLLM's flags were not tried on vLLM.
 
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the

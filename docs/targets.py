@@ -6,18 +6,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.targets.conformance import Conformance
+from tests.targets.kubernetes.test_kubernetes import TestKubernetes
 from tests.targets.test_local import TestLocal
 from tests.targets.test_memory import TestMemory
 
 FILE = Path(__file__).parent / "targets.md"
-TARGETS: dict[str, type[Conformance]] = {"local": TestLocal, "memory": TestMemory}
+TARGETS: dict[str, type[Conformance]] = {
+    "local": TestLocal,
+    "kubernetes": TestKubernetes,
+    "memory": TestMemory,
+}
 
 HEAD = """# Targets
 
-A target is where an environment runs. Each is one file in `pipelines/targets`, and each passes the
-same tests, `tests/targets/conformance.py`: plain tests over the protocol alone. `local` runs them
-with real gateway, supervisor and applications, and a stand-in for llama.cpp. `memory` is what the
-tests of the verbs run on; it passes the same suite, so that they prove something.
+A target is where an environment runs. Each is one adapter in `pipelines/targets`, and each passes
+the same tests, `tests/targets/conformance.py`: plain tests over the protocol alone. `local` runs
+them with real gateway, supervisor and applications, and a stand-in for llama.cpp. `kubernetes` runs
+them on a real API server, where pods, gateway and Prometheus are real processes
+([testing.md](testing.md)). `memory` is what the tests of the verbs run on; it passes the same
+suite, so that they prove something.
 
 A new target adds one file to `tests/targets`: how it makes releases, asks through its front door
 and kills what holds its weights (`bed.py` lists it). A behaviour that it does not have is
