@@ -27,7 +27,9 @@ In the cluster, an application is a small pod that knows the prompt (two of them
 front of a model server. A release that changes the prompt alone doubles the former and shares the
 latter. The Gateway API's HTTPRoute holds the weights; a request with the header
 `x-greenlight-slot` goes to the slot that it names; with `gateway.cookie`, so does one with that
-cookie, where the Gateway takes regular expressions. `isolation: dedicated` gives a slot a model
+cookie, where the Gateway takes regular expressions. The pods answer either only to who has a
+tester's key ([pods.md](pods.md#testers)). A mirror sends to a port of its own, so that copies are
+never taken for requests. `isolation: dedicated` gives a slot a model
 server of its own.
 
 What nobody has to ask for: pods after the restricted Pod Security Standard, without a token, a root

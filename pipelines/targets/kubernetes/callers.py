@@ -2,7 +2,7 @@
 
 Keys belong to the machines that ship. One that has keys of its own adds their digests to those that
 are there, and takes none away: it cannot know that a key which is not its own is nobody's any more.
-A key is taken back by deleting the ConfigMap; whoever ships next makes it anew.
+A key is taken back by who edits the ConfigMap, and removes its file so that it does not come back.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def let_in(api: Api, r: Rendering, digests: Mapping[str, str]) -> None:
         if there is None:
             api.create(wanted)
         elif there.get("data") != wanted["data"]:
-            api.apply(wanted, version=there["metadata"]["resourceVersion"])
+            # no apply: whoever took a key back by hand owns the field, and what they left stays
+            meta = {"resourceVersion": there["metadata"]["resourceVersion"]}
+            patch = {"metadata": meta, "data": wanted["data"]}
+            api.patch("ConfigMap", r.callers_name, r.namespace, patch)
 
     again(attempt)
 
@@ -74,6 +77,6 @@ def _known(r: Rendering, there: Mapping[str, Any] | None) -> dict[str, str]:
     try:
         return {one.sha256: one.role for one in parse(Callers, content, where).callers}
     except BadInput as error:
-        remedy = "Delete the ConfigMap: `greenlight ship` makes it anew, from each machine's keys."
+        remedy = "Delete the ConfigMap: `greenlight ship` makes it anew, with this machine's keys."
         problems = (replace(one, remedy=remedy) for one in error.problems)
         raise BadInput(*problems) from None

@@ -68,7 +68,9 @@ def test_it_is_mounted_and_never_rendered() -> None:
 def test_machines_let_in_their_own_one_after_the_other(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a real API server; to repeat it changes nothing."""
+    """On a real API server; to repeat it changes nothing. What somebody took away by hand stays
+    away, and is in nobody's way.
+    """
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     api, r = Api(), rendering(release(), given=settings(namespace=namespace))
 
@@ -79,3 +81,9 @@ def test_machines_let_in_their_own_one_after_the_other(
 
     assert len(known(both)) == 4
     assert api.get("ConfigMap", r.callers_name, namespace) == both
+
+    where = ("configmap", r.callers_name, f"--namespace={namespace}")
+    less = json.dumps({"data": callers_config_map(r, OTHERS)["data"]})
+    cluster.must("patch", *where, "--type=merge", f"--patch={less}")
+    let_in(api, r, {"tester": DIGESTS["tester"]})
+    assert len(known(api.get("ConfigMap", r.callers_name, namespace))) == 3
