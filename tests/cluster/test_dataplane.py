@@ -91,7 +91,7 @@ def test_s02_a_release_whose_server_crashes_gets_no_traffic(
 
     what = placed(plane, small(), other, weights={"blue": 100})
     applied(cluster, what)
-    server = f"--selector=greenlight/server={what.slots[1].server_name}"
+    server = f"--selector={own('server')}={what.slots[1].server_name}"
     where = f"--namespace={plane.namespace}"
     reason = "{.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
     cluster.must("wait", "--for=create", "pod", server, where, "--timeout=120s")
