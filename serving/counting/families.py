@@ -37,6 +37,8 @@ COMPARED = {
 
 Rows = Mapping[tuple[str, ...], SlotCounts]
 """Label values → what was counted under them."""
+CopyRows = Mapping[tuple[str, ...], MirrorCounts]
+"""The same of copies."""
 
 
 class Page(Collector):
@@ -88,9 +90,7 @@ def refusals(labels: Sequence[str], counts: Rows) -> Metric:
     return counter("refusals", "Whole answers that hold a refusal", labels, numbers)
 
 
-def mirrored(
-    labels: Sequence[str], counts: Mapping[tuple[str, ...], MirrorCounts], told: Mapping[str, str]
-) -> Iterator[Metric]:
+def mirrored(labels: Sequence[str], counts: CopyRows, told: Mapping[str, str]) -> Iterator[Metric]:
     """Copies, in the numbers that are ``told``, and how long whole answers to them took."""
     for name, about in told.items():
         numbers = [(values, getattr(one, name)) for values, one in counts.items()]

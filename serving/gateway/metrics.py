@@ -29,7 +29,7 @@ class Metrics:
         yield families.outcomes(_SLOT, rows)
         yield families.synthetic(_SLOT, rows)
         yield families.refusals(_SLOT, rows)
-        mirrors = {(slot,): self._slots.mirrors[slot] for slot in by_slot}
+        mirrors: families.CopyRows = {(slot,): self._slots.mirrors[slot] for slot in by_slot}
         yield from families.mirrored(_SLOT, mirrors, families.ANSWERED | families.COMPARED)
         yield from self._of_now(by_slot)
         limited = [([caller], number) for caller, number in self._rates.limited.items()]

@@ -79,7 +79,7 @@ class Metrics:
         if self._refuses:
             yield families.refusals(LABELS, rows)
         # What callers got elsewhere is not known here: nothing is told of a comparison.
-        copies = {self._place: self._tally.copies}
+        copies: families.CopyRows = {self._place: self._tally.copies}
         yield from families.mirrored(LABELS, copies, families.ANSWERED)
         visits, copying = self._tally.visits.in_flight(), self._tally.copying.in_flight()
         yield self._gauge("in_flight", "Requests and copies under way", visits + copying)

@@ -38,8 +38,10 @@ class Testers:
         return request.headers.get(SYNTHETIC) == "1" and self._sent(request)
 
     def _sent(self, request: web.Request) -> bool:
-        callers = self._callers and self._callers.get()
-        caller = callers and callers.find(request.headers.get(hdrs.AUTHORIZATION, ""))
+        callers = self._callers.get() if self._callers else None
+        if callers is None:
+            return False
+        caller = callers.find(request.headers.get(hdrs.AUTHORIZATION, ""))
         return caller is not None and caller.may_pin
 
     def _is_pinned(self, request: web.Request) -> bool:
