@@ -269,7 +269,9 @@ def _copies(green: Mapping[str, Any] | None) -> str:
     """What the mirror showed in the window."""
     if not green or not green["copies"]:
         return ""
-    return f", {green['copies']} copies, {green['different']} answered differently"
+    different = green["different"]
+    compared = "" if different is None else f", {different} answered differently"
+    return f", {green['copies']} copies{compared}"
 
 
 def _add_waiting(table: Table, waiting: Mapping[str, str], now: float) -> None:

@@ -21,13 +21,14 @@ With `target: kubernetes` in an environment, or `--target kubernetes` for all of
 The record is on object storage then (`ledger:`, [ledger.md](ledger.md)), so that every machine and
 the watcher in the cluster see the same.
 
-| what | where |
-|---|---|
-| a slot | Deployment `APP-blue` or `APP-green`, with its Service, autoscaler and budget |
-| weights, pins, mirror | HTTPRoute `APP`, on the Gateway that `gateway` names; the platform keeps that |
-| counts | Prometheus, at `prometheus` ([measuring.md](measuring.md)) |
-| who may write | Lease `APP-greenlight`: the highest fence seen, and the ledger's head. The fence is also a label of each Deployment and of the route, so that a write which an older run had begun is refused by the API server |
-| the watcher | Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)) |
+- A slot is a Deployment `APP-blue` or `APP-green`, with its Service, autoscaler and budget.
+- Weights, pins and mirror are in the HTTPRoute `APP`, on the Gateway that `gateway` names; the
+  platform keeps that one.
+- Counts come from Prometheus, at `prometheus` ([measuring.md](measuring.md)).
+- The Lease `APP-greenlight` says who may write: it holds the highest fence seen, and the ledger's
+  head. The fence is also a label of each Deployment and of the route, so that the API server
+  refuses a write which an older run had begun.
+- The watcher is a Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)).
 
 Everything is server-side applied by the field manager `greenlight`, never by force: a field of
 somebody else's stops the step, and names them. With `git`, commits take the place of applies
@@ -49,7 +50,9 @@ In the cluster, an application is a small pod that knows the prompt (two of them
 front of a model server. A release that changes the prompt alone doubles the former and shares the
 latter. The Gateway API's HTTPRoute holds the weights; a request with the header
 `x-greenlight-slot` goes to the slot that it names; with `gateway.cookie`, so does one with that
-cookie, where the Gateway takes regular expressions. `isolation: dedicated` gives a slot a model
+cookie, where the Gateway takes regular expressions. The pods answer either only to who has a
+tester's key ([pods.md](pods.md#testers)). A mirror sends to a port of its own, so that copies are
+never taken for requests. `isolation: dedicated` gives a slot a model
 server of its own.
 
 What nobody has to ask for: pods after the restricted Pod Security Standard, without a token, a root

@@ -118,6 +118,11 @@ class Rendering:
         set_apart = self.settings.git.folder if self.settings.git else None
         return set_apart or f"{self.application}/{self.environment}"
 
+    @property
+    def callers_name(self) -> str:
+        """The name of the ConfigMap with the digests of testers' keys, which is never rendered."""
+        return f"{self.application}-callers"
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """What every object of it carries."""

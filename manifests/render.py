@@ -28,6 +28,9 @@ from release.kubernetes_section import Patch
 TELL_SECONDS = 10
 """After its drain a pod's last numbers wait to be read, and its connections to be closed."""
 
+COPIES_PORT = 81
+"""Of a slot's Service, for what a mirror sends: by the port its pods know a copy."""
+
 CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
@@ -150,7 +153,8 @@ def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _route(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
-    yield "HTTPRoute", r.application, "route", {**common, "pinning": pinning}
+    values = {**common, "pinning": pinning, "copies_port": COPIES_PORT}
+    yield "HTTPRoute", r.application, "route", values
 
 
 def pinning(cookie: str, slot: str) -> str:
@@ -188,6 +192,7 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         **labelled(r, name, component),
         "slot": slot,
         "model_name": model_name(slot.release),
+        "copies_port": COPIES_PORT,
         "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
         "startup_failures": -(-r.settings.server.load_seconds // 2),
         "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",

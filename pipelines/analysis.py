@@ -23,7 +23,8 @@ class Side:
     """One slot in one window. Latencies are in seconds, None where nothing was measured.
 
     Requests, errors and latencies hold those ``copies`` that a mirror sent: a user asked them.
-    ``copies`` and ``different`` are None where nobody can tell copies from other requests.
+    ``copies`` is None where nobody can tell them from other requests, ``different`` where nobody
+    can compare their answers with those that callers got.
     """
 
     requests: int
@@ -125,9 +126,14 @@ def side(before: Measured, after: Measured) -> Side | None:
         first_token_p95_seconds=quantile(0.95, before.first_token, after.first_token),
         inter_token_p95_seconds=quantile(0.95, before.inter_token, after.inter_token),
         copies=copied.requests - copies.requests if apart else None,
-        different=copied.different - copies.different if apart else None,
+        different=_rise(copies.different, copied.different) if apart else None,
         declined=after.declined - before.declined,
     )
+
+
+def _rise(before: int | None, after: int | None) -> int | None:
+    """How much was added; None where one of them is not known."""
+    return None if before is None or after is None else after - before
 
 
 def quantile(share: float, before: Histogram, after: Histogram) -> float | None:

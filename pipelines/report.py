@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from pipelines.analysis import Side
 from pipelines.charts import clock, svg
 from pipelines.figures import UNKNOWN, Figure, figures
 from pipelines.reached import steps_told
@@ -122,7 +123,7 @@ def replayed(rollout: Rollout) -> str:
     ours = [window for window in windows if window.replayed]
     sides = [side for window in windows for side in (window.green, window.blue) if side]
     count, synthetic = sum(s.requests for s in sides), sum(s.synthetic for s in sides)
-    copies = _copies(sum(s.copies or 0 for s in sides), sum(s.different or 0 for s in sides))
+    copies = _copies([side for side in sides if side.copies])
     if not ours:
         beside = f"; {synthetic} of {count} were synthetic" if synthetic else ""
         return f"The requests of users were judged{beside}.{copies}"
@@ -133,13 +134,16 @@ def replayed(rollout: Rollout) -> str:
     )
 
 
-def _copies(copies: int, different: int) -> str:
-    if not copies:
+def _copies(sides: Sequence[Side]) -> str:
+    """What came of the mirror; of a comparison only where all were compared."""
+    if not sides:
         return ""
-    return (
-        f" The new release got copies of {copies} requests, whose answers nobody saw; {different} "
-        "of them differed from what the caller got."
-    )
+    copies = sum(side.copies or 0 for side in sides)
+    told = f" The new release got copies of {copies} requests, whose answers nobody saw"
+    if any(side.different is None for side in sides):
+        return f"{told}."
+    different = sum(side.different or 0 for side in sides)
+    return f"{told}; {different} of them differed from what the caller got."
 
 
 def _checked(rollout: Rollout) -> str:

@@ -57,8 +57,8 @@ class Gateway(Section):
     hostnames: tuple[Host, ...] = Field((), max_length=16, description="none: the Gateway's own")
     cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
-        description="a cookie that pins its sender to the slot it names, where the Gateway takes "
-        "regular expressions; None: the header alone",
+        description="a cookie that pins its sender, with a tester's key, to the slot it names, "
+        "where the Gateway takes regular expressions; None: the header alone",
     )
 
 

@@ -66,12 +66,13 @@ class Histogram:
 @dataclass(frozen=True)
 class Copies:
     """Requests that a mirror copied to a slot: answered or failed, and ``errors`` among them.
-    ``different``: answers that were not, to the letter, what the caller got.
+    ``different``: answers that were not, to the letter, what the caller got. None: nobody who sees
+    the one sees the other.
     """
 
     requests: int = 0
     errors: int = 0
-    different: int = 0
+    different: int | None = 0
     latency: Histogram = Histogram()
 
 

@@ -53,11 +53,16 @@ class Application:
 
     def routes(self, *outer: Middleware) -> web.Application:
         """What it answers, inside of the middlewares ``outer``."""
+        application = self.chat(*outer)
+        application.router.add_get("/health", self.health)
+        application.cleanup_ctx.append(self._watched)
+        return application
+
+    def chat(self, *outer: Middleware) -> web.Application:
+        """Its answers to questions alone: a second door, as long as that of ``routes`` is open."""
         middlewares = [*outer, _refusals]
         application = web.Application(client_max_size=BODY_LIMIT, middlewares=middlewares)
-        application.router.add_get("/health", self.health)
         application.router.add_post(CHAT, self.completions)
-        application.cleanup_ctx.append(self._watched)
         return application
 
     async def health(self, _: web.Request) -> web.Response:

@@ -91,7 +91,8 @@ class MirrorCounts:
     same: int = 0
     different: int = 0
     dropped: int = 0
-    """Never sent, because the slot was away or had too many, or cut by a drain."""
+    """Nothing is known of them: never sent, because the slot was away or had too many; cut by a
+    drain; or left by who had sent them."""
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY))
 
     def snapshot(self) -> dict[str, object]:

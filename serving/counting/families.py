@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from serving.counting.counts import Ending, Histogram, SlotCounts
+from serving.counting.counts import Ending, Histogram, MirrorCounts, SlotCounts
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OPERATION = "chat"
@@ -25,8 +25,20 @@ _HISTOGRAMS = {
     "time_per_output_token": ("inter_token", "Streams, from one chunk to the next"),
 }
 
+ANSWERED = {
+    "requests": "Copies that were answered or failed",
+    "errors": "Copies without a whole answer",
+    "dropped": "Copies that were not sent, cut by a drain, or left by their sender",
+}
+COMPARED = {
+    "same": "Copies whose text was that of the caller's answer",
+    "different": "Copies whose text was another",
+}
+
 Rows = Mapping[tuple[str, ...], SlotCounts]
 """Label values → what was counted under them."""
+CopyRows = Mapping[tuple[str, ...], MirrorCounts]
+"""The same of copies."""
 
 
 class Page(Collector):
@@ -76,6 +88,18 @@ def refusals(labels: Sequence[str], counts: Rows) -> Metric:
     """The application's own way of saying no."""
     numbers = [(values, one.refused) for values, one in counts.items()]
     return counter("refusals", "Whole answers that hold a refusal", labels, numbers)
+
+
+def mirrored(labels: Sequence[str], counts: CopyRows, told: Mapping[str, str]) -> Iterator[Metric]:
+    """Copies, in the numbers that are ``told``, and how long whole answers to them took."""
+    for name, about in told.items():
+        numbers = [(values, getattr(one, name)) for values, one in counts.items()]
+        yield counter(f"mirror_{name}", about, labels, numbers)
+    name, about = "greenlight_mirror_duration_seconds", "Whole answers to copies"
+    family = HistogramMetricFamily(name, about, labels=labels)
+    for values, one in counts.items():
+        observe(family, values, one.latency)
+    yield family
 
 
 def counter(

@@ -22,6 +22,8 @@ class Stay(ABC):
     def __init__(self, slot: str, release: str, limit: int) -> None:
         self.slot, self.release, self.answer = slot, release, Answer(limit)
         self.fuse = asyncio.timeout(None)
+        self.begun: web.StreamResponse | None = None
+        """The stream that has begun to arrive where it was asked for."""
         self.ended: Ending | None = None
         self.left = asyncio.Event()
         """Set once the slot is no longer visited."""
@@ -48,6 +50,13 @@ class Stay(ABC):
             self.fuse.reschedule(self._loop.time())
         return self.ended is None
 
+    def begin(self, response: web.StreamResponse) -> None:
+        """The answer is a stream, and its first bytes are here."""
+        self.begun = response
+
+    def waited(self, seconds: float) -> None:  # noqa: B027 - only a visit is timed so closely
+        """So long did the slot let its stream wait for the next chunk."""
+
     @abstractmethod
     def _count(self, ending: Ending) -> None:
         """Count how it ended, once."""
@@ -66,18 +75,16 @@ class Visit(Stay):
         limit: int = ANSWER_BYTES,
     ) -> None:
         super().__init__(slot, release, limit)
-        self.begun: web.StreamResponse | None = None
-        """The stream that the caller has begun to receive."""
         self._synthetic, self._counts, self._refuses = synthetic, counts, refuses
 
     def begin(self, response: web.StreamResponse) -> None:
-        """The answer is a stream, and its first bytes are here."""
-        self.begun = response
+        """As of any stay, and timed."""
+        super().begin(response)
         self._counts.streams += 1
         self._counts.first_token.observe(self.seconds)
 
     def waited(self, seconds: float) -> None:
-        """So long did the slot let its stream wait for the next chunk."""
+        """Count it as a time between two chunks."""
         self._counts.inter_token.observe(seconds)
 
     def _count(self, ending: Ending) -> None:
@@ -102,7 +109,7 @@ class Copy(Stay):
         return False
 
     def _count(self, ending: Ending) -> None:
-        if ending is Ending.CUT:
+        if ending in (Ending.CUT, Ending.ABANDONED):
             self._counts.dropped += 1
             return
         self._counts.requests += 1

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from serving.headers import PIN, SYNTHETIC
+
 RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -42,6 +44,13 @@ class ApiError(Exception):
 def unavailable(code: str, message: str) -> ApiError:
     """503: it is not the caller's fault, and trying again in a second makes sense."""
     return ApiError(503, code, message, headers=RETRY_AFTER)
+
+
+def not_a_tester() -> ApiError:
+    """403: to name a slot, or to stand in for users, is for testers."""
+    return ApiError(
+        403, "tester_only", f"{PIN} and {SYNTHETIC} need the role `tester` or `operator`."
+    )
 
 
 def _type_of(status: int) -> str:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from serving.gateway.callers import Caller, Callers
-from serving.gateway.errors import ApiError, unavailable
+from serving.gateway.errors import ApiError, not_a_tester, unavailable
 from serving.gateway.rates import Rates
 from serving.gateway.watched import Watched
 from serving.headers import PIN, RELEASE, REQUEST_ID, SYNTHETIC, USER
@@ -119,9 +119,7 @@ async def read_ask(request: web.Request, caller: Caller, application: str) -> As
     pin = request.headers.get(PIN)
     synthetic = _is_synthetic(request.headers.get(SYNTHETIC))
     if (pin is not None or synthetic) and not caller.may_pin:
-        raise ApiError(
-            403, "tester_only", f"{PIN} and {SYNTHETIC} need the role `tester` or `operator`."
-        )
+        raise not_a_tester()
     body = await read_body(request)
     document = parse_object(body)
     _check_model(document, application)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from serving.counting import families
-from serving.counting.counts import MirrorCounts
 from serving.gateway.rates import Rates
 from serving.gateway.routes import RouteStore
 from serving.gateway.slots import Slots
 
-_MIRROR = {
-    "requests": "Copies that were answered or failed",
-    "errors": "Copies without a whole answer",
-    "same": "Copies whose text was that of the caller's answer",
-    "different": "Copies whose text was another",
-    "dropped": "Copies that were not sent, or cut by a drain",
-}
 _SLOT = ("slot",)
 
 
@@ -37,7 +29,8 @@ class Metrics:
         yield families.outcomes(_SLOT, rows)
         yield families.synthetic(_SLOT, rows)
         yield families.refusals(_SLOT, rows)
-        yield from _of_mirrors({slot: self._slots.mirrors[slot] for slot in by_slot})
+        mirrors: families.CopyRows = {(slot,): self._slots.mirrors[slot] for slot in by_slot}
+        yield from families.mirrored(_SLOT, mirrors, families.ANSWERED | families.COMPARED)
         yield from self._of_now(by_slot)
         limited = [([caller], number) for caller, number in self._rates.limited.items()]
         about = "Requests beyond their key's rate"
@@ -55,14 +48,3 @@ class Metrics:
                 weight.add_metric([slot], routes.weight(slot))
         yield flight
         yield weight
-
-
-def _of_mirrors(mirrors: Mapping[str, MirrorCounts]) -> Iterator[Metric]:
-    for name, about in _MIRROR.items():
-        numbers = [([slot], getattr(one, name)) for slot, one in mirrors.items()]
-        yield families.counter(f"mirror_{name}", about, _SLOT, numbers)
-    name, about = "greenlight_mirror_duration_seconds", "Whole answers to copies"
-    family = HistogramMetricFamily(name, about, labels=_SLOT)
-    for slot, mirror in mirrors.items():
-        families.observe(family, [slot], mirror.latency)
-    yield family

@@ -13,6 +13,7 @@ from serving.application.engine import Engine
 from serving.log import cause, configure, log, log_stray
 from serving.pod.app import Pod
 from serving.pod.bundle import Bundle, read
+from serving.pod.testers import Testers
 from serving.processes import allow_descriptors
 
 
@@ -37,8 +38,9 @@ async def _serve(options: argparse.Namespace, bundle: Bundle) -> None:
     loop.set_exception_handler(log_stray)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    pod = Pod(bundle, options.slot, Engine.on_network(options.server, options.model))
-    await pod.start(options.host, options.port)
+    engine = Engine.on_network(options.server, options.model)
+    pod = Pod(bundle, options.slot, engine, Testers(options.callers, options.cookie))
+    await pod.start(options.host, options.port, options.copies_port)
     await stop.wait()
     await pod.drain(options.drain)
 
@@ -50,6 +52,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="what the server calls the model")
     parser.add_argument("--slot", required=True, help="the slot that it is in")
     parser.add_argument("--port", type=int, required=True, help="TCP port to listen on")
+    parser.add_argument("--copies-port", type=int, required=True, help="TCP port for a mirror")
+    parser.add_argument("--callers", type=Path, help="who is a tester, as JSON; none without it")
+    parser.add_argument("--cookie", help="the cookie that pins; needs a tester's key as well")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
     parser.add_argument("--drain", type=float, required=True, help="seconds for what is in flight")
     return parser.parse_args(arguments)

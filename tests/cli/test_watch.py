@@ -66,6 +66,19 @@ def shown(found: dict[str, Any], before: Look | None = None, at: float = 0) -> l
     return [" ".join(one.split()) for one in block(look(found, at), before).splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("different", "told"),
+    [(3, "20 copies, 3 answered differently"), (None, "20 copies")],
+)
+def test_copies_are_told_with_what_is_known_of_them(different: int | None, told: str) -> None:
+    """Where nobody compared answers, nothing is said of that."""
+    green = rollouts.side(50, copies=20, different=different)
+    lines = shown(document(environment(rollouts.half_way(green=green))))
+
+    (line,) = (one for one in lines if one.startswith("window"))
+    assert line.endswith(f"users' requests, {told}")
+
+
 def test_a_waiting_rollout_is_shown_whole() -> None:
     """Weights, in flight, counts, last verdicts, and for what it waits, since when, until what."""
     since, until = (f"2026-01-01T12:0{minute}:00.000000Z" for minute in (0, 2))

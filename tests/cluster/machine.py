@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.api import Api, Object
+from tests.cluster.api import Api, Object, Refused
 from tests.serving.pods import TOKEN, Here
 
 
@@ -48,7 +48,15 @@ async def given(api: Api, machine: Machine, pod: Object, folder: Path, ip: str) 
     async def read(kind: str, name: str) -> Object:
         return await api.get(f"/api/v1/namespaces/{namespace}/{kind}/{name}")
 
-    maps = {name: await read("configmaps", name) for name in _named(spec, "configMap", "name")}
+    async def read_map(name: str) -> Object:
+        try:
+            return await read("configmaps", name)
+        except Refused as refused:
+            if refused.code == 404 and name in _optional(spec):
+                return {}
+            raise
+
+    maps = {name: await read_map(name) for name in _named(spec, "configMap", "name")}
     secrets = {name: await read("secrets", name) for name in _named(spec, "secret", "secretName")}
     return Here(
         folder,
@@ -102,6 +110,12 @@ def _named(spec: Object, kind: str, key: str) -> set[str]:
         found |= {one[f"{kind}Ref"]["name"]} if f"{kind}Ref" in one else set()
     sources = (one.get("valueFrom", {}) for one in container.get("env", ()))
     return found | {one[f"{kind}KeyRef"]["name"] for one in sources if f"{kind}KeyRef" in one}
+
+
+def _optional(spec: Object) -> set[str]:
+    """Names of the ConfigMaps that a pod starts without."""
+    volumes = (one["configMap"] for one in spec.get("volumes", ()) if "configMap" in one)
+    return {one["name"] for one in volumes if one.get("optional")}
 
 
 def _decoded(secret: Object) -> dict[str, str]:

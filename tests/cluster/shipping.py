@@ -21,6 +21,7 @@ from tests.cluster.dataplane import DataPlane, RunningPod
 from tests.cluster.fixtures import STANDIN_WEIGHTS
 from tests.manifests.making import release, rendering, settings
 from tests.serving.making import eventually
+from tests.serving.testers import callers
 
 SMALL = Weights(
     sha256=hashlib.sha256(STANDIN_WEIGHTS).hexdigest(), size=len(STANDIN_WEIGHTS), format="gguf"
@@ -44,8 +45,10 @@ def placed(plane: DataPlane, *slots: Release, given: Mapping[str, Any] | None = 
 
 
 def applied(cluster: Cluster, what: Rendering) -> None:
-    """Every object is on the server, as the product applies it."""
-    objects = [one.object for one in render(what)]
+    """Every object is on the server, as the product applies it; ``tests.serving.testers`` has the
+    testers' keys.
+    """
+    objects = [*(one.object for one in render(what)), callers(what)]
     done = cluster.apply(*objects, namespace=what.namespace)
     assert done.code == 0, done.err
 

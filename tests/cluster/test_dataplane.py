@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import urllib.error
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from manifests.model import own
 from tests.cluster.client import Cluster
@@ -22,6 +25,9 @@ from tests.cluster.shipping import (
     small,
 )
 from tests.serving.making import eventually
+from tests.serving.testers import as_
+
+GREEN = {"x-greenlight-slot": "green"}
 
 
 def of(plane: DataPlane, slot: str) -> RunningPod:
@@ -40,7 +46,7 @@ def test_a_rendered_environment_gets_ready_and_answers(cluster: Cluster, data_pl
     routed(cluster, plane)
 
     assert Counter(slot_of(plane) for _ in range(10)) == {"blue": 7, "green": 3}
-    assert slot_of(plane, **{"x-greenlight-slot": "green"}) == "green"
+    assert slot_of(plane, **as_("tester", **GREEN)) == "green"
     assert len(plane.pods()) == 3  # the slots share their model server
     assert metric(of(plane, "blue"), "greenlight_requests_total", outcome="whole") == 7
     assert metric(of(plane, "green"), "greenlight_requests_total", outcome="whole") == 4
@@ -85,7 +91,7 @@ def test_s02_a_release_whose_server_crashes_gets_no_traffic(
 
     what = placed(plane, small(), other, weights={"blue": 100})
     applied(cluster, what)
-    server = f"--selector=greenlight/server={what.slots[1].server_name}"
+    server = f"--selector={own('server')}={what.slots[1].server_name}"
     where = f"--namespace={plane.namespace}"
     reason = "{.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
     cluster.must("wait", "--for=create", "pod", server, where, "--timeout=120s")
@@ -120,8 +126,26 @@ def test_a_model_server_that_comes_back_elsewhere_is_found(
     assert of(plane, "blue").process.pid == application
 
 
+def test_who_is_no_tester_names_no_slot(cluster: Cluster, data_plane: Plane) -> None:
+    """The pod refuses what the gateway brought to it, and whoever asks without a pin is a user."""
+    plane = data_plane()
+    applied(cluster, placed(plane, small(), small("Be kind."), weights={"blue": 100}))
+    ready(cluster, plane.namespace)
+    routed(cluster, plane)
+
+    for headers in (GREEN, as_("user", **GREEN)):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            slot_of(plane, **headers)
+        with caught.value as refused:
+            assert (refused.code, b"tester_only" in refused.read()) == (403, True)
+    assert slot_of(plane, **{"x-greenlight-synthetic": "1"}) == "blue"
+
+    assert metric(of(plane, "green"), "greenlight_requests_total") == 0
+    assert metric(of(plane, "blue"), "greenlight_synthetic_requests_total") == 0
+
+
 def test_a_mirrored_slot_answers_copies(cluster: Cluster, data_plane: Plane) -> None:
-    """And none of the callers."""
+    """And none of the callers; its pod knows them for copies."""
     plane = data_plane()
     both = (small(), small("Be kind."))
     applied(cluster, placed(plane, *both, weights={"blue": 100}, mirror={"green": 50}))
@@ -131,9 +155,10 @@ def test_a_mirrored_slot_answers_copies(cluster: Cluster, data_plane: Plane) -> 
     assert {slot_of(plane) for _ in range(6)} == {"blue"}
 
     def copies() -> float:
-        return metric(of(plane, "green"), "greenlight_requests_total", outcome="whole")
+        return metric(of(plane, "green"), "greenlight_mirror_requests_total")
 
     eventually(lambda: copies() == 3, "the copies are answered")
+    assert metric(of(plane, "green"), "greenlight_requests_total") == 0
 
 
 def test_a_name_of_another_namespace_is_where_the_test_says(

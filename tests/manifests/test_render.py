@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from manifests.folder import write_rendered
-from manifests.render import Rendered, merge, render
+from manifests.render import COPIES_PORT, Rendered, merge, render
 from pipelines.check import check
 from policies.suppressions import suppressed_today
 from release.errors import BadInput
@@ -145,8 +145,31 @@ def test_a_mirror_is_a_filter_of_what_everybody_asks() -> None:
 
     (mirror,) = everybody["filters"]
     assert mirror["requestMirror"]["backendRef"]["name"] == "assist-green"
+    assert mirror["requestMirror"]["backendRef"]["port"] == COPIES_PORT
+    assert {one["port"] for rule in route["spec"]["rules"] for one in rule["backendRefs"]} == {80}
     assert mirror["requestMirror"]["percent"] == 10
     assert not any("filters" in one for one in pinned)
+
+
+def test_copies_come_to_a_port_of_their_own() -> None:
+    """By it a pod knows them. The gateways' namespace is let in there, the monitoring is not."""
+    rendered = render(rendering(release()))
+    (service,) = of(rendered, "Service", "assist-blue")
+    (pod,) = (one for one in pods(rendered) if one["containers"][0]["name"] == "application")
+    (policy,) = (
+        one for one in of(rendered, "NetworkPolicy") if one["metadata"]["name"] == "assist"
+    )
+
+    ports = {one["name"]: (one["port"], one["targetPort"]) for one in service["spec"]["ports"]}
+    assert ports == {"http": (80, "http"), "copies": (COPIES_PORT, "copies")}
+    named = {one["name"]: one["containerPort"] for one in pod["containers"][0]["ports"]}
+    assert f"--copies-port={named['copies']}" in pod["containers"][0]["args"]
+    let_in = {
+        tuple(one["namespaceSelector"]["matchLabels"].values()): [p["port"] for p in rule["ports"]]
+        for rule in policy["spec"]["ingress"]
+        for one in rule["from"]
+    }
+    assert let_in == {("gateways",): ["http", "copies"], ("monitoring",): ["http"]}
 
 
 @pytest.mark.parametrize("source", [HF, OCI, VOLUME])

@@ -144,6 +144,17 @@ def test_copies_that_a_mirror_sent_are_judged_as_requests() -> None:
     assert found.latency_p50_seconds == pytest.approx(2.4, abs=0.9)
 
 
+def test_copies_are_judged_where_nobody_can_compare_their_answers() -> None:
+    """How many differed is not known then, which is not zero."""
+    copies = Copies(requests=30, errors=3, different=None)
+    before = Measured(1.0, copies=replace(copies, requests=10, errors=1))
+
+    found = side(before, replace(before, copies=copies))
+
+    assert found is not None
+    assert (found.requests, found.errors, found.copies, found.different) == (20, 2, 20, None)
+
+
 def test_copies_that_nobody_can_tell_apart_are_not_claimed_to_be_none() -> None:
     """They are among the requests; how many they were is not known, which is not zero."""
     before = Measured(1.0, requests=10, copies=None)

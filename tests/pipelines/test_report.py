@@ -199,6 +199,16 @@ REPLAYED: dict[str, tuple[list[Act], str]] = {
         [*half_way(green=side(50, synthetic=8))],
         "The requests of users were judged; 8 of 1150 were synthetic.",
     ),
+    "copies that were compared": (
+        [*half_way(green=side(50, copies=20, different=3))],
+        "The requests of users were judged. The new release got copies of 20 requests, whose "
+        "answers nobody saw; 3 of them differed from what the caller got.",
+    ),
+    "copies that nobody could compare": (
+        [*half_way(green=side(50, copies=20, different=None))],
+        "The requests of users were judged. The new release got copies of 20 requests, whose "
+        "answers nobody saw.",
+    ),
     "nobody for a while": (
         waiting(),
         "Synthetic: no users. In 1 of 3 windows, evaluation queries were replayed as traffic, "

@@ -201,6 +201,8 @@ def _volumes(spec: Mapping[str, Any], container: Mapping[str, Any], here: Here) 
 def _content(volume: Mapping[str, Any], here: Here) -> Mapping[str, str]:
     """The files of a volume. Claims and images are empty here: ``Here.files`` fills them."""
     match volume:
+        case {"configMap": {"name": name, "optional": True}}:
+            return here.config_maps.get(name, {})
         case {"configMap": {"name": name}}:
             return here.config_maps[name]
         case {"secret": {"secretName": name}}:
@@ -218,7 +220,7 @@ def _here(
 ) -> str:
     """One argument, with what it names on the cluster put in its place on this machine."""
     flag, sign, value = word.rpartition("=")
-    if flag == "--port":
+    if flag in ("--port", "--copies-port"):
         return f"{flag}{sign}{ports[value]}"
     for path, folder in sorted(paths.items(), reverse=True):
         if value == path or value.startswith(f"{path}/"):

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,20 +25,22 @@ from release.markers import markers
 from release.server_metrics import TABLE
 from tests.manifests.making import gpu_settings, release, rendering, vllm_release
 from tests.serving.making import MODEL_SHA256, eventually, real_model
-from tests.serving.pods import Here, Pod, start
+from tests.serving.pods import HOST, Here, Pod, start
+from tests.serving.testers import as_, callers
 from tests.targets.interpreter import with_standin
 
 pytestmark = pytest.mark.slow
 
 SLOW_WORDS = "Go on for 3 seconds."
 FOR_EVER = "Go on for 600 seconds."
+SYNTHETIC = {"x-greenlight-synthetic": "1"}
 
 
 class Cluster:
     """The pods of one rendering: its model servers, and the application of each slot."""
 
     def __init__(self, what: Rendering, folder: Path, **here: Any) -> None:
-        self.objects = [one.object for one in render(what)]
+        self.objects = [*(one.object for one in render(what)), callers(what)]
         self.rendering, self.folder, self._here = what, folder, here
         self.pods: dict[str, Pod] = {}
         self._numbers = iter(range(99))
@@ -123,12 +125,23 @@ def client(pod: Pod) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"http://{pod.address}/v1", api_key="none", max_retries=0)
 
 
-def ask(pod: Pod, text: str = "Why?") -> str:
+def ask(pod: Pod, text: str = "Why?", headers: Mapping[str, str] | None = None) -> str:
     """One whole answer."""
     with client(pod) as one:
-        answer = one.chat.completions.create(
-            model="assist", messages=[{"role": "user", "content": text}]
-        )
+        return _answer(one, text, headers)
+
+
+def copy(pod: Pod, text: str = "Why?") -> str:
+    """One whole answer to what a mirror would send."""
+    address = f"http://{HOST}:{pod.ports['copies']}/v1"
+    with client(pod).with_options(base_url=address) as one:
+        return _answer(one, text, None)
+
+
+def _answer(one: openai.OpenAI, text: str, headers: Mapping[str, str] | None) -> str:
+    answer = one.chat.completions.create(
+        model="assist", messages=[{"role": "user", "content": text}], extra_headers=headers
+    )
     return answer.choices[0].message.content or ""
 
 
@@ -194,6 +207,36 @@ def test_a_rendered_environment_runs_and_answers(cluster: Up) -> None:
         assert ask(pod) == "Yes"
         assert Stream(pod, "Why?").ended() == "stop"
         assert page(pod)["greenlight_requests_total", "whole"] == 2
+
+
+def test_a_rendered_pod_knows_copies_by_their_port_and_testers_by_their_keys(cluster: Up) -> None:
+    """As the Service, the route and the ConfigMap of the environment lead to it."""
+    one = cluster(rendering(small()))
+    one.up()
+    pod, pin = one.pods["assist-blue"], {"x-greenlight-slot": "blue"}
+
+    assert copy(pod) == "Yes"
+    assert ask(pod, headers=as_("tester", **pin, **SYNTHETIC)) == "Yes"
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        ask(pod, headers=pin)
+
+    assert caught.value.code == "tester_only"
+    told = page(pod)
+    assert told["greenlight_mirror_requests_total",] == 1
+    assert told["greenlight_requests_total", "whole"] == 1
+    assert told["greenlight_synthetic_requests_total",] == 1
+
+
+def test_a_rendered_pod_starts_though_nobody_has_said_who_is_a_tester(cluster: Up) -> None:
+    """Users are answered, and nobody pins."""
+    one = cluster(rendering(small()))
+    one.objects.pop()
+    one.up()
+    pod = one.pods["assist-blue"]
+
+    assert ask(pod) == "Yes"
+    with pytest.raises(openai.PermissionDeniedError):
+        ask(pod, headers=as_("tester", **{"x-greenlight-slot": "blue"}))
 
 
 def test_s13_a_pod_that_nobody_has_asked_says_zero_and_not_nothing(cluster: Up) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.targets.base import Histogram, Measured
+from pipelines.targets.base import Copies, Histogram, Measured
 from release.errors import GreenlightError
 
 IN_FLIGHT = "greenlight_in_flight"
@@ -21,8 +21,13 @@ REFUSALS = "greenlight_refusals_total"
 LATENCY = "gen_ai_server_request_duration_seconds"
 FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - no password
 INTER_TOKEN = "gen_ai_server_time_per_output_token_seconds"  # noqa: S105
-HISTOGRAMS = (LATENCY, FIRST_TOKEN, INTER_TOKEN)
-NUMBERS = (IN_FLIGHT, REQUESTS, SYNTHETIC, REFUSALS)
+COPIES = "greenlight_mirror_requests_total"
+COPIES_ERRORS = "greenlight_mirror_errors_total"
+COPIES_LATENCY = "greenlight_mirror_duration_seconds"
+COPIES_IN_FLIGHT = "greenlight_mirror_in_flight"
+HISTOGRAMS = (LATENCY, FIRST_TOKEN, INTER_TOKEN, COPIES_LATENCY)
+GAUGES = (IN_FLIGHT, COPIES_IN_FLIGHT)
+NUMBERS = (*GAUGES, REQUESTS, SYNTHETIC, REFUSALS, COPIES, COPIES_ERRORS)
 
 OUTCOMES = ("whole", "declined", "error", "truncated", "cut", "abandoned")
 """The label ``outcome`` of REQUESTS; each request that ended has exactly one."""
@@ -140,7 +145,7 @@ def merge(past: Reading, new: Reading) -> Reading:
     for process, now in new.counts.items():
         before = past.counts.get(process, {})
         merged[process] = {
-            one: value if one[0] == IN_FLIGHT else max(value, before.get(one, value))
+            one: value if one[0] in GAUGES else max(value, before.get(one, value))
             for one, value in now.items()
         }
     return Reading(new.at, merged, new.scraped)
@@ -163,8 +168,12 @@ def unread(reading: Reading, pods: Collection[str] | None, within: float) -> dic
 
 
 def in_flight(reading: Reading) -> int:
-    """Requests under way in the processes that are still read."""
-    return sum(int(_of(reading, one, IN_FLIGHT)) for one in reading.scraped)
+    """Requests under way in the processes that are still read; copies are none."""
+    return sum(_under_way(reading, one) for one in reading.scraped)
+
+
+def _under_way(reading: Reading, process: Process) -> int:
+    return int(_of(reading, process, IN_FLIGHT) - _of(reading, process, COPIES_IN_FLIGHT))
 
 
 def taken(reading: Reading, pods: Collection[str]) -> int:
@@ -177,15 +186,13 @@ def taken(reading: Reading, pods: Collection[str]) -> int:
         names = ", ".join(sorted(missing))
         raise GreenlightError(f"Prometheus never read {names}: what they cut is not known")
     gone = [one for one in reading.counts if one.pod in pods]
-    return sum(
-        int(_of(reading, one, REQUESTS, "cut") + _of(reading, one, IN_FLIGHT)) for one in gone
-    )
+    return sum(int(_of(reading, one, REQUESTS, "cut")) + _under_way(reading, one) for one in gone)
 
 
 def measured(reading: Reading, since: float) -> Measured:
     """The slot's counts over every process. GreenlightError where one of them tells too little.
 
-    Copies of a mirror look like any request to a pod, so they are among the requests.
+    A pod never learns what the caller of a request got elsewhere, of which it answered a copy.
     """
 
     def total(name: str, what: str = "") -> int:
@@ -206,7 +213,12 @@ def measured(reading: Reading, since: float) -> Measured:
         latency=_histogram(reading, LATENCY),
         first_token=_histogram(reading, FIRST_TOKEN),
         inter_token=_histogram(reading, INTER_TOKEN),
-        copies=None,
+        copies=Copies(
+            requests=total(COPIES),
+            errors=total(COPIES_ERRORS),
+            different=None,
+            latency=_histogram(reading, COPIES_LATENCY),
+        ),
     )
 
 

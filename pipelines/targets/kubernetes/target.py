@@ -16,6 +16,7 @@ from pipelines.facts import SLOTS
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
 from pipelines.targets.base import Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.agreement import disagreements
+from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import (
     RELEASE,
     SERVER,
@@ -94,9 +95,10 @@ class KubernetesTarget:
 
     def provision(self, fence: int) -> None:
         """What belongs to no slot, and a route that leads nowhere yet. Safe to repeat."""
-        for role in ("user", "tester", "operator"):
-            keys.ensure(self.key_file(role))
+        roles = ("user", "tester", "operator")
+        digests = {role: keys.digest(keys.ensure(self.key_file(role))) for role in roles}
         Shell(self.ground, self._writer).make(fence)
+        let_in(self.ground.api, self.ground.rendering(), digests)
 
     def destroy(self, fence: int) -> None:
         """All of it, with the namespace where that is ours."""

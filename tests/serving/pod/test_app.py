@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,55 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.application import engine as engine_module
 from serving.application.engine import Engine
 from serving.counting.counts import FIRST_TOKEN, INTER_TOKEN, LATENCY, Ending
+from serving.gateway.errors import not_a_tester
 from serving.pod import app as pod_module
 from serving.pod.app import Pod
 from serving.pod.bundle import read
+from serving.pod.testers import Testers
+from tests.manifests.making import release, rendering
 from tests.serving.application.test_server import BODY, StandIn
 from tests.serving.making import bundle
 from tests.serving.pod.making import written
+from tests.serving.testers import as_, callers_file
 
 RELEASE = "a" * 64
 BEGUN = "gen_ai_server_time_to_first_token_seconds_count"
 LABELS = {"slot": "blue", "release": RELEASE}
+MIRROR = ("requests_total", "errors_total", "dropped_total", "duration_seconds_count", "in_flight")
+PINS: tuple[Mapping[str, str], ...] = (
+    {"x-greenlight-slot": "blue"},
+    {"x-greenlight-slot": "nowhere"},
+    {"Cookie": "slot=blue"},
+    {"Cookie": "a=b;slot=blue; c=d"},
+)
+SYNTHETIC = {"x-greenlight-synthetic": "1"}
 
 
 class World:
-    """A pod, the stand-in engine behind it, and somebody who asks."""
+    """A pod, the stand-in engine behind it, and somebody who asks; ``copies`` is its other door."""
 
-    def __init__(self, pod: Pod, url: str, session: aiohttp.ClientSession, engine: StandIn) -> None:
-        self.pod, self.url, self.session, self.engine = pod, url, session, engine
+    def __init__(
+        self, pod: Pod, ports: tuple[int, int], session: aiohttp.ClientSession, engine: StandIn
+    ) -> None:
+        self.pod, self.session, self.engine = pod, session, engine
+        self.url, self.copies = (f"http://127.0.0.1:{port}" for port in ports)
 
     async def ask(self, **body: Any) -> tuple[int, str, Any]:
         """Status, text and headers of one answer."""
-        async with self.session.post(
-            f"{self.url}/v1/chat/completions", json={**BODY, **body}
-        ) as answer:
+        return await self.ask_with({}, **body)
+
+    async def ask_with(
+        self, headers: Mapping[str, str], door: str = "", **body: Any
+    ) -> tuple[int, str, Any]:
+        """The same, asked with ``headers``, or by another ``door``."""
+        url = f"{door or self.url}/v1/chat/completions"
+        async with self.session.post(url, json={**BODY, **body}, headers=headers) as answer:
             return answer.status, await answer.text(), answer.headers
+
+    async def copy(self, **body: Any) -> int:
+        """Send a copy, as a mirror does; the status of its answer."""
+        status, _, _ = await self.ask_with({}, self.copies, **body)
+        return status
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page."""
@@ -66,6 +91,16 @@ class World:
         counted = (await self.samples())["greenlight_requests_total"]
         return {labels["outcome"]: value for labels, value in counted if value}
 
+    async def number(self, name: str) -> float:
+        """The one sample of that name."""
+        ((_, value),) = (await self.samples())[name]
+        return value
+
+    async def copied(self) -> dict[str, float]:
+        """What is known of copies, without what did not happen."""
+        known = {name: await self.number(f"greenlight_mirror_{name}") for name in MIRROR}
+        return {name.removesuffix("_total"): value for name, value in known.items() if value}
+
 
 @contextlib.asynccontextmanager
 async def world(folder: Path, fail: str = "", **content: Any) -> AsyncIterator[World]:
@@ -79,15 +114,18 @@ async def world(folder: Path, fail: str = "", **content: Any) -> AsyncIterator[W
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    pod = Pod(read(written(folder, **content)), "blue", Engine.on_network(url, "model"))
-    port = await pod.start("127.0.0.1", 0)
+    testers = Testers(folder / "callers.json", "slot")
+    pod = Pod(read(written(folder, **content)), "blue", Engine.on_network(url, "model"), testers)
+    ports = await pod.start("127.0.0.1", 0, 0)
     try:
         async with aiohttp.ClientSession() as session:
-            yield World(pod, f"http://127.0.0.1:{port}", session, engine)
+            yield World(pod, ports, session, engine)
     finally:
         await pod.drain(0)
         await runner.cleanup()
 
+
+TESTER_ONLY = not_a_tester().response().text or ""
 
 Story = Callable[[Path], Coroutine[None, None, None]]
 
@@ -118,12 +156,18 @@ async def test_s13_every_number_is_there_from_the_first_moment(folder: Path) -> 
 
     outcomes = found["greenlight_requests_total"]
     assert {labels["outcome"] for labels, _ in outcomes} == {one.value for one in Ending}
-    names = ("greenlight_synthetic_requests_total", "greenlight_refusals_total")
+    mirror = (f"greenlight_mirror_{name}" for name in MIRROR)
+    names = ("greenlight_synthetic_requests_total", "greenlight_refusals_total", *mirror)
     for name in (*names, "greenlight_in_flight", "greenlight_requests_total"):
         assert all(value == 0 and labels.items() >= LABELS.items() for labels, value in found[name])
-    spans = {"request_duration": LATENCY, "time_to_first_token": FIRST_TOKEN}
-    for name, bounds in (spans | {"time_per_output_token": INTER_TOKEN}).items():
-        buckets = found[f"gen_ai_server_{name}_seconds_bucket"]
+    spans = {
+        "gen_ai_server_request_duration": LATENCY,
+        "gen_ai_server_time_to_first_token": FIRST_TOKEN,
+        "gen_ai_server_time_per_output_token": INTER_TOKEN,
+        "greenlight_mirror_duration": LATENCY,
+    }
+    for name, bounds in spans.items():
+        buckets = found[f"{name}_seconds_bucket"]
         assert [float(labels["le"]) for labels, _ in buckets] == [*bounds, float("inf")]
         assert all(value == 0 and labels.items() >= LABELS.items() for labels, value in buckets)
 
@@ -290,16 +334,148 @@ async def test_its_last_numbers_wait_until_they_were_read(folder: Path) -> None:
         assert await leaving == 0
 
 
-@story
-async def test_what_comes_from_nobody_is_counted_apart(folder: Path) -> None:
-    async with world(folder) as w:
-        headers = {"x-greenlight-synthetic": "1"}
-        async with w.session.post(
-            f"{w.url}/v1/chat/completions", json=BODY, headers=headers
-        ) as answer:
-            assert answer.status == 200
+@pytest.mark.parametrize(
+    ("fail", "body", "known"),
+    [
+        ("", {"temperature": 1}, {"requests": 1, "duration_seconds_count": 1}),
+        ("", {"stream": True}, {"requests": 1, "duration_seconds_count": 1}),
+        ("", {"model": "another"}, {"requests": 1}),
+        ("die", {}, {"requests": 1, "errors": 1}),
+        ("stop", {"stream": True}, {"requests": 1, "errors": 1}),
+    ],
+)
+def test_a_copy_counts_among_copies_alone(
+    tmp_path: Path, fail: str, body: dict[str, Any], known: dict[str, float]
+) -> None:
+    """Neither users' outcomes nor their times know of it, and the scaling does."""
 
-        assert (await w.samples())["greenlight_synthetic_requests_total"][0][1] == 1
+    async def tell() -> None:
+        async with world(tmp_path, fail) as w:
+            before = await w.samples()
+            await w.copy(**body)
+            after = await w.samples()
+
+            assert await w.copied() == known
+        users = [name for name in before if "mirror" not in name]
+        assert [after[name] for name in users] == [before[name] for name in users]
+
+    asyncio.run(tell())
+
+
+@story
+async def test_s13_whether_a_copy_differed_is_not_told(folder: Path) -> None:
+    """A pod never sees what the caller got: a zero would be a claim."""
+    async with world(folder) as w:
+        await w.copy()
+        found = await w.samples()
+
+    assert not {"greenlight_mirror_same_total", "greenlight_mirror_different_total"} & set(found)
+
+
+@story
+async def test_a_copy_under_way_is_told_apart_and_nobody_waits_for_it(folder: Path) -> None:
+    """It is load, so autoscaling sees it. A pod that goes drops it, and has cut nobody."""
+    async with world(folder, "hang") as w:
+        sending = asyncio.create_task(w.copy(stream=True))
+        await w.engine.was_asked("Why?")
+        assert await w.copied() == {"in_flight": 1}
+        assert await w.number("greenlight_in_flight") == 1
+
+        assert await w.pod.drain(60) == 0
+        with contextlib.suppress(aiohttp.ClientError):
+            await sending
+
+
+@story
+async def test_nothing_is_known_of_a_copy_whose_sender_hung_up(folder: Path) -> None:
+    """Some proxies read no answer of a copy: that is neither an answer nor an error."""
+    async with world(folder, "hang") as w:
+        sending = asyncio.create_task(w.copy())
+        await w.engine.was_asked("Why?")
+        sending.cancel()
+        await asyncio.wait_for(w.engine.cancelled.wait(), 60)
+        while await w.copied() != {"dropped": 1}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@story
+async def test_only_questions_come_in_by_the_door_for_copies(folder: Path) -> None:
+    async with world(folder) as w:
+        for path in ("/health", "/metrics", "/v1/models"):
+            async with w.session.get(w.copies + path) as answer:
+                assert answer.status == 404
+
+
+def known(folder: Path) -> None:
+    """Let the pod of ``folder`` know testers, as a ConfigMap does."""
+    new = folder / "callers.new"
+    new.write_text(callers_file(rendering(release())))
+    new.replace(folder / "callers.json")
+
+
+@pytest.mark.parametrize(("role", "counted"), [("user", 0), ("tester", 1), ("operator", 1)])
+def test_only_testers_ask_in_the_place_of_users(tmp_path: Path, role: str, counted: int) -> None:
+    """Who else says so is a user, and counts as one."""
+    known(tmp_path)
+
+    async def tell() -> None:
+        async with world(tmp_path) as w:
+            assert (await w.ask_with(as_(role, **SYNTHETIC)))[0] == 200
+            assert (await w.ask_with(SYNTHETIC))[0] == 200
+
+            assert await w.number("greenlight_synthetic_requests_total") == counted
+            assert await w.outcomes() == {"whole": 2}
+
+    asyncio.run(tell())
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_only_testers_name_a_slot(tmp_path: Path, pin: Mapping[str, str]) -> None:
+    """Everybody else is refused as by the gateway, by either door, and no slot pays for it."""
+    known(tmp_path)
+
+    async def tell() -> None:
+        async with world(tmp_path) as w:
+            for headers in (pin, as_("user", **pin), {**pin, "Authorization": "Basic a-tester"}):
+                for door in (w.url, w.copies):
+                    status, text, _ = await w.ask_with(headers, door)
+                    assert (status, json.loads(text)) == (403, json.loads(TESTER_ONLY))
+            assert (await w.outcomes(), await w.copied()) == ({}, {})
+            assert not w.engine.asked[1:]  # but for the pod's own sample
+
+            for role in ("tester", "operator"):
+                assert (await w.ask_with(as_(role, **pin)))[0] == 200
+
+    asyncio.run(tell())
+
+
+@story
+async def test_without_a_word_on_callers_nobody_is_a_tester(folder: Path) -> None:
+    """And from the moment that there is one, it holds: what is mounted comes late."""
+    async with world(folder) as w:
+        asking = as_("tester", **PINS[0], **SYNTHETIC)
+        assert (await w.ask_with(asking))[0] == 403
+
+        (folder / "callers.json").write_text('{"callers": [')
+        assert (await w.ask_with(asking))[0] == 403
+
+        known(folder)
+        assert (await w.ask_with(asking))[0] == 200
+        assert await w.number("greenlight_synthetic_requests_total") == 1
+
+
+@pytest.mark.parametrize("authorization", ["Bearer of-the-platform", "Basic abc", "Bearer é"])
+def test_a_users_authorization_is_nobodys_business_here(tmp_path: Path, authorization: str) -> None:
+    """The platform's gateway asks for it, if anybody does."""
+
+    async def tell() -> None:
+        async with world(tmp_path) as w:
+            cookie = {"Cookie": "my-slot=blue; slots=blue"}
+            asked = await w.ask_with({"Authorization": authorization, **cookie})
+
+            assert asked[0] == 200
+
+    asyncio.run(tell())
 
 
 @pytest.mark.parametrize("known", [True, False])

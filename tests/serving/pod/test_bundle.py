@@ -59,7 +59,14 @@ def test_s06_a_file_that_is_no_bundle_ends_it_with_the_reason(
     """With exit code 2: trying again cannot help."""
     file = tmp_path / "bundle.json"
     file.write_text(text)
-    flags = ("--server=http://m", "--model=model", "--slot=blue", "--port=0", "--drain=0")
+    flags = (
+        "--server=http://m",
+        "--model=model",
+        "--slot=blue",
+        "--port=0",
+        "--copies-port=0",
+        "--drain=0",
+    )
 
     assert main([f"--bundle={file}", *flags]) == BAD_INPUT
     assert "bundle.json" in capsys.readouterr().err

@@ -15,7 +15,8 @@ from release.errors import GreenlightError
 from tests.cluster.scraping import Prometheus as Scraping
 from tests.manifests.making import release, rendering, settings
 from tests.serving.making import eventually
-from tests.serving.test_pods import FOR_EVER, Stream, ask, client
+from tests.serving.test_pods import FOR_EVER, SYNTHETIC, Stream, ask, copy
+from tests.serving.testers import as_
 from tests.targets.kubernetes.pods import Namespace
 
 BLUE = Place("assist-production", "assist", "blue")
@@ -33,23 +34,15 @@ def numbers(found: Measured) -> tuple[int, ...]:
     return found.requests, found.synthetic, found.errors, found.latency.count, found.in_flight
 
 
-def ask_synthetic(namespace: Namespace, pod: str) -> None:
-    """One question of ours."""
-    with client(namespace.pods[pod]) as one:
-        one.chat.completions.create(
-            model="assist",
-            messages=[{"role": "user", "content": "Why?"}],
-            extra_headers={"x-greenlight-synthetic": "1"},
-        )
-
-
 def test_a_slot_is_all_its_pods_and_nobody_else(scraped: Namespace, prometheus: Scraping) -> None:
     """Counts, histograms, what is in flight; the other slot's stay its own."""
     first, second = scraped.add("blue"), scraped.add("blue")
     other = scraped.add("green")
     for pod in (first, first, second):
         ask(scraped.pods[pod])
-    ask_synthetic(scraped, second)
+    ask(scraped.pods[second], headers=as_("tester", **SYNTHETIC))
+    copy(scraped.pods[first])
+    copy(scraped.pods[second])
     ask(scraped.pods[other])
     stream = Stream(scraped.pods[second], FOR_EVER)
     scraped.read()
@@ -59,6 +52,8 @@ def test_a_slot_is_all_its_pods_and_nobody_else(scraped: Namespace, prometheus: 
     assert numbers(found) == (4, 1, 0, 4, 1)
     assert found.latency.buckets[-1][1] == 4
     assert found.first_token.count == 1
+    assert found.copies is not None
+    assert (found.copies.requests, found.copies.latency.count) == (2, 2)
     assert meter(prometheus.url).in_flight() == 1
     assert numbers(meter(prometheus.url, GREEN).measure([other])) == (1, 0, 0, 1, 0)
     assert stream.is_alive()

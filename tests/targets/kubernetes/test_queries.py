@@ -11,6 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.targets.kubernetes.queries import (
+    COPIES,
+    COPIES_ERRORS,
+    COPIES_IN_FLIGHT,
+    COPIES_LATENCY,
     FIRST_TOKEN,
     HISTOGRAMS,
     IN_FLIGHT,
@@ -46,10 +50,14 @@ def told(**numbers: float) -> dict[Series, float]:
     } | {
         (SYNTHETIC, ""): numbers.get("synthetic", 0),
         (REFUSALS, ""): numbers.get("refused", 0),
-        (IN_FLIGHT, ""): numbers.get("in_flight", 0),
+        (IN_FLIGHT, ""): numbers.get("in_flight", 0) + numbers.get("copying", 0),
+        (COPIES, ""): numbers.get("copies", 0),
+        (COPIES_ERRORS, ""): numbers.get("copies_errors", 0),
+        (COPIES_IN_FLIGHT, ""): numbers.get("copying", 0),
     }  # fmt: skip
+    timed = {LATENCY: numbers.get("whole", 0), COPIES_LATENCY: numbers.get("copies", 0)}
     for name in HISTOGRAMS:
-        whole = numbers.get("whole", 0) if name == LATENCY else 0
+        whole = timed.get(name, 0)
         series |= {(f"{name}_bucket", bound): whole for bound in (*BOUNDS, "+Inf")}
         series |= {(f"{name}_count", ""): whole, (f"{name}_sum", ""): whole * 0.05}
     return series
@@ -112,9 +120,20 @@ def test_a_slot_is_the_sum_of_its_processes() -> None:
     assert found.first_token.count == found.inter_token.count == 0
 
 
-def test_copies_are_not_claimed_to_be_none() -> None:
-    """A pod cannot tell them from requests."""
-    assert measured(reading(A), since=1).copies is None
+def test_copies_are_counted_apart_and_their_difference_is_not_known() -> None:
+    """No pod sees what a caller got elsewhere; what is under way for users is no copy."""
+    found = measured(
+        reading(A, B, whole=1, copies=3, copies_errors=2, in_flight=1, copying=4), since=1
+    )
+
+    assert (found.requests, found.errors, found.in_flight, found.latency.count) == (2, 0, 2, 2)
+    assert found.copies is not None
+    assert (found.copies.requests, found.copies.errors, found.copies.different) == (6, 4, None)
+    assert found.copies.latency.count == 6
+
+
+def test_nobody_is_cut_whose_copy_was_under_way() -> None:
+    assert taken(reading(A, in_flight=1, copying=5), [A.pod]) == 1
 
 
 def test_every_way_a_request_can_end_is_counted() -> None:
@@ -136,7 +155,7 @@ def test_s13_buckets_that_were_dropped_are_an_error() -> None:
         measured(Reading(1, {A: part}), since=1)
 
 
-@pytest.mark.parametrize("name", [LATENCY, FIRST_TOKEN, INTER_TOKEN])
+@pytest.mark.parametrize("name", [LATENCY, FIRST_TOKEN, INTER_TOKEN, COPIES_LATENCY])
 def test_buckets_of_two_kinds_are_not_added_up(name: str) -> None:
     other = told() | {(f"{name}_bucket", "0.7"): 0.0}
 
@@ -244,7 +263,7 @@ def test_no_count_falls_though_two_servers_answer_in_turn(values: list[int]) -> 
     """One may be a reading behind the other; in flight is as the last one says."""
     known = Reading(0)
     for value in values:
-        known = merge(known, reading(A, whole=value, in_flight=value))
+        known = merge(known, reading(A, whole=value, in_flight=value, copying=100 - value))
 
     assert measured(known, since=0).requests == max(values)
     assert in_flight(known) == values[-1]
