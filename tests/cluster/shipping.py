@@ -48,8 +48,9 @@ def applied(cluster: Cluster, what: Rendering) -> None:
     """Every object is on the server, as the product applies it; ``tests.serving.testers`` has the
     testers' keys.
     """
-    objects = [*(one.object for one in render(what)), callers(what)]
-    done = cluster.apply(*objects, namespace=what.namespace)
+    namespace, *objects = (one.object for one in render(what))
+    # before the pods: what is mounted into them here is never brought up to date
+    done = cluster.apply(namespace, callers(what), *objects, namespace=what.namespace)
     assert done.code == 0, done.err
 
 
