@@ -116,6 +116,8 @@ def _read_back(data: Mapping[str, Any]) -> list[str]:
         found.append(f"{passed} of {len(data['verdicts'])} gates passed")
     if data.get("cut"):
         found.append(f"{data['cut']} requests were cut at the deadline")
+    if "cut" in data and data["cut"] is None:
+        found.append("how many requests were cut is not known")
     return found
 
 

@@ -150,8 +150,11 @@ class Target(Protocol):
     def watch(self, on: bool, fence: int) -> None:
         """Keep a watcher of this environment running, or no longer: it outlives this process."""
 
-    def retire(self, slot: str, deadline: float, fence: int) -> int:
-        """Drain for at most ``deadline`` seconds, then stop; the number of requests cut."""
+    def retire(self, slot: str, deadline: float, fence: int) -> int | None:
+        """Drain for at most ``deadline`` seconds, then stop; the number of requests cut.
+
+        None where nobody could count them: a return does not depend on who counts.
+        """
 
     def endpoint(self, slot: str) -> Endpoint:
         """How to ask ``slot`` directly."""

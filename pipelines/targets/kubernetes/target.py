@@ -162,17 +162,23 @@ class KubernetesTarget:
         names += [] if on else what.goes
         direct.take_away(names, fence, "nothing is watched any more")
 
-    def retire(self, slot: str, deadline: float, fence: int) -> int:
-        """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut."""
+    def retire(self, slot: str, deadline: float, fence: int) -> int | None:
+        """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut, None
+        where Prometheus cannot say.
+        """
         self.ground.anchor.take(fence)
         live = self.ground.live()
         if self.ground.routing().weights.get(slot):
             place = f"{self.ground.environment}/{slot}"
             raise GreenlightError(f"{place} has traffic: it is not retired")
         asked = [name_of(pod) for pod in ready_pods(live, slot)]
-        meter = self._meter(live, slot) if asked and slot in live.slots else None
         Slots(self.ground, self._writer, self.patience).stop(slot, deadline, fence)
-        return meter.taken(asked) if meter else 0
+        if not asked or slot not in live.slots:
+            return 0
+        try:
+            return self._meter(live, slot).taken(asked)
+        except GreenlightError:
+            return None
 
     def endpoint(self, slot: str) -> Endpoint:
         """The gateway, pinned to ``slot``, with what is asked marked as synthetic."""

@@ -61,3 +61,13 @@ class TestKubernetes(Conformance):
     def bed(self, environment: KubernetesBed) -> KubernetesBed:
         """The one environment."""
         return environment
+
+    def test_s07_a_slot_is_retired_though_nobody_can_count(self, bed: KubernetesBed) -> None:
+        """A return does not wait for Prometheus; what it cut is unknown then, and not zero."""
+        bed.prometheus.stop()
+
+        cut = bed.target.retire("green", 5.0, bed.fence())
+
+        bed.restart()
+        assert cut is None
+        assert "green" not in bed.target.facts().slots
