@@ -163,8 +163,8 @@ class KubernetesTarget:
         direct.take_away(names, fence, "nothing is watched any more")
 
     def retire(self, slot: str, deadline: float, fence: int) -> int | None:
-        """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut, None
-        where Prometheus cannot say.
+        """Let ``slot`` drain for at most ``deadline`` seconds, then go; requests that were cut.
+        None where Prometheus cannot say.
         """
         self.ground.anchor.take(fence)
         live = self.ground.live()
