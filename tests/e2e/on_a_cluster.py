@@ -107,9 +107,11 @@ class Shipped:
         """By the route itself, those above nothing."""
         (route,) = self.objects(ROUTE, environment)
         backends = route["spec"]["rules"][-1].get("backendRefs", ())
-        return {
-            one["name"].rpartition("-")[2]: one["weight"] for one in backends if one["weight"]
-        }
+        return {one["name"].rpartition("-")[2]: one["weight"] for one in backends if one["weight"]}
+
+    def held(self) -> list[str]:
+        """The labels of releases that are held."""
+        return list(self.run("status", "--json").document["held"])
 
     def watched(self) -> bool:
         """Whether a watcher of production is there."""
@@ -138,9 +140,11 @@ class Shipped:
 @contextmanager
 def shipped(
     cluster: Cluster, s3: Emulator, cache: Path, config: pytest.Config, ledger: str,
-    settings: Callable[[Path], dict[str, Any]] = lambda _: {},
+    settings: Callable[[Path, str, str], dict[str, Any]] = lambda *_: {},
 ) -> Iterator[Shipped]:  # fmt: skip
-    """A new application; ``settings`` gives more of the kubernetes sections, from its folder."""
+    """A new application; ``settings`` gives more of an environment's kubernetes section, from a
+    folder, its name and its namespace.
+    """
     with tempfile.TemporaryDirectory(prefix="gl-") as name:
         folder = Path(name)
         (folder / "prometheus").mkdir()
@@ -149,7 +153,10 @@ def shipped(
         application = make_application("not used here", cache, folder / "box")
         application.environment.update(s3.variables(), KUBECONFIG=str(cluster.kubeconfig))
         with staged(cluster, prometheus, folder / "planes", ENVIRONMENTS, **machine) as stage:
-            overlay = stage.overlay(s3.url(ledger), image=IMAGE, **settings(folder))
+            overlay = stage.overlay(s3.url(ledger), image=IMAGE)
+            for each, plane in stage.planes.items():
+                section = overlay["environments"][each]["kubernetes"]
+                section.update(settings(folder, each, plane.namespace))
             path = application.folder / "here.yaml"
             path.write_text(json.dumps(overlay))  # one value in two places is an anchor in YAML
             yield Shipped(application, stage, cluster, path)
@@ -186,7 +193,9 @@ class Fences:
         self._process.wait()
 
 
-def until(holds: Callable[[], bool], what: str, told: Callable[[], str], seconds: float = 90) -> None:
+def until(
+    holds: Callable[[], bool], what: str, told: Callable[[], str], seconds: float = 90
+) -> None:
     """Wait for something that happens by itself; fails with what was ``told``."""
     deadline = time.monotonic() + seconds
     while not holds():
