@@ -120,10 +120,11 @@ def rules(r: Rendering) -> tuple[Rule, ...]:
     """What a return and a retirement do, and no more; nothing reads a Secret.
 
     What a slot and its model server are made of is also created: a return finds it there, or has
-    to make it again. A list cannot be narrowed by names.
+    to make it again. A slot that goes may be of a release that was scaled in the other way. A list
+    cannot be narrowed by names.
     """
-    keda = bool(r.settings.scaling.prometheus)
-    scaling = ("keda.sh", "scaledobjects") if keda else ("autoscaling", "horizontalpodautoscalers")
+    keda, scaled = ("keda.sh", "scaledobjects"), ("autoscaling", "horizontalpodautoscalers")
+    scaling, other = (keda, scaled) if r.settings.scaling.prometheus else (scaled, keda)
     return (
         Rule(_GATEWAY, ("httproutes",), _KEEP, (r.application,)),
         Rule(_GATEWAY, ("httproutes",), ("list",)),
@@ -132,6 +133,7 @@ def rules(r: Rendering) -> tuple[Rule, ...]:
         Rule("policy", ("poddisruptionbudgets",), _ALL),
         Rule("networking.k8s.io", ("networkpolicies",), _ALL),
         Rule(scaling[0], scaling[1:], _ALL),
+        Rule(other[0], other[1:], ("delete",)),
         Rule("", ("pods",), ("get", "list")),
         Rule("", ("secrets",), ("delete",), (keys_name(r),)),
         Rule(_LEASES, ("leases",), _KEEP, (watcher_name(r), anchor_name(r))),

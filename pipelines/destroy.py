@@ -17,7 +17,7 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     Raises Waiting, naming who, when somebody holds one of them.
     """
     state, names = workspace.state, workspace.environments
-    there = environments_there(state)
+    there = _there(workspace)
     entries = workspace.entries()
     live = any(past.live_history(entries, name).live for name in names)
     if not there and not live and not state.pulumi.exists() and not state.work.exists():
@@ -31,6 +31,12 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
         run.append(past.DESTROYED, {"environments": list(there)})
     Engine(state, workspace.root).forget()
     return there
+
+
+def _there(workspace: Workspace) -> tuple[str, ...]:
+    """What is to go: folders here, whoever knows of them, and what other targets have."""
+    elsewhere = {name for name, one in workspace.targets.items() if one.facts().provisioned}
+    return tuple(sorted({*environments_there(workspace.state), *elsewhere}))
 
 
 def environments_there(state: StateFolder) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class Pod:
         self, bundle: Bundle, slot: str, engine: Engine, testers: Testers | None = None
     ) -> None:
         self._testers = testers or Testers()
-        self._place = slot, bundle.release
+        self._place, self._label = (slot, bundle.release), bundle.prompt.label
         self._refusal = bundle.refusal or Phrases(())
         self._application = Application(bundle.prompt, engine, self._watch)
         self._name, self._created = bundle.prompt.application, int(time.time())
@@ -129,8 +129,10 @@ class Pod:
         return web.Response(body=self._metrics.page(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
-        slot, release = self._place
-        given = {hdrs.SERVER: SERVER, REQUEST_ID: request_id(request), PIN: slot, RELEASE: release}
+        given = {
+            hdrs.SERVER: SERVER, REQUEST_ID: request_id(request), PIN: self._place[0],
+            RELEASE: self._label,
+        }  # fmt: skip
         response.headers.update(given)
         if self._application.leaving:  # whoever knows sends its next request to another pod
             response.headers[hdrs.CONNECTION] = "close"

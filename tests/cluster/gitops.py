@@ -83,6 +83,8 @@ class StandIn:
     def _wanted(self, head: str) -> list[Object]:
         folder = f"{head}:{self.rendering.folder}"
         index = yaml.safe_load(self._git("show", f"{folder}/{gitops.INDEX}"))
+        if index is None:  # what is there so far is another environment's
+            raise KeyError(f"{folder} not found")
         texts = [self._git("show", f"{folder}/{name}") for name in index["resources"]]
         return [yaml.safe_load(text) for text in texts]
 

@@ -198,9 +198,9 @@ class Life:
         phase = "Failed" if code else "Succeeded"
         await self._tell(now=self._ended(code), phase=phase, started=False, ready=False)
 
-    def _ended(self, code: int) -> Object:
+    def _ended(self, code: int) -> dict[str, Any]:
         log = self.process.log[self._said :] if self.process else ""
-        return terminated(code, self._since, last_words(self._container, code, log))
+        return dict(terminated(code, self._since, last_words(self._container, code, log)))
 
 
 async def _end_of(pod: Pod) -> int:

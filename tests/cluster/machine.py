@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster.api import Api, Object, Refused
-from tests.serving.pods import TOKEN, Here
+from tests.serving.pods import Here, has_token
 
 
 class EveryImage(Container[str]):
@@ -85,7 +85,7 @@ def _fields(pod: Object, ip: str) -> dict[str, str]:
 async def _token(api: Api, machine: Machine, pod: Object, folder: Path) -> dict[str, str]:
     """For a pod that has its account's token mounted: KUBECONFIG, with such a token."""
     spec, metadata = pod["spec"], pod["metadata"]
-    if not any(one["name"].startswith(TOKEN) for one in spec.get("volumes", ())):
+    if not any(has_token(one) for one in spec.get("volumes", ())):
         return {}
     account = f"serviceaccounts/{spec['serviceAccountName']}/token"
     bound = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"]}

@@ -34,9 +34,6 @@ if os.getppid() == int(sys.argv[1]):
 """
 """Becomes another program, which the kernel kills when the thread that started it ends."""
 
-TOKEN = "kube-api-access-"
-"""So begins the name of the volume that the API server adds for a token of the pod's account."""
-
 Probe = Literal["startupProbe", "readinessProbe", "livenessProbe"]
 
 
@@ -138,7 +135,8 @@ def start(spec: Mapping[str, Any], here: Here) -> Pod:
     described = container.get("ports", ())
     ports = {one["name"]: _free_port() for one in described}
     moved = {str(one["containerPort"]): str(ports[one["name"]]) for one in described}
-    paths = {**_volumes(spec, container, here), **{a: str(b) for a, b in here.files.items()}}
+    volumes = _volumes(spec, container, here)
+    paths = {**volumes, **{a: str(b) for a, b in here.files.items()}}
     words: list[str] = [*container["command"], *container.get("args", ())]
     rest = [_here(word, moved, paths, here.services) for word in words[1:]]
     own = {"PATH": "/usr/bin:/bin", "TMPDIR": paths.get("/tmp", str(here.folder))}
@@ -147,7 +145,7 @@ def start(spec: Mapping[str, Any], here: Here) -> Pod:
         process = subprocess.Popen(
             [*_with_us(), *here.commands[words[0]], *rest],
             cwd=ROOT,  # the image's folder
-            env={**own, **_variables(container, here), **here.variables},
+            env={**own, **_variables(container, here, volumes), **here.variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -159,8 +157,12 @@ def _with_us() -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", "-c", _WITH_US, str(os.getpid()))
 
 
-def _variables(container: Mapping[str, Any], here: Here) -> dict[str, str]:
-    """The environment that the container's description gives it."""
+def _variables(
+    container: Mapping[str, Any], here: Here, volumes: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment that the container's description gives it; one that names a volume's place,
+    such as HOME, names where it is here.
+    """
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         (kind,) = source.keys() & {"configMapRef", "secretRef"}
@@ -168,7 +170,7 @@ def _variables(container: Mapping[str, Any], here: Here) -> dict[str, str]:
         found |= where[source[kind]["name"]]
     for one in container.get("env", ()):
         found[one["name"]] = _value(one, here)
-    return found
+    return {name: volumes.get(value, value) for name, value in found.items()}
 
 
 def _value(one: Mapping[str, Any], here: Here) -> str:
@@ -209,10 +211,16 @@ def _content(volume: Mapping[str, Any], here: Here) -> Mapping[str, str]:
             return here.secrets[name]
         case {"emptyDir": _} | {"persistentVolumeClaim": _} | {"image": _}:
             return {}
-        case {"name": name} if str(name).startswith(TOKEN):
+        case _ if has_token(volume):
             return {}  # who has a token finds it by KUBECONFIG
         case _:
             raise AssertionError(f"this volume is not understood here: {volume}")
+
+
+def has_token(volume: Mapping[str, Any]) -> bool:
+    """Whether a token of the pod's account is in it."""
+    sources = volume.get("projected", {}).get("sources", ())
+    return any("serviceAccountToken" in one for one in sources)
 
 
 def _here(

@@ -253,7 +253,7 @@ async def test_it_says_who_has_answered(folder: Path) -> None:
         _, _, headers = await w.ask()
 
         assert headers["x-greenlight-slot"] == "blue"
-        assert headers["x-greenlight-release"] == RELEASE
+        assert headers["x-greenlight-release"] == "support-bot@aaaaaaa"
         assert headers["x-request-id"]
 
 
