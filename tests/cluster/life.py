@@ -16,7 +16,15 @@ from typing import Any
 
 from tests.cluster.api import AWAY, STRATEGIC, Api, Object, Refused, Watched, until_known
 from tests.cluster.machine import Machine, given
-from tests.cluster.pod_status import State, moment, running, status, terminated, waiting
+from tests.cluster.pod_status import (
+    State,
+    last_words,
+    moment,
+    running,
+    status,
+    terminated,
+    waiting,
+)
 from tests.cluster.probing import Unhealthy, probe
 from tests.serving.pods import Here, Pod, start
 
@@ -45,6 +53,7 @@ class Life:
         self._state, self._since = State(waiting("ContainerCreating")), moment()
         self.labels: Mapping[str, str] = pod["metadata"].get("labels", {})
         self.process: Pod | None = None
+        self._said = 0
 
     async def run(self) -> None:
         """Live until the pod is deleted, then stop and be gone."""
@@ -88,7 +97,7 @@ class Life:
             message = f"back-off {wait}s restarting failed container={self._container['name']}"
             await self._tell(
                 now=waiting("CrashLoopBackOff", f"{message} pod={self._name}"),
-                last=terminated(code, self._since), started=False, ready=False,
+                last=self._ended(code), started=False, ready=False,
             )  # fmt: skip
             await asyncio.sleep(wait)
 
@@ -101,6 +110,7 @@ class Life:
 
     async def _started(self, restarts: int) -> Pod:
         here = await self._here()
+        self._said = len(self.process.log) if self.process else 0
         try:
             self.process = start(self._pod["spec"], here)
         except Exception as error:  # a test asks for what nobody here understands
@@ -186,8 +196,11 @@ class Life:
 
     async def _tell_end(self, code: int) -> None:
         phase = "Failed" if code else "Succeeded"
-        now = terminated(code, self._since)
-        await self._tell(now=now, phase=phase, started=False, ready=False)
+        await self._tell(now=self._ended(code), phase=phase, started=False, ready=False)
+
+    def _ended(self, code: int) -> Object:
+        log = self.process.log[self._said :] if self.process else ""
+        return terminated(code, self._since, last_words(self._container, code, log))
 
 
 async def _end_of(pod: Pod) -> int:

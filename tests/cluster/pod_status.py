@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Object = Mapping[str, Any]
+WORDS_LINES, WORDS_BYTES = 80, 2048
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,29 @@ def running(since: str) -> Object:
     return {"running": {"startedAt": since}}
 
 
-def terminated(code: int, since: str) -> Object:
-    """A container that has ended. A signal counts as shells count it."""
+def terminated(code: int, since: str, words: str = "") -> Object:
+    """A container that has ended, and its last words. A signal counts as shells count it."""
     known = {0: "Completed", -9: "Error"}
-    told = {"exitCode": code if code >= 0 else 128 - code, "reason": known.get(code, "Error")}
+    told: dict[str, Any] = {
+        "exitCode": code if code >= 0 else 128 - code, "reason": known.get(code, "Error"),
+    }  # fmt: skip
+    if words:
+        told["message"] = words
     if code < 0:
         told["signal"] = -code
     return {"terminated": {**told, "startedAt": since, "finishedAt": moment()}}
+
+
+def last_words(container: Object, code: int, log: str) -> str:
+    """What a kubelet tells of the log of a container that has failed, where it asks for that.
+
+    As https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+    limits it.
+    """
+    if not code or container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        return ""
+    end = "\n".join(log.splitlines()[-WORDS_LINES:])
+    return end.encode()[-WORDS_BYTES:].decode(errors="replace")
 
 
 def status(pod: Object, state: State, ip: str) -> dict[str, Any]:
