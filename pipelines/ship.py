@@ -24,7 +24,7 @@ from pipelines.plan import (
 from pipelines.reporting import Reporter
 from pipelines.run import BreachError, GateRefusedError, Run, open_run
 from pipelines.steps import Check, Expose, Provision
-from pipelines.targets.base import StaleFenceError
+from pipelines.targets.base import PlatformError, StaleFenceError
 from pipelines.workspace import Workspace
 from release.bundle import label
 from release.errors import GreenlightError, Refused, Returned, Waiting
@@ -178,6 +178,8 @@ def _apply_or_bring_back(run: Run, plan: Plan) -> None:
         _bring_back(run, error)
     except (StaleFenceError, Waiting):
         raise  # somebody else is at work: what happens now is theirs to decide
+    except PlatformError:
+        raise  # a way back would ask the same platform; the weights are one or the other, whole
     except (GreenlightError, OSError) as error:
         if not isinstance(run.step, Expose | Check):
             raise

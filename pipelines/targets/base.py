@@ -18,6 +18,10 @@ class DeployFailedError(GreenlightError):
     """A release did not get ready in its slot; the text says why."""
 
 
+class PlatformError(GreenlightError):
+    """The platform did not do it, whatever the release is: it says nothing of a candidate."""
+
+
 class StaleFenceError(Waiting):
     """Somebody with a higher fence has taken over; this writer changes nothing any more."""
 

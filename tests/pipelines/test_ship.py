@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from pipelines.clock import SYSTEM
 from pipelines.facts import SlotState
 from pipelines.run import open_run
 from pipelines.ship import comply, evaluate, promote, ship
-from pipelines.targets.base import TargetFacts
+from pipelines.targets.base import PlatformError, TargetFacts
 from release.errors import GreenlightError, Refused, Returned, Waiting
 from release.ledger import history
 from tests.pipelines.memory import (
@@ -174,6 +175,28 @@ def test_a_blue_that_is_away_when_weights_move_is_no_way_back_S07(shipped: World
     assert not past.held(history(shipped.open().records()))
 
     clock.later = [(clock.now + 5, lambda: blue("ready"))]
+    ship(shipped.open(**change), QUIET)
+    assert production.weights == {"green": 100}
+
+
+def test_a_platform_that_takes_no_weights_says_nothing_of_the_candidate(
+    shipped: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights as they are, nobody judged, and the same command goes on from there."""
+    production, change = shipped.targets["production"], {**OTHER, "rollout": {"steps": STEPS}}
+    expose = production.expose
+
+    def away(weights: Mapping[str, int], fence: int, mirror: object = None) -> None:
+        if weights.get("green") == 50:
+            raise PlatformError("the API server does not answer")
+        expose(weights, fence)
+
+    with monkeypatch.context() as patch, pytest.raises(PlatformError, match="does not answer"):
+        patch.setattr(production, "expose", away)
+        ship(shipped.open(**change), QUIET)
+    assert production.weights == {"blue": 75, "green": 25}
+    assert not past.held(history(shipped.open().records()))
+
     ship(shipped.open(**change), QUIET)
     assert production.weights == {"green": 100}
 

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from release.errors import GreenlightError
+from pipelines.targets.base import PlatformError
+from release.errors import Waiting
 
 UNKNOWN_FIELD = "typed patch object"
 """In the message of a server-side apply with a field that is in no schema. Its status is 500."""
@@ -19,7 +20,7 @@ UNKNOWN_FIELD = "typed patch object"
 OWNER = re.compile(r'conflict with "([^"]+)"')
 
 
-class ApiError(GreenlightError):
+class ApiError(PlatformError):
     """The API server did not do it."""
 
 
@@ -40,11 +41,11 @@ class ChangedError(ApiError):
 
 
 class MissingError(ApiError):
-    """What it should be in, its namespace or its kind, is not there."""
+    """What it should be in, its namespace or its kind, is not there, or is about to go."""
 
 
-class FullError(ApiError):
-    """A quota of the namespace is used up."""
+class FullError(ApiError, Waiting):
+    """A quota of the namespace is used up: nothing failed, something has to make room."""
 
 
 class DeniedError(ApiError):
@@ -79,12 +80,24 @@ def _is_full(status: int, message: str) -> bool:
     return status == 403 and "exceeded quota" in message
 
 
+def _is_admission(status: int, message: str) -> bool:
+    return "admission webhook" in message or "AdmissionPolicy" in message
+
+
 def _is_denied(status: int, message: str) -> bool:
-    return status in (401, 403) or "admission webhook" in message or "webhook" in message
+    return status in (401, 403)
 
 
 def _is_missing(status: int, message: str) -> bool:
     return status == 404
+
+
+def _is_going(status: int, message: str) -> bool:
+    return status == 403 and "is being terminated" in message
+
+
+def _is_unanswered(status: int, message: str) -> bool:
+    return "failed calling webhook" in message
 
 
 def _is_changed(status: int, message: str) -> bool:
@@ -98,7 +111,10 @@ def _is_invalid(status: int, message: str) -> bool:
 _OWNED = "Let one of the two manage it: take the field out of theirs, or out of ours by a patch"
 _TABLE = (
     (FullError, _is_full, "Raise the quota, or retire something in that namespace"),
-    (DeniedError, _is_denied, "Ask whoever keeps the cluster for the right, or mend the webhook"),
+    (MissingError, _is_going, "Somebody deletes it; when it is gone, run again"),
+    (ApiError, _is_unanswered, "What the webhook asks has to answer; then run again"),
+    (DeniedError, _is_admission, "Do as it says, or ask whoever keeps the cluster"),
+    (DeniedError, _is_denied, "Ask whoever keeps the cluster for the right"),
     (MissingError, _is_missing, "Make it, or say in llm.yaml where it is"),
     (ChangedError, _is_changed, "Somebody else writes it at the same time; run again"),
     (InvalidError, _is_invalid, "A field that may not change needs another name for the object"),
