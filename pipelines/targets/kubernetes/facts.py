@@ -11,7 +11,7 @@ from manifests.model import own
 from pipelines.capacity import ALL
 from pipelines.facts import SlotFacts, SlotState
 from pipelines.targets.base import TargetFacts
-from pipelines.targets.kubernetes.reasons import Reason, why_not_ready
+from pipelines.targets.kubernetes.reasons import ENDS, Reason, why_not_ready
 from pipelines.targets.kubernetes.routing import read_route, why_not_accepted
 
 Object = Mapping[str, Any]
@@ -118,7 +118,7 @@ def _state(live: Live, one: Object) -> tuple[SlotState, str]:
     if is_current(one) and available(one):
         return "ready", ""
     found = reason_of(live, one)
-    return ("starting" if found.kind in ("waits", "room") else "failed"), found.text
+    return ("starting" if found.kind in ("waits", *ENDS) else "failed"), found.text
 
 
 def is_current(one: Object) -> bool:

@@ -16,26 +16,30 @@ NO_START = ("CreateContainerConfigError", "CreateContainerError", "RunContainerE
 WORDS = 400
 """Characters of a container's last words that a reason repeats."""
 
-Kind = Literal["waits", "room", "fails", "hopeless"]
+Kind = Literal["waits", "room", "cluster", "fails", "hopeless"]
 
 
 @dataclass(frozen=True)
 class Reason:
-    """``waits``: it may just take its time. ``room``: no node has room. ``fails``: something is
-    wrong that may pass, such as a registry that is away. ``hopeless``: another try ends alike.
+    """``waits``: it may just take its time. ``room``: no node or quota has room. ``cluster``: the
+    cluster itself is not in order. ``fails``: something is wrong that may pass, such as a registry
+    that is away. ``hopeless``: another try ends alike.
     """
 
     kind: Kind
     text: str
 
 
-_RANK = {"hopeless": 0, "fails": 1, "room": 2, "waits": 3}
+ENDS: Mapping[Kind, str] = {"room": "room for it", "cluster": "the cluster in order again"}
+"""Kinds that say nothing of the release, and what ends them."""
+
+_RANK = {"hopeless": 0, "fails": 1, "cluster": 2, "room": 3, "waits": 4}
 
 
 def why_not_ready(deployments: Iterable[Object], pods: Iterable[Object]) -> Reason:
     """The worst of what is told about ``deployments`` and ``pods``."""
-    found = [one for each in deployments for one in _of_deployment(each)]
-    found += [one for each in pods for one in _of_pod(each)]
+    found = [one for each in pods for one in _of_pod(each)]
+    found += [one for each in deployments for one in _of_deployment(each)]
     return min(found, key=lambda one: _RANK[one.kind], default=Reason("waits", "no pod is there"))
 
 
@@ -44,9 +48,16 @@ def _of_deployment(one: Object) -> Iterator[Reason]:
     for condition in _conditions(one):
         said = condition.get("message") or condition.get("reason", "")
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            yield Reason("fails", f"no pod of {name} can be made: {said}")
+            yield Reason(_kind_of_refusal(said), f"no pod of {name} can be made: {said}")
         if condition.get("reason") == "ProgressDeadlineExceeded":
             yield Reason("waits", f"{name} makes no progress: {said}")
+
+
+def _kind_of_refusal(said: str) -> Kind:
+    """Of what the API server says of a pod that it did not take."""
+    if "exceeded quota" in said:
+        return "room"
+    return "cluster" if "failed calling webhook" in said else "fails"
 
 
 def _of_pod(pod: Object) -> Iterator[Reason]:
@@ -54,10 +65,12 @@ def _of_pod(pod: Object) -> Iterator[Reason]:
     for condition in _conditions(pod):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Reason("room", f"{name} has no node: {condition.get('message', '')}")
-    for one in (pod.get("status") or {}).get("containerStatuses") or ():
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    for one in containers:
         yield from _of_container(name, one)
     if not _is_ready(pod):
-        yield Reason("waits", f"{name} is not ready yet")
+        doing = next(filter(None, map(_doing, containers)), "")
+        yield Reason("waits", f"{name} is not ready yet" + (f": {doing}" if doing else ""))
 
 
 def _of_container(pod: str, status: Object) -> Iterator[Reason]:
@@ -70,6 +83,18 @@ def _of_container(pod: str, status: Object) -> Iterator[Reason]:
     ended = _ended(status)
     if ended and not status.get("ready"):
         yield _of_end(pod, ended)
+
+
+def _doing(status: Object) -> str:
+    """What a container that is not ready is at; empty where that is not known."""
+    state = status.get("state") or {}
+    if waiting := state.get("waiting"):
+        return ", ".join(filter(None, (waiting.get("reason"), waiting.get("message"))))
+    if "running" not in state or status.get("ready"):
+        return ""
+    since = f"it runs since {state['running'].get('startedAt')}"
+    probe = "readiness" if status.get("started") else "startup"
+    return f"{since}, and its {probe} probe does not pass"
 
 
 def _ended(status: Object) -> Object:

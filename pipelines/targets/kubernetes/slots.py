@@ -26,7 +26,7 @@ from pipelines.targets.kubernetes.facts import (
     reason_of,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
-from pipelines.targets.kubernetes.reasons import Reason
+from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Name, Writer
 from release.bundle import Release
 from release.errors import GreenlightError, Waiting
@@ -114,16 +114,29 @@ class Slots:
         give_up, since = time.monotonic() + self.patience.ready, 0.0
         while True:
             live = self.ground.live()
-            one = live.slots.get(what.name)
-            if one is not None and self._is_whole(one, what.release, scale):
+            one = self._still_there(live, what, fence)
+            if self._is_whole(one, what.release, scale):
                 return
-            reason = reason_of(live, one) if one else Reason("waits", "it is not there yet")
+            reason = reason_of(live, one)
             now = time.monotonic()
             since = (since or now) if reason.kind == "fails" else 0.0
             lasts = bool(since) and now - since > self.patience.tolerated
             if reason.kind == "hopeless" or lasts or now > give_up:
                 raise self._given_up(what, reason, fence)
             time.sleep(POLL_SECONDS)
+
+    def _still_there(self, live: Live, what: Slot, fence: int) -> Object:
+        """The slot's Deployment, which was there a moment ago."""
+        one = live.slots.get(what.name)
+        if one is None or "deletionTimestamp" in one["metadata"]:
+            self.ground.anchor.take(fence)  # whoever has a newer fence may do so; this one ends
+            raise GreenlightError(
+                f"{self.ground.environment}/{what.name}: expected Deployment "
+                f"{self.ground.application}-{what.name} in namespace {self.ground.namespace}, "
+                f"which was made for {what.release.label}; found that somebody took it away. "
+                "Nothing is said of the release; find out who, then run the same command again"
+            )
+        return one
 
     def _is_whole(self, one: Object, release: Release, scale: int | None) -> bool:
         least = self.ground.settings.scaling.min
@@ -136,8 +149,8 @@ class Slots:
         """What to raise. The slot keeps the reason, so that whoever looks later reads it."""
         place = f"{self.ground.environment}/{what.name}"
         text = f"{what.release.label} did not get ready in {place}: {reason.text}"
-        if reason.kind == "room":
-            return Waiting(f"{text}. What ends it: room for it; then the same command again")
+        if ends := ENDS.get(reason.kind):
+            return Waiting(f"{text}. What ends it: {ends}; then the same command again")
         self._mark(what.name, {FAILED: reason.text}, fence)
         return DeployFailedError(text)
 

@@ -35,6 +35,7 @@ def deployment(**condition: str) -> dict[str, Any]:
     return {"metadata": {"name": "assist-green"}, "status": {"conditions": [condition]}}
 
 
+UNANSWERED = 'Internal error occurred: failed calling webhook "w": connection refused'
 FULL = 'pods "x" is forbidden: exceeded quota: gpus, requested: 1, used: 2, limited: 2'
 
 CASES: dict[str, tuple[list[Any], list[Any], str, str]] = {
@@ -64,9 +65,25 @@ CASES: dict[str, tuple[list[Any], list[Any], str, str]] = {
         [], [pod(waiting("CrashLoopBackOff", **ended(2, message="undeclared")), Ready="no")],
         "hopeless", "exit code 2: undeclared",
     ),
-    "the quota is used up": (
+    "S04 the quota is used up": (
         [deployment(type="ReplicaFailure", status="True", message=FULL)], [],
-        "fails", "exceeded quota: gpus",
+        "room", "exceeded quota: gpus, requested: 1, used: 2, limited: 2",
+    ),
+    "a webhook does not answer": (
+        [deployment(type="ReplicaFailure", status="True", message=UNANSWERED)], [],
+        "cluster", 'failed calling webhook "w"',
+    ),
+    "it hangs while it starts": (
+        [], [pod({"state": {"running": {"startedAt": "T"}}, "ready": False}, Ready="no")],
+        "waits", "it runs since T, and its startup probe does not pass",
+    ),
+    "it hangs once it has started": (
+        [], [pod({"state": {"running": {"startedAt": "T"}}, "started": True}, Ready="no")],
+        "waits", "its readiness probe does not pass",
+    ),
+    "it waits for what it mounts": (
+        [], [pod(waiting("ContainerCreating", 'configmap "c" not found'), Ready="no")],
+        "waits", 'ContainerCreating, configmap "c" not found',
     ),
     "a webhook says no": (
         [deployment(type="ReplicaFailure", status="True", message="denied the request: no")], [],
