@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.model import Rendering, Slot
 from pipelines.capacity import ALL, Room
-from pipelines.facts import SLOTS
+from pipelines.facts import SLOTS, SlotFacts
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
 from pipelines.targets.base import Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.agreement import disagreements
@@ -133,7 +133,7 @@ class KubernetesTarget:
         """Write the route, whole; return when the gateway follows it. Then Git is told."""
         ground, mirror = self.ground, mirror or {}
         ground.anchor.take(fence)
-        states = {name: str(one.state) for name, one in self.facts().slots.items()}
+        states = {name: str(one.state) for name, one in self._slots().items()}
         require_possible(weights, mirror, states)
         slots = tuple(dict.fromkeys((*ground.routing().slots, *weights)))
         routing = Routing(slots, weights, mirror)
@@ -221,8 +221,12 @@ class KubernetesTarget:
         if said or (lease and UNTOLD in notes(lease)):
             anchor.mark("Lease", anchor.name, {UNTOLD: said}, fence)
 
+    def _slots(self) -> Mapping[str, SlotFacts]:
+        """What is in them. Unlike facts, an error where the cluster does not answer."""
+        return target_facts(self.ground.live(), "").slots
+
     def _serves(self, slot: str, release: Release, share: int) -> bool:
-        found = self.facts().slots.get(slot)
+        found = self._slots().get(slot)
         if found is None or (found.release, found.state) != (release.digest, "ready"):
             return False
         return found.share >= share
