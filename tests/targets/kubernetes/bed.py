@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from manifests.model import Rendering
 from manifests.render import Rendered
 from pipelines.targets.base import Target
+from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import ready_since
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.slots import Patience
 from pipelines.targets.kubernetes.target import KubernetesTarget
 from pipelines.targets.kubernetes.writer import Watching
 from release.bundle import Release
 from release.kubernetes_section import Kubernetes
+from release.state import StateFolder
 from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane
+from tests.cluster.fixtures import STANDIN_WEIGHTS
 from tests.cluster.scraping import Prometheus
 from tests.cluster.shipping import FRUGAL, SMALL
+from tests.cluster.stage import read_by
 from tests.manifests.making import IMAGE
 from tests.serving.making import eventually
 from tests.targets import asking
@@ -148,3 +160,42 @@ class KubernetesBed:
     def _read_since(self, since: float) -> set[str]:
         rows = self.prometheus.ask("timestamp(up) and up == 1")
         return {row["metric"]["pod"] for row in rows if float(row["value"][1]) > since}
+
+
+@contextmanager
+def provisioned(
+    cluster: Cluster, program: str, folder: Path, standin: str, patience: Patience, **more: Any
+) -> Iterator[KubernetesBed]:
+    """An environment of its own, ready for slots. ``program`` is Prometheus'."""
+    with opened(cluster, program, folder, standin, patience, **more) as bed:
+        bed.target.provision(bed.fence())
+        yield bed
+
+
+@contextmanager
+def opened(
+    cluster: Cluster, program: str, folder: Path, standin: str, patience: Patience, **more: Any
+) -> Iterator[KubernetesBed]:
+    """The same, and nothing is there yet."""
+    if cluster.real_pods:
+        pytest.skip("a cluster with real pods has its own data plane")
+    weights = folder / "weights"
+    weights.write_bytes(STANDIN_WEIGHTS)
+    files = {f"/models/{hashlib.sha256(STANDIN_WEIGHTS).hexdigest()}": weights}
+    (folder / "prometheus").mkdir()
+    prometheus = Prometheus(program, folder / "prometheus")
+    with ExitStack() as held:
+        patch = held.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+        held.enter_context(prometheus.running())
+        name = held.enter_context(cluster.namespace())
+        plane = held.enter_context(
+            DataPlane(cluster, name, folder / "plane", files=files, commands={"python": (standin,)})
+        )
+        held.enter_context(read_by(prometheus, plane))
+        target = KubernetesTarget(
+            Ground(APP, "staging", settings(plane, prometheus, **more), 30, Api()),
+            StateFolder(folder / "app"), lambda _: None, watching, ("i don't know",),
+            patience, remembered=0.0,
+        )  # fmt: skip
+        yield KubernetesBed(target, plane, prometheus, cluster)

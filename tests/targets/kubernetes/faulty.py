@@ -1,0 +1,129 @@
+"""Faults that a cluster can be given, each in one namespace alone: others use the cluster too."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.client import Cluster, as_text
+from tests.serving.making import eventually
+
+SOMEBODY = "--field-manager=somebody"
+NOWHERE = "https://127.0.0.1:1/"
+"""Nobody listens on that port."""
+
+Object = dict[str, Any]
+
+
+def owns(cluster: Cluster, kind: str, name: str, namespace: str, spec: Object) -> None:
+    """``somebody`` takes these fields, whoever had them, and gives up all others."""
+    version = "gateway.networking.k8s.io/v1" if kind == "HTTPRoute" else "apps/v1"
+    meta = {"name": name, "namespace": namespace}
+    one = {"apiVersion": version, "kind": kind, "metadata": meta} | ({"spec": spec} if spec else {})
+    how = ("--server-side", "--force-conflicts", SOMEBODY, "--filename=-")
+    cluster.must("apply", *how, given=as_text(one))
+
+
+@contextmanager
+def full(cluster: Cluster, namespace: str, resource: str) -> Iterator[None]:
+    """Nothing more of ``resource`` is allowed."""
+    meta = {"name": f"no-{resource}", "namespace": namespace}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta,
+             "spec": {"hard": {resource: "0"}}}  # fmt: skip
+    with made(cluster, quota):
+        known = f"--for=jsonpath={{.status.hard.{resource}}}=0"
+        cluster.must("wait", known, f"quota/no-{resource}", f"--namespace={namespace}")
+        yield
+
+
+@contextmanager
+def forbidden(cluster: Cluster, namespace: str, resource: str) -> Iterator[None]:
+    """A policy of the cluster's refuses each of ``resource`` that has no label ``team``."""
+    name = f"greenlight-test-{uuid.uuid4().hex[:8]}"
+    version = "admissionregistration.k8s.io/v1"
+    match = {"resourceRules": [_rule(resource)], "namespaceSelector": _only(namespace)}
+    validation = {"expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
+                  "message": "say whose it is"}  # fmt: skip
+    spec = {"failurePolicy": "Fail", "matchConstraints": match, "validations": [validation]}
+    policy = {"apiVersion": version, "kind": "ValidatingAdmissionPolicy",
+              "metadata": {"name": name}, "spec": spec}  # fmt: skip
+    binding = {"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding",
+               "metadata": {"name": name},
+               "spec": {"policyName": name, "validationActions": ["Deny"]}}  # fmt: skip
+    with made(cluster, policy, binding):
+        _in_force(cluster, namespace, resource, "say whose it is")
+        yield
+
+
+@contextmanager
+def unanswered(cluster: Cluster, namespace: str, resource: str) -> Iterator[None]:
+    """A webhook has to be asked about ``resource``, and nobody is there."""
+    name = f"greenlight-test-{uuid.uuid4().hex[:8]}"
+    hook = {
+        "name": "whose.example.com", "clientConfig": {"url": NOWHERE}, "sideEffects": "None",
+        "failurePolicy": "Fail", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
+        "rules": [_rule(resource)], "namespaceSelector": _only(namespace),
+    }  # fmt: skip
+    made_of = {"apiVersion": "admissionregistration.k8s.io/v1", "webhooks": [hook],
+               "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name}}  # fmt: skip
+    with made(cluster, made_of):
+        _in_force(cluster, namespace, resource, "failed calling webhook")
+        yield
+
+
+@contextmanager
+def someone(
+    cluster: Cluster, namespace: str, folder: Path, rules: Sequence[Object]
+) -> Iterator[Path]:
+    """The kubeconfig of an account that may do what ``rules`` say, in all of the cluster."""
+    name = f"greenlight-test-{uuid.uuid4().hex[:8]}"
+    version, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    role = {"apiVersion": version, "kind": "ClusterRole", "metadata": {"name": name},
+            "rules": list(rules)}  # fmt: skip
+    binding = {
+        "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name}, "subjects": [subject],
+    }  # fmt: skip
+    with made(cluster, role, binding):
+        where = f"--namespace={namespace}"
+        eventually(lambda: not cluster.ask("get", "serviceaccount/default", where).code, "account")
+        token = cluster.must("create", "token", "default", where).strip()
+        given = yaml.safe_load(cluster.kubeconfig.read_text())
+        given["users"][0]["user"] = {"token": token}
+        path = folder / "someone"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(given))
+        yield path
+
+
+@contextmanager
+def made(cluster: Cluster, *objects: Object) -> Iterator[None]:
+    """They are there until the block ends."""
+    cluster.must("create", "--filename=-", given=as_text(*objects))
+    try:
+        yield
+    finally:
+        cluster.must("delete", "--filename=-", "--ignore-not-found", given=as_text(*objects))
+
+
+def _rule(resource: str) -> Object:
+    group = "apps" if resource == "deployments" else ""
+    return {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+            "resources": [resource]}  # fmt: skip
+
+
+def _only(namespace: str) -> Object:
+    return {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+
+
+def _in_force(cluster: Cluster, namespace: str, resource: str, says: str) -> None:
+    """The API server has heard of it: that takes it a moment."""
+    one = ("create", "deployment") if resource == "deployments" else ("run",)
+    words = (*one, "probe", "--image=i", "--dry-run=server", f"--namespace={namespace}")
+    eventually(lambda: says in cluster.ask(*words).err, f"{says} is in force", 60)
