@@ -163,6 +163,7 @@ class Api:
         content: str,
     ) -> dict[str, Any]:  # fmt: skip
         import urllib3.exceptions
+        from kubernetes.client.exceptions import ApiException  # it comes without types
 
         client = self._client
         headers = {"Accept": "application/json"} | ({"Content-Type": content} if body else {})
@@ -175,6 +176,8 @@ class Api:
             text = answer.read().decode() if hasattr(answer, "read") else ""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise UnreachableError(f"{what}: the API server does not answer ({error})") from None
+        except ApiException as error:  # so the client tells of TLS, and of nothing else here
+            raise _of_tls(what, str(error.reason)) from None
         if 200 <= answer.status < 300:
             found: dict[str, Any] = json.loads(text)
             return found
@@ -218,6 +221,15 @@ def again(attempt: Callable[[], T], tries: int = 20) -> T:
                 raise
             time.sleep(0.02 * (number + 1))
     raise ApiError("unreachable")
+
+
+def _of_tls(what: str, reason: str) -> ApiError:
+    """A server that hung up may be back in a moment; one that nobody vouches for stays so."""
+    said = " ".join(reason.split())
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        remedy = "Take the cluster's certificate-authority into KUBECONFIG"
+        return ApiError(f"{what}: the API server is not who it says it is ({said}). {remedy}")
+    return UnreachableError(f"{what}: the API server does not answer ({said})")
 
 
 def _in_a_pod() -> bool:
