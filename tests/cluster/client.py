@@ -69,7 +69,7 @@ class Cluster:
         try:
             yield name
         finally:
-            self.must("delete", "namespace", name, "--wait=false")
+            self.must("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
     @contextmanager
     def nodes(self, *nodes: Mapping[str, Any]) -> Iterator[None]:

@@ -99,9 +99,10 @@ def test_a_pod_whose_probe_fails_runs_and_is_not_ready(cluster: Cluster, data_pl
 def test_a_container_that_ends_is_started_again_with_back_off(
     cluster: Cluster, data_plane: Plane
 ) -> None:
-    """The reason and the exit code are those that operators look for."""
+    """The reason, the exit code and the last words are those that operators look for."""
     plane = data_plane()
-    crash = script("import sys; print('no weights'); sys.exit(3)")
+    last = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    crash = script("import sys; print('no weights'); sys.exit(3)", **last)
     put(cluster, plane.namespace, deployment("echo", container=crash))
 
     told = container_status(
@@ -110,6 +111,7 @@ def test_a_container_that_ends_is_started_again_with_back_off(
     )  # fmt: skip
 
     assert told["lastState"]["terminated"]["exitCode"] == 3
+    assert told["lastState"]["terminated"]["message"] == "no weights"
     assert not told["ready"]
     assert "no weights" in only(plane).log
 

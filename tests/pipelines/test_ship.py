@@ -191,12 +191,13 @@ def test_a_platform_that_takes_no_weights_says_nothing_of_the_candidate(
             raise PlatformError("the API server does not answer")
         expose(weights, fence)
 
-    with monkeypatch.context() as patch, pytest.raises(PlatformError, match="does not answer"):
-        patch.setattr(production, "expose", away)
+    monkeypatch.setattr(production, "expose", away)
+    with pytest.raises(PlatformError, match="does not answer"):
         ship(shipped.open(**change), QUIET)
     assert production.weights == {"blue": 75, "green": 25}
     assert not past.held(history(shipped.open().records()))
 
+    monkeypatch.setattr(production, "expose", expose)
     ship(shipped.open(**change), QUIET)
     assert production.weights == {"green": 100}
 

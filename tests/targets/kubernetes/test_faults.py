@@ -283,7 +283,9 @@ def test_s20_a_node_without_its_gpu_is_no_room(bed: KubernetesBed) -> None:
     server = bed.target.ground.settings.server.model_copy(update={"image": VLLM_IMAGE})
     section = server.model_validate({**server.model_dump(), "gpu": {"count": 1, "pool": pool}})
     target = elsewhere(bed, bed.plane.namespace, server=section)
-    with bed.cluster.nodes(gpu_node(f"{pool}-1", pool, 0)):
+    node = gpu_node(f"{pool}-1", pool, 0)
+    node["metadata"]["labels"]["kubernetes.azure.com/agentpool"] = pool
+    with bed.cluster.nodes(node):
         room = target.room(vllm_release())
 
     assert room
