@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.slots import Patience
+from pipelines.targets.kubernetes.target import KubernetesTarget
 from tests.cluster.client import Cluster, as_text
 from tests.serving.making import eventually
+from tests.targets.kubernetes.bed import KubernetesBed
 
 SOMEBODY = "--field-manager=somebody"
 NOWHERE = "https://127.0.0.1:1/"
@@ -134,3 +140,46 @@ def _is_said(cluster: Cluster, namespace: str, resource: str, says: str) -> None
         return says in done.err if says else done.code == 0
 
     eventually(known, f"{says or 'nothing'} is in force", 60)
+
+
+def patient(bed: KubernetesBed, patience: Patience) -> KubernetesTarget:
+    """The target, which waits for so long."""
+    return replace(bed.target, patience=patience)
+
+
+def waiting_for(bed: KubernetesBed, reason: str) -> bool:
+    """Whether a container of green's waits for ``reason``."""
+    text = str(
+        bed.target.ground.api.list("Pod", bed.plane.namespace, {"greenlight.dev/slot": "green"})
+    )
+    return f"'reason': '{reason}'" in text
+
+
+class InBackground(threading.Thread):
+    """A call, and how it ended."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self._call = call
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Until it ends."""
+        try:
+            self._call()
+        except BaseException as error:
+            self._error = error
+
+    def end(self) -> None:
+        """As the call did."""
+        self.join()
+        if self._error:
+            raise self._error
+
+
+def elsewhere(bed: KubernetesBed, namespace: str, **more: Any) -> KubernetesTarget:
+    """The same application in another namespace."""
+    ground = bed.target.ground
+    settings = ground.settings.model_copy(update={"namespace": namespace, **more})
+    return replace(bed.target, ground=replace(ground, settings=settings, api=Api()))

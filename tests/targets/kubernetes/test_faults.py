@@ -6,7 +6,6 @@ Each test ends with the same call again, where that is what ends the fault.
 from __future__ import annotations
 
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,6 +38,7 @@ from tests.manifests.making import IMAGE, VLLM_IMAGE, vllm_release
 from tests.serving.making import eventually
 from tests.targets.kubernetes import faulty
 from tests.targets.kubernetes.bed import APP, KubernetesBed, provisioned
+from tests.targets.kubernetes.faulty import InBackground, elsewhere, patient, waiting_for
 
 PATIENT = Patience(ready=120.0, tolerated=60.0)
 BRIEF = Patience(ready=120.0, tolerated=1.0)
@@ -73,45 +73,10 @@ def bed(environment: KubernetesBed, monkeypatch: pytest.MonkeyPatch) -> Iterator
     environment.target.retire("green", 0.0, environment.fence())
 
 
-def patient(bed: KubernetesBed, patience: Patience) -> KubernetesTarget:
-    """The target, which waits for so long."""
-    return replace(bed.target, patience=patience)
-
-
 def users_notice_nothing(bed: KubernetesBed) -> None:
     """Blue answers, and has all weight."""
     assert dict(bed.target.facts().weights) == {"blue": 100}
     assert bed.ask() == bed.release("one").label
-
-
-def waiting_for(bed: KubernetesBed, reason: str) -> bool:
-    """Whether a container of green's waits for ``reason``."""
-    text = str(
-        bed.target.ground.api.list("Pod", bed.plane.namespace, {"greenlight.dev/slot": "green"})
-    )
-    return f"'reason': '{reason}'" in text
-
-
-class InBackground(threading.Thread):
-    """A call, and how it ended."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        super().__init__()
-        self._call, self._error = call, None
-        self.start()
-
-    def run(self) -> None:
-        """Until it ends."""
-        try:
-            self._call()
-        except BaseException as error:
-            self._error = error
-
-    def end(self) -> None:
-        """As the call did."""
-        self.join()
-        if self._error:
-            raise self._error
 
 
 def test_another_manager_of_a_deployments_field_is_named(bed: KubernetesBed) -> None:
@@ -149,13 +114,6 @@ def test_another_manager_of_the_route_is_named(bed: KubernetesBed) -> None:
     faulty.owns(bed.cluster, *name, {})
     bed.target.expose({"green": 100}, bed.fence())
     assert dict(bed.target.facts().weights) == {"green": 100}
-
-
-def elsewhere(bed: KubernetesBed, namespace: str, **more: Any) -> KubernetesTarget:
-    """The same application in another namespace."""
-    ground = bed.target.ground
-    settings = ground.settings.model_copy(update={"namespace": namespace, **more})
-    return replace(bed.target, ground=replace(ground, settings=settings, api=Api()))
 
 
 def test_a_namespace_that_is_deleted_in_mid_deploy_ends_it(
