@@ -183,3 +183,16 @@ def elsewhere(bed: KubernetesBed, namespace: str, **more: Any) -> KubernetesTarg
     ground = bed.target.ground
     settings = ground.settings.model_copy(update={"namespace": namespace, **more})
     return replace(bed.target, ground=replace(ground, settings=settings, api=Api()))
+
+
+def by_wire(bed: KubernetesBed, patience: float) -> KubernetesTarget:
+    """The target, whose API server is asked again for so many seconds."""
+    target = replace(bed.target, ground=replace(bed.target.ground, api=Api(patience=patience)))
+    target.facts()  # it has signed in by the KUBECONFIG of now
+    return target
+
+
+def users_notice_nothing(bed: KubernetesBed) -> None:
+    """Blue answers, and has all weight."""
+    assert dict(bed.target.facts().weights) == {"blue": 100}
+    assert bed.ask() == bed.release("one").label

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 
 from pipelines.targets.base import DeployFailedError, PlatformError
 from pipelines.targets.kubernetes import ground as grounds
-from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.refusals import (
     ApiError,
     DeniedError,
@@ -26,7 +24,6 @@ from pipelines.targets.kubernetes.refusals import (
     UnreachableError,
 )
 from pipelines.targets.kubernetes.slots import Patience
-from pipelines.targets.kubernetes.target import KubernetesTarget
 from release.errors import FAILED, WAITING, GreenlightError, Waiting
 from tests.cluster.building import provide_prometheus
 from tests.cluster.client import Cluster
@@ -38,11 +35,18 @@ from tests.manifests.making import IMAGE, VLLM_IMAGE, vllm_release
 from tests.serving.making import eventually
 from tests.targets.kubernetes import faulty
 from tests.targets.kubernetes.bed import APP, KubernetesBed, provisioned
-from tests.targets.kubernetes.faulty import InBackground, elsewhere, patient, waiting_for
+from tests.targets.kubernetes.faulty import (
+    InBackground,
+    by_wire,
+    elsewhere,
+    patient,
+    users_notice_nothing,
+    waiting_for,
+)
 
 PATIENT = Patience(ready=120.0, tolerated=60.0)
 BRIEF = Patience(ready=120.0, tolerated=1.0)
-HASTY = Patience(ready=8.0, tolerated=60.0)
+HASTY = Patience(ready=10.0, tolerated=60.0)
 HANG = (sys.executable, "-c", "import time; time.sleep(1000)")
 CRASH = (sys.executable, "-c", "import sys; print('the weights are not GGUF'); sys.exit(1)")
 
@@ -71,12 +75,6 @@ def bed(environment: KubernetesBed, monkeypatch: pytest.MonkeyPatch) -> Iterator
     plane.gateway.refuse("")
     environment.target.expose({"blue": 100}, environment.fence())
     environment.target.retire("green", 0.0, environment.fence())
-
-
-def users_notice_nothing(bed: KubernetesBed) -> None:
-    """Blue answers, and has all weight."""
-    assert dict(bed.target.facts().weights) == {"blue": 100}
-    assert bed.ask() == bed.release("one").label
 
 
 def test_another_manager_of_a_deployments_field_is_named(bed: KubernetesBed) -> None:
@@ -304,13 +302,6 @@ def wire(bed: KubernetesBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with wired(bed.cluster.kubeconfig, tmp_path) as (wire, path):
         monkeypatch.setenv("KUBECONFIG", str(path))
         yield wire
-
-
-def by_wire(bed: KubernetesBed, patience: float) -> KubernetesTarget:
-    """The target, whose API server is asked again for so many seconds."""
-    target = replace(bed.target, ground=replace(bed.target.ground, api=Api(patience=patience)))
-    target.facts()  # it has signed in by the KUBECONFIG of now
-    return target
 
 
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(
