@@ -42,7 +42,7 @@ SLOW: dict[str, Any] = {
         "inputs": ["query", "context"],
         "messages": [{"role": "user", "content": "{{ context }}\nTell a long story about it."}],
     },
-    "parameters": {"temperature": 0, "max_tokens": 48},
+    "parameters": {"temperature": 0, "max_tokens": 32},
     "rollout": {
         **QUICK,
         "analysis": {
