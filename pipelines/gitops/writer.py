@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pipelines.gitops.controllers import Controller, Object, Read
 from pipelines.gitops.proposals import GitHub, Proposals, merged
 from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
 from release.errors import GreenlightError
 from release.git_section import Git
@@ -68,12 +70,17 @@ class GitWriter:
         """``objects`` in the folder, by one commit that the cluster has when this returns. Others
         stay. ``why`` is the commit's subject, a clause such as ``assist@3f2a91c in green``.
         """
-        self._reach({one.file: one.text for one in objects}, objects, fence, why)
+        self._arrive(self._commit({one.file: one.text for one in objects}, objects, fence, why))
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
-        """The folder without these, by kind and name, when the cluster has it so."""
+        """The folder without these, by kind and name, when the cluster has it so. Who may not look
+        at the controller, as a watcher may not, is done with the commit: pods that have to go are
+        waited for in any case.
+        """
         gone: dict[str, str | None] = {Rendered(*one, "").file: None for one in names}
-        self._reach(gone, (), fence, why)
+        commit = self._commit(gone, (), fence, why)
+        with suppress(DeniedError):
+            self._arrive(commit)
 
     def tell(self, route: Rendered, why: str) -> None:
         """Let Git say which slot is live. The cluster is not waited for: there it is so already.
@@ -96,16 +103,18 @@ class GitWriter:
         self.head = found.head
         return found
 
-    def _reach(
+    def _commit(
         self, files: Mapping[str, str | None], about: Sequence[Rendered], fence: int, why: str
-    ) -> None:
-        message, seconds = describe(self.rendering, about, fence, why), self.settings.wait_seconds
-        commit = self._write(files, message, seconds, fence)
+    ) -> str:
+        message = describe(self.rendering, about, fence, why)
+        return self._write(files, message, self.settings.wait_seconds, fence)
+
+    def _arrive(self, commit: str) -> None:
         for one in self.controller.refreshed() if self.patch else ():
             self._ask_for_a_look(*one)
         controllers.arrived(
             self.controller, self.read, lambda head: self.repository.contains(head, commit),
-            seconds, self.now, self.sleep,
+            self.settings.wait_seconds, self.now, self.sleep,
         )  # fmt: skip
 
     def _require_newest(self, fence: int) -> None:

@@ -154,6 +154,7 @@ def shipped(
         application.environment.update(s3.variables(), KUBECONFIG=str(cluster.kubeconfig))
         with staged(cluster, prometheus, folder / "planes", ENVIRONMENTS, **machine) as stage:
             overlay = stage.overlay(s3.url(ledger), image=IMAGE)
+            overlay["evaluation"] = {"latency_cases": 2}
             for each, plane in stage.planes.items():
                 section = overlay["environments"][each]["kubernetes"]
                 section.update(settings(folder, each, plane.namespace))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from manifests.model import Rendering
 from release.spec import load_spec
@@ -41,7 +42,7 @@ SLOW: dict[str, Any] = {
         "inputs": ["query", "context"],
         "messages": [{"role": "user", "content": "{{ context }}\nTell a long story about it."}],
     },
-    "parameters": {"temperature": 0, "max_tokens": 48},
+    "parameters": {"temperature": 0, "max_tokens": 32},
     "rollout": {
         **QUICK,
         "analysis": {
@@ -265,10 +266,14 @@ class ByGit:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def names(self, kind: str) -> set[str]:
+        """What Git has of a kind for production."""
+        files = self.git("ls-tree", "--name-only", "main:box/production").split()
+        mine = (file for file in files if file[3:].startswith(f"{kind}-"))
+        return {one[4 + len(kind) :].removesuffix(".yaml") for one in mine}
+
     def told(self) -> dict[str, int]:
         """The weights that Git has for production, those above nothing."""
-        import yaml
-
         folder = "main:box/production"
         (file,) = (n for n in self.git("ls-tree", "--name-only", folder).split() if "route" in n)
         route = yaml.safe_load(self.git("show", f"{folder}/{file}"))
@@ -313,18 +318,34 @@ def test_by_git_each_step_is_a_commit_and_git_says_what_is_live_S05(by_git: ByGi
     assert done.code == 0, done.err + box.logs()
     assert by_git.told() == box.weights() == {"blue": 100}
 
-    done = box.run("ship", *tokens(box, 9, soakSeconds=600))
+    done = box.run("ship", *tokens(box, 9))
     assert done.code == 0, done.err + box.logs()
     assert by_git.told() == box.weights() == {"green": 100}
+    until(lambda: not box.watched(), "the watcher's end", box.logs)
+    assert by_git.names("deployment") == box.names("deployment")
     messages = by_git.git("log", "--format=%B", "main")
     digests = {one["data"]["release"] for one in box.entries() if one["kind"] == "built"}
     assert len(digests) == 2
     assert all(f"Greenlight-Release: {one}" in messages for one in digests)
-    assert "is live" in messages
 
-    by_git.controllers["production"].stuck = True
-    back = box.run("rollback", "--env", "production")
 
-    assert back.code == 0, back.err
-    assert box.weights() == {"blue": 100}
-    assert by_git.told() == {"blue": 100}
+def test_by_git_a_return_changes_the_cluster_first_and_then_git_S05(by_git: ByGit) -> None:
+    """Nobody follows Git then; it comes to say what the cluster is."""
+    box, controller = by_git.box, by_git.controllers["production"]
+    done = box.run("ship", *tokens(box, 10, soakSeconds=600))
+    assert done.code == 0, done.err + box.logs()
+    assert by_git.told() == box.weights() == {"blue": 100}
+    controller.stuck, seen = True, controller.rounds
+
+    with box.start("rollback", "--env", "production") as process:
+        wait_for(process, "• retire production/")
+        weights, told = box.weights(), by_git.told()
+        assert controller.rounds == seen
+        controller.stuck = False
+        _, err = process.communicate(timeout=300)
+
+    assert process.returncode == 0, err
+    assert weights == told == {"green": 100}
+    assert by_git.told() == box.weights() == {"green": 100}
+    until(lambda: by_git.names("deployment") == box.names("deployment"), "what Git says", box.logs)
+    assert box.run("destroy").code == 0
