@@ -45,7 +45,7 @@ from pipelines.steps import (
     Verify,
     describe,
 )
-from pipelines.targets.base import DeployFailedError, TargetFacts
+from pipelines.targets.base import DeployFailedError, PlatformError, TargetFacts
 from release.errors import GreenlightError
 
 BACK_WITHIN = 20.0  # seconds for a slot that starts again, within the shortest usual lease
@@ -230,7 +230,13 @@ def _set_weights(
 ) -> dict[str, int]:
     target = run.target(environment)
     target.expose(weights, _fence(run, environment), {mirror: percent} if mirror else None)
-    seen = dict(target.facts().weights)
+    facts = target.facts()
+    if not facts.provisioned:  # nothing is known, so nobody is judged by it
+        raise PlatformError(
+            f"{environment}: weights were set and cannot be read back ({facts.reason}); run the "
+            "same command again"
+        )
+    seen = dict(facts.weights)
     if seen != dict(weights):
         raise GreenlightError(f"{environment}: weights read back as {seen}")
     return seen

@@ -8,6 +8,7 @@ who may begin; this says who may go on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api, again
 from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, SEEN, labels, notes
+from pipelines.targets.kubernetes.refusals import DeniedError
 from release.integrity import Damaged
 from release.ledger import Mark
 from release.ledger.witness import rewritten
@@ -56,7 +58,8 @@ class Anchor:
             return
         for kind in GUARDED:
             for name in self._ours(kind):
-                again(partial(self._touch, kind, name, fence))
+                with contextlib.suppress(DeniedError):  # then an older one is refused as well
+                    again(partial(self._touch, kind, name, fence))
         again(
             lambda: self._write(
                 self.lease() or self._made(fence), "annotations", {TAKEN: str(fence)}

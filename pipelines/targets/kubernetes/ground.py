@@ -11,6 +11,7 @@ from typing import Any
 from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render_route
 from pipelines.gitops.controllers import FIELD_MANAGERS
+from pipelines.targets.base import PlatformError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
@@ -23,7 +24,6 @@ from pipelines.targets.kubernetes.facts import (
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
-from release.errors import GreenlightError
 from release.kubernetes_section import Kubernetes
 
 POLL_SECONDS = 0.25
@@ -126,11 +126,11 @@ class Ground:
         self.anchor.apply(self.route(routing).object, fence, over)
 
     def await_accepted(self) -> None:
-        """GreenlightError when the gateway does not follow what the route says now."""
+        """PlatformError when the gateway does not follow what the route says now."""
         give_up = time.monotonic() + ACCEPTED_SECONDS
         while reason := self._why_not_accepted():
             if time.monotonic() > give_up:
-                raise GreenlightError(
+                raise PlatformError(
                     f"{self.environment}: the route {self.application} is written, but {reason} "
                     f"(waited {ACCEPTED_SECONDS:g} s)"
                 )
