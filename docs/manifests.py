@@ -34,6 +34,11 @@ Everything is server-side applied by the field manager `greenlight`, never by fo
 somebody else's stops the step, and names them. With `git`, commits take the place of applies
 ([gitops.md](gitops.md)); live weights are written to the cluster either way.
 
+An object of another application or environment is never written, whatever it is called: with
+`namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
+only where Greenlight made it and nobody else is in it. In a namespace that has a name here, the
+closing policy is for the application's own pods.
+
 Before anything is changed it is counted whether the release has room
 ([rollout.md](rollout.md)). Ready means that each pod's application has got an answer of its
 model server. A pod that goes leaves the endpoints, answers what it has begun for `drainSeconds` at

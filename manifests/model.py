@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,11 @@ from release.kubernetes_section import Kubernetes
 
 SHORT = 12
 """Hexadecimal digits of a digest in an object's name: 48 bits, for a handful of objects."""
+
+PROMPT = re.compile(rf"prompt-[0-9a-f]{{{SHORT}}}")
+"""Names of ConfigMaps with a bundle, and of none beside them: an application may be called
+prompt-tester, and then its other ConfigMaps begin alike.
+"""
 
 DOMAIN = "greenlight.dev"
 """What comes before the slash in labels and annotations of our own, on nodes (``infra``) too."""

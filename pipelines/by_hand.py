@@ -18,6 +18,7 @@ from pipelines.reporting import Silent
 from pipelines.run import open_run
 from pipelines.typed import DOWN, UP, Typed, parse_typed
 from pipelines.workspace import ROOT, Workspace, open_running, open_workspace
+from release.spec import LOCAL
 from release.state import StateFolder
 
 
@@ -52,8 +53,8 @@ def _change(workspace: Workspace, engine: Engine, typed: Typed, arguments: Seque
         if emptied and typed.plain:
             remove_environments(state)
         emptied = emptied and not environments_there(state)
-        if emptied:
-            run.append(past.DESTROYED, {"environments": list(names)})
+        if emptied and (local := workspace.on(LOCAL)):  # elsewhere all of it goes on
+            run.append(past.DESTROYED, {"environments": list(local)})
     if emptied:
         engine.forget()
     return code

@@ -19,6 +19,7 @@ from pipelines.past import (
     ROLLOUT_BEGUN,
     ROLLOUT_ENDED,
     WAITING,
+    is_destroyed,
 )
 from release.ledger import Entry
 
@@ -119,7 +120,7 @@ def _concerns(entry: Entry, environment: str, current: _Draft | None) -> bool:
     if entry.kind == REFUSED:
         return bool(current and not current.ending and current.release == entry.data["release"])
     if entry.kind == DESTROYED:
-        return current is not None
+        return current is not None and is_destroyed(entry, environment)
     return entry.environment == environment
 
 

@@ -7,6 +7,7 @@ from pipelines.engine import Engine
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.workspace import Workspace
+from release.spec import LOCAL
 from release.state import StateFolder
 from serving import local
 
@@ -28,15 +29,23 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
             target.destroy(run.lease(name).fence)
         Engine(state, workspace.root).destroy(reporter.note)
         remove_environments(state)
-        run.append(past.DESTROYED, {"environments": list(there)})
+        run.append(past.DESTROYED, {"environments": sorted({*there, *names})})
     Engine(state, workspace.root).forget()
     return there
 
 
 def _there(workspace: Workspace) -> tuple[str, ...]:
     """What is to go: folders here, whoever knows of them, and what other targets have."""
-    elsewhere = {name for name, one in workspace.targets.items() if one.facts().provisioned}
-    return tuple(sorted({*environments_there(workspace.state), *elsewhere}))
+    return tuple(sorted({*environments_there(workspace.state), *environments_away(workspace)}))
+
+
+def environments_away(workspace: Workspace) -> tuple[str, ...]:
+    """The environments elsewhere of which something is there, whether or not anybody is let in:
+    their targets remember the ledger.
+    """
+    away = {name: workspace.targets[name] for name in workspace.environments
+            if name not in workspace.on(LOCAL)}  # fmt: skip
+    return tuple(name for name, one in away.items() if one.witness.seen() is not None)
 
 
 def environments_there(state: StateFolder) -> tuple[str, ...]:

@@ -48,13 +48,19 @@ class LiveHistory:
     came_back: bool = False
 
 
+def is_destroyed(entry: Entry, environment: str) -> bool:
+    """Whether ``entry`` says that ``environment`` is no more. One that names none is of all."""
+    named = entry.data.get("environments") or (environment,)
+    return entry.kind == DESTROYED and environment in named
+
+
 def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     """What was live in ``environment``, from all entries."""
     live: list[str] = []
     returning = returned_from = arriving = ""
     came_back = False
     for entry in entries:
-        if entry.kind == DESTROYED:
+        if is_destroyed(entry, environment):
             live, returning, returned_from, arriving, came_back = [], "", "", "", False
         if entry.environment != environment:
             continue
@@ -113,7 +119,7 @@ def rollout(entries: Sequence[Entry], environment: str) -> RolloutHistory | None
     """The rollout under way in ``environment``; a return ends it where it begins."""
     found: RolloutHistory | None = None
     for entry in entries:
-        if entry.kind == DESTROYED:
+        if is_destroyed(entry, environment):
             found = None
         elif entry.environment == environment:
             found = _rollout_after(found, entry)

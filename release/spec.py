@@ -320,10 +320,14 @@ def _ledger(value: object) -> str:
         raise PydanticCustomError("withheld", "{text}", {"text": str(error)}) from None
 
 
-def _own_ports(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:
+def _set_apart(environments: Mapping[str, Environment]) -> Mapping[str, Environment]:
     ports = [one.port for one in environments.values() if one.port]
     if len(ports) != len(set(ports)):
         raise ValueError("a port of its own for each environment")
+    given = [one.kubernetes for one in environments.values() if one.kubernetes]
+    places = [(one.context, one.namespace) for one in given if one.namespace]
+    if len(places) != len(set(places)):
+        raise ValueError("a kubernetes.namespace of its own for each environment")
     return environments
 
 
@@ -349,7 +353,7 @@ class Spec(Section):
         description="where the record is kept, as a URL of Azure Blob, S3 or Google Cloud Storage; "
         "None: in the application's folder, which only environments on this machine can use",
     )
-    environments: Annotated[Mapping[Name, Environment], AfterValidator(_own_ports)] = Field(
+    environments: Annotated[Mapping[Name, Environment], AfterValidator(_set_apart)] = Field(
         min_length=1,
         max_length=16,
         description="in the order in which a release passes them",

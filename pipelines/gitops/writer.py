@@ -97,6 +97,15 @@ class GitWriter:
                 f"{self.repository.place} says otherwise; `greenlight status` shows it"
             ) from error
 
+    def require_unfollowed(self) -> None:
+        """GreenlightError where the controller follows the folder: it would put back what goes."""
+        one = self.controller
+        if self.read(one.object_kind, one.name, one.namespace) is not None:
+            raise GreenlightError(
+                f"{one.called} follows {self.repository.place}: it would put back whatever is "
+                "destroyed. Delete it first, then run the command again. Git keeps the folder"
+            )
+
     def folder(self) -> Folder:
         """What Git says now; decisions from here on rest on it."""
         found = self.repository.read()

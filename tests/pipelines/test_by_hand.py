@@ -163,6 +163,20 @@ def test_a_destroy_whose_engine_knows_of_nothing_removes_what_is_there(recorded:
     assert [one.kind for one in history(recorded.records())].count(past.DESTROYED) == 1
 
 
+@pytest.mark.usefixtures("typed")
+def test_a_destroy_by_hand_says_nothing_of_what_runs_elsewhere(
+    recorded: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine knows of this machine alone: a cluster serves on, and can still go back."""
+    monkeypatch.setattr(Workspace, "on", lambda *_: ("staging",))
+
+    assert by_hand(recorded.sources.app, ["destroy", "--yes"]) == 0
+
+    (gone,) = [one for one in history(recorded.records()) if one.kind == past.DESTROYED]
+    assert not past.is_destroyed(gone, "production")
+    assert past.is_destroyed(gone, "staging")
+
+
 @pytest.mark.parametrize("text", ["destroy --preview-only", "destroy --target urn --yes"])
 @pytest.mark.usefixtures("typed")
 def test_what_was_not_to_be_destroyed_is_neither_removed_nor_recorded_as_gone(

@@ -94,6 +94,14 @@ HISTORIES: dict[str, tuple[list[Entry], LiveHistory]] = {
         [live("a"), begun("b", "a"), entry(DESTROYED)],
         LiveHistory(),
     ),
+    "another environment was destroyed": (
+        [live("a"), entry(DESTROYED, environments=["staging"])],
+        LiveHistory("a"),
+    ),
+    "this one was destroyed, among others": (
+        [live("a"), entry(DESTROYED, environments=["production", "staging"])],
+        LiveHistory(),
+    ),
     "a new start": ([live("a"), entry(DESTROYED), live("b")], LiveHistory("b")),
 }
 

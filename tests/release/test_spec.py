@@ -114,6 +114,21 @@ def test_a_reserved_section_is_refused_by_name(key: str) -> None:
     assert f"{key!r}, which is reserved" in problem.found
 
 
+@pytest.mark.parametrize(("second", "refused"), [("shop", True), ("other", False)])
+def test_two_environments_share_no_namespace(second: str, refused: bool) -> None:
+    """They would have one route, and a release of the one would answer the users of the other."""
+    image = "registry.example.com/serving@sha256:" + "0" * 64
+    where = f"{{target: kubernetes, kubernetes: {{image: '{image}', namespace: %s}}}}"
+    text = changed("staging: {}", f"staging: {where % 'shop'}")
+    text = text.replace("production: {}", f"production: {where % second}")
+
+    if not refused:
+        assert parse_spec(document(text))
+        return
+    (problem,) = problems(document(text))
+    assert "a kubernetes.namespace of its own" in problem.expected
+
+
 @pytest.mark.parametrize("target", RESERVED_TARGETS)
 def test_a_reserved_target_is_refused_by_name(target: str) -> None:
     text = changed("staging: {}", f"staging: {{target: {target}}}")

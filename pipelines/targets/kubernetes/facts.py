@@ -76,13 +76,19 @@ def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:
         return TargetFacts(False, address, slots, reason=reason)
     weights = read_route(live.route, live.application).weights
     watched = any(labels(one).get(COMPONENT) == "watcher" for one in live.deployments)
+    behind = why_not_accepted(live.route, live.gateway_name)
+    notice = "; ".join(filter(None, (notice, behind)))
     return TargetFacts(
         not reason, address, slots, weights, reason=reason, watched=watched, notice=notice
     )
 
 
 def why_not_provisioned(live: Live, address: str) -> str:
-    """What is missing before anybody can be let in; empty when nothing is."""
+    """What is missing before anybody can be let in; empty when nothing is.
+
+    A gateway that does not follow the route's last change is no such thing: it goes on as before,
+    and a return, which may be what puts that right, must not wait for it. Writes do.
+    """
     if live.route is None:
         return f"there is no HTTPRoute {live.application}"
     if live.gateway is None:
@@ -93,7 +99,7 @@ def why_not_provisioned(live: Live, address: str) -> str:
             return f"the Gateway {live.gateway_name} is not programmed: {said}"
     if not address:
         return f"the Gateway {live.gateway_name} has no address"
-    return why_not_accepted(live.route, live.gateway_name)
+    return ""
 
 
 def reason_of(live: Live, one: Object) -> Reason:

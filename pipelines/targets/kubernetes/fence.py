@@ -76,11 +76,25 @@ class Anchor:
             found = self.api.get(one["kind"], meta["name"], meta["namespace"])
             self._require(found, fence)
             if found is None:  # an apply would also go over what somebody has made meanwhile
-                return self.api.create(marked(one, fence))
+                return self._create(one, fence)
             version = found["metadata"]["resourceVersion"]
             return self.api.apply(marked(one, fence), version=version, over=over)
 
         return again(attempt)
+
+    def _create(self, one: Object, fence: int) -> dict[str, Any]:
+        """Whoever came meanwhile found nothing to mark: so the Lease is asked again afterwards."""
+        made = self.api.create(marked(one, fence))
+        try:
+            self.require(fence)
+        except StaleFenceError:
+            self.delete(one["kind"], one["metadata"]["name"], fence)
+            raise
+        return made
+
+    def require(self, fence: int) -> None:
+        """StaleFenceError where somebody newer has come: before a write of what has no fence."""
+        self._require(self.lease(), fence)
 
     def delete(self, kind: str, name: str, fence: int) -> None:
         """Let a guarded object go, unless somebody newer has written it."""

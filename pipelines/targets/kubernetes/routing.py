@@ -1,6 +1,7 @@
 """The HTTPRoute as Greenlight reads it: which slots it knows, and who gets how much.
 
-Its last rule carries the weights; each rule before it pins one slot.
+Its last rule carries the weights; each rule before it pins one slot. Where somebody has taken the
+last one away, a pin is not mistaken for it: whoever does not ask for a slot gets none.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Routing:
 def read_route(route: Object, application: str) -> Routing:
     """What ``route`` says now. Weights that total something else are told in per cent of it."""
     rules = (route.get("spec") or {}).get("rules") or ()
-    if not rules:
+    last = next((rule for rule in reversed(rules) if not _is_pin(rule)), None)
+    if last is None:
         return Routing()
-    last = rules[-1]
     weights = {
         _slot(one["name"], application): int(one.get("weight", 1))
         for one in last.get("backendRefs") or ()
@@ -39,6 +40,14 @@ def read_route(route: Object, application: str) -> Routing:
     total = sum(weights.values())
     shares = {slot: round(ALL * one / total) for slot, one in weights.items() if one and total}
     return Routing(tuple(weights), shares, mirror)
+
+
+def _is_pin(rule: Object) -> bool:
+    """Whether it is for those alone who send a header. A rule that matches nothing by name is for
+    everybody.
+    """
+    matches = rule.get("matches") or ()
+    return bool(matches) and all(one.get("headers") for one in matches)
 
 
 def _mirrors(rule: Object, application: str) -> Iterator[tuple[str, int]]:

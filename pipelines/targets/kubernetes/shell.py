@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from manifests.model import own
 from manifests.order import RANKS
 from manifests.render import Rendered, render_shell
-from pipelines.targets.kubernetes.facts import notes
+from manifests.watcher import keys_name, watcher_name
+from pipelines.targets.kubernetes.facts import APPLICATION, labels, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
 from pipelines.targets.kubernetes.kinds import KINDS, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -18,6 +19,8 @@ from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
 """Beyond the pods' drain, for everything to be gone."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
 
 MADE = own("made")
 """On a namespace that was made here, and so goes with what is in it."""
@@ -57,13 +60,13 @@ class Shell:
         return there or one.kind == "Namespace"
 
     def take_away(self, fence: int) -> None:
-        """All that is ours; the namespace too where it was made here."""
+        """All that is ours; the namespace too where it was made here, and nobody else is in it."""
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
         if api.get("Lease", anchor.name, namespace) is None:
             return
         anchor.take(fence)
         found = api.get("Namespace", namespace)
-        if found and notes(found).get(MADE):
+        if found and notes(found).get(MADE) and not self._is_shared():
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
             return
@@ -72,7 +75,17 @@ class Shell:
             for one in api.list(kind, namespace, self.ground.ours):
                 api.delete(kind, name_of(one), namespace)
         self._await_gone("Pod")
-        api.delete("Lease", anchor.name, namespace)
+        rendering = self.ground.rendering()
+        api.delete("Secret", keys_name(rendering), namespace)
+        api.delete("Lease", watcher_name(rendering), namespace)
+        api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+
+    def _is_shared(self) -> bool:
+        """Whether somebody else is in the namespace too: then it stays, whoever made it."""
+        api, namespace = self.ground.api, self.ground.namespace
+        environments = api.list("Lease", namespace, {MANAGED_BY: "greenlight"})
+        found = [*environments, *(o for k in ("Deployment", "Pod") for o in api.list(k, namespace))]
+        return any(labels(one).get(APPLICATION) != self.ground.application for one in found)
 
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manifests.model import Rendering, Slot
+from manifests.model import PROMPT, Rendering, Slot
 from manifests.render import render_slot
 from pipelines.capacity import ALL
 from pipelines.targets.base import DeployFailedError
@@ -189,7 +189,7 @@ def _unread(live: Live, maps: list[dict[str, Any]]) -> Iterator[Name]:
     """Prompts that no slot mounts."""
     mounted = {_prompt(one) for one in live.slots.values()}
     for one in maps:
-        if name_of(one).startswith("prompt-") and name_of(one) not in mounted:
+        if PROMPT.fullmatch(name_of(one)) and name_of(one) not in mounted:
             yield "ConfigMap", name_of(one)
 
 
@@ -197,7 +197,7 @@ def _prompt(one: Object) -> str:
     """The ConfigMap that a slot's pods read."""
     volumes = one["spec"]["template"]["spec"].get("volumes") or ()
     named = (volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
-    return next((name for name in named if name.startswith("prompt-")), "")
+    return next((name for name in named if PROMPT.fullmatch(name)), "")
 
 
 def _grace(one: Object | None) -> int:

@@ -102,6 +102,8 @@ class KubernetesTarget:
 
     def destroy(self, fence: int) -> None:
         """All of it, with the namespace where that is ours."""
+        if isinstance(self._writer, GitWriter):
+            self._writer.require_unfollowed()
         Shell(self.ground, self._writer).take_away(fence)
 
     def room(self, release: Release) -> Room | None:

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from manifests.model import own
 from manifests.order import RANKS
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.facts import APPLICATION, labels
 from pipelines.targets.kubernetes.fence import GUARDED, Anchor
+from release.errors import GreenlightError
 
 Name = tuple[str, str]
 """Kind and name of an object in the environment's namespace."""
+
+
+WHOSE = (APPLICATION, own("environment"))
+"""Labels that say of which application and environment an object is."""
 
 
 class Writer(Protocol):
@@ -49,10 +56,27 @@ class DirectWriter:
     def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
         """Kind by kind; a deployment only where nobody newer has written it."""
         for one in objects:
+            self._require_ours(one.object)
             if one.kind in GUARDED:
                 self.anchor.apply(one.object, fence)
             else:
+                self.anchor.require(fence)
                 self.api.apply(one.object)
+
+    def _require_ours(self, one: Mapping[str, Any]) -> None:
+        """GreenlightError for an object of another application or environment, which would lose it:
+        all of them write as the same field manager, so the API server sees no conflict.
+        """
+        kind, meta = one["kind"], one["metadata"]
+        found = self.api.get(kind, meta["name"], meta.get("namespace", ""))
+        theirs, ours = labels(found) if found else {}, labels(one)
+        if any(key in theirs and theirs[key] != ours.get(key, theirs[key]) for key in WHOSE):
+            who = " in ".join(theirs.get(key, "?") for key in WHOSE)
+            raise GreenlightError(
+                f"{kind} {meta['name']} in {meta.get('namespace', 'no namespace')} belongs to "
+                f"{who}: nothing of it was changed. Give each application and each environment a "
+                "namespace of its own (kubernetes.namespace)"
+            )
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
         """The last of what is applied goes first."""
@@ -60,6 +84,7 @@ class DirectWriter:
             if kind in GUARDED:
                 self.anchor.delete(kind, name, fence)
             else:
+                self.anchor.require(fence)
                 self.api.delete(kind, name, self.anchor.namespace)
 
     def tell(self, route: Rendered, why: str) -> None:

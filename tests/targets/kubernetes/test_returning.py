@@ -1,0 +1,94 @@
+"""A return depends on nothing but that the release was live: not on what measures or follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.model import Slot
+from manifests.render import render_route, render_slot
+from pipelines.capacity import ALL
+from pipelines.gitops.controllers import Controller
+from pipelines.gitops.repository import Repository
+from pipelines.gitops.writer import GitWriter
+from pipelines.targets.kubernetes.facts import Live, target_facts
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.routing import Routing, read_route
+from pipelines.targets.kubernetes.target import KubernetesTarget
+from pipelines.targets.kubernetes.writer import DirectWriter
+from release.errors import GreenlightError
+from release.state import StateFolder
+from tests.manifests.making import release, rendering, settings
+from tests.targets.kubernetes.memory import MemoryApi
+
+AWAY = "http://127.0.0.1:1"
+GATEWAY = {
+    "spec": {"listeners": [{"protocol": "HTTP", "port": 80}]},
+    "status": {"addresses": [{"value": "192.0.2.1"}]},
+}
+
+
+def test_a_slot_is_retired_though_prometheus_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many requests were cut is not known then, which is not none."""
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.POLL_SECONDS", 0)
+    api = MemoryApi()
+    ground = Ground("assist", "production", settings(prometheus=AWAY), 30, api)
+    what = ground.rendering(Slot("green", release()))
+    DirectWriter(api, ground.anchor).put(render_slot(what, "green"), 1, "")
+    made = api.objects["Deployment", ground.namespace, "assist-green"]
+    made["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    api.create(pod(made["spec"]["template"]["metadata"], ground.namespace))
+    key = ("Pod", ground.namespace, "assist-green-1")
+    api.before = lambda verb, kind, _: (
+        (verb, kind) == ("delete", "Deployment") and api.objects.pop(key, None)
+    )
+    target = KubernetesTarget(ground, StateFolder(tmp_path), lambda _: None, lambda _: None)  # type: ignore[arg-type,return-value]
+
+    assert target.retire("green", 30.0, 2) is None
+    assert not target.facts().slots
+
+
+def pod(template: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """One that answers."""
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    meta = {**template, "name": "assist-green-1", "namespace": namespace}
+    return {"kind": "Pod", "metadata": meta, "status": {"conditions": [ready]}}
+
+
+def test_an_environment_whose_gateway_is_behind_is_there() -> None:
+    """Or nobody could go back while it cannot follow what was written last. Somebody is told."""
+    route = render_route(replace(rendering(), known=("blue",), weights={"blue": ALL})).object
+
+    found = target_facts(Live("assist", "greenlight", route, GATEWAY), "http://192.0.2.1")
+
+    assert (found.provisioned, found.weights) == (True, {"blue": ALL})
+    assert "said nothing" in found.notice
+
+
+def test_s12_a_pin_is_not_read_as_weights() -> None:
+    """Where somebody took the last rule away, whoever names no slot gets none."""
+    both = replace(rendering(), known=("blue", "green"), weights={"blue": ALL})
+    route = render_route(both).object
+    route["spec"]["rules"].pop()
+
+    assert read_route(route, "assist") == Routing()
+
+
+def test_s05_nothing_is_destroyed_that_a_controller_would_put_back(tmp_path: Path) -> None:
+    """Who follows the folder goes first."""
+    git = {"repository": "/srv/clusters.git", "controller": "argocd"}
+    r = rendering(release(), given=settings(git=git))
+    assert r.settings.git
+    one = Controller("argocd", "assist-production", "argocd")
+    repository = Repository("/srv/clusters.git", "main", r.folder, tmp_path)
+    there: dict[str, Any] = {"metadata": {}}
+
+    with pytest.raises(GreenlightError, match=r"Application assist-production .* put back"):
+        GitWriter(r, r.settings.git, repository, one, lambda *_: there).require_unfollowed()
+
+    GitWriter(r, r.settings.git, repository, one, lambda *_: None).require_unfollowed()
