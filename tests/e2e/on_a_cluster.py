@@ -154,7 +154,6 @@ def shipped(
         application.environment.update(s3.variables(), KUBECONFIG=str(cluster.kubeconfig))
         with staged(cluster, prometheus, folder / "planes", ENVIRONMENTS, **machine) as stage:
             overlay = stage.overlay(s3.url(ledger), image=IMAGE)
-            overlay["evaluation"] = {"latency_cases": 2}
             for each, plane in stage.planes.items():
                 section = overlay["environments"][each]["kubernetes"]
                 section.update(settings(folder, each, plane.namespace))
@@ -189,9 +188,9 @@ class Fences:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._thread.join()
-        self._process.wait()
+        with self._process:
+            self._process.terminate()
+            self._thread.join()
 
 
 def until(
