@@ -27,6 +27,12 @@ from tests.e2e.conftest import Application, Done, make_application
 from tests.emulators import Emulator
 from tests.manifests.making import IMAGE
 
+QUICK: dict[str, Any] = {
+    "checks": 4,
+    "steps": [{"setWeight": 50}, {"pause": {"duration": 2}}, {"setWeight": 100}],
+    "soakSeconds": 3,
+}
+
 ENVIRONMENTS = ("staging", "production")
 TARGET = ("--target", "kubernetes")
 ROUTE = "httproute.gateway.networking.k8s.io"
@@ -201,3 +207,9 @@ def until(
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not happen\n{told()}"
         time.sleep(0.3)
+
+
+def tokens(box: Shipped, number: int, **rollout: Any) -> tuple[str, str]:
+    """A change that is worth a ship, as arguments."""
+    document = {"parameters": {"max_tokens": number}, "rollout": {**QUICK, **rollout}}
+    return box.change(f"tokens-{number}", document)
