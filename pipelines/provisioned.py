@@ -60,6 +60,11 @@ def refuse_orphans(spec: Spec, app: Path, changes: tuple[Path, ...]) -> None:
         raise _orphaned(
             app, changes, ("environments",), ", ".join(gone), ", ".join(spec.environments)
         )
+    for name, before in last.spec.environments.items():
+        now = spec.environments[name].target
+        if now != before.target:
+            path = ("environments", name, "target")
+            raise _orphaned(app, changes, path, f"{before.target} (`--target`)", now)
 
 
 def _orphaned(
@@ -70,7 +75,7 @@ def _orphaned(
         Problem(
             file=file,
             line=line,
-            path=str(path[0]),
+            path=".".join(map(str, path)),
             expected=f"{runs}, which runs",
             found=found,
             remedy="Keep it, or `greenlight destroy` the application before it is taken out: "

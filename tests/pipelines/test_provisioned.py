@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.provisioned import read_provisioned, write_provisioned
+from pipelines.provisioned import read_provisioned, refuse_orphans, write_provisioned
 from pipelines.status import status
 from pipelines.workspace import open_running, open_workspace
 from release.errors import BadInput
+from release.spec import load_spec
 from release.state import StateFolder
 from tests.tiny import edit
 
@@ -62,6 +63,15 @@ def test_a_name_that_runs_is_not_taken_away(
         open_workspace(provisioned)
 
     assert f"llm.yaml:{line}: {says}" in str(caught.value)
+
+
+def test_what_runs_on_one_target_is_not_looked_for_on_another(provisioned: Path) -> None:
+    """As without the ``--target`` that it was shipped with."""
+    cluster = "{target: kubernetes, kubernetes: {image: x.io/a@sha256:" + "0" * 64 + "}}"
+    edit(provisioned / "llm.yaml", "staging: {}", f"staging: {cluster}")
+
+    with pytest.raises(BadInput, match=r"staging\.target: expected local .*found kubernetes"):
+        refuse_orphans(load_spec(provisioned), provisioned, ())
 
 
 def test_an_environment_may_be_added(provisioned: Path) -> None:

@@ -32,7 +32,9 @@ FENCE, SEEN = own("fence"), own("seen")
 
 @dataclass(frozen=True)
 class Live:
-    """What is in the cluster of one environment. ``route`` and ``gateway`` may be missing."""
+    """What is in the cluster of one environment. ``route`` and ``gateway`` may be missing; an
+    empty ``gateway`` is one that may not be read.
+    """
 
     application: str
     gateway_name: str
@@ -93,6 +95,8 @@ def why_not_provisioned(live: Live, address: str) -> str:
         return f"there is no HTTPRoute {live.application}"
     if live.gateway is None:
         return f"there is no Gateway {live.gateway_name}"
+    if not live.gateway:
+        return ""  # a watcher may not look at it, and has to bring back all the same
     for condition in (live.gateway.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Programmed" and condition["status"] != "True":
             said = condition.get("message") or condition.get("reason", "")
@@ -160,7 +164,7 @@ def notes(one: Object) -> Mapping[str, str]:
 
 def address_of(gateway: Object | None, hostnames: Iterable[str]) -> str:
     """The URL of a Gateway's first HTTP listener: by the route's own name where it has one."""
-    if gateway is None:
+    if not gateway:
         return ""
     listeners = gateway["spec"].get("listeners") or ()
     addresses = (gateway.get("status") or {}).get("addresses") or ()

@@ -8,7 +8,6 @@ who may begin; this says who may go on.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -56,15 +55,21 @@ class Anchor:
         """From now on nobody with a lower fence writes here. StaleFenceError for one of those."""
         if again(lambda: self._is_taken(fence)):
             return
-        for kind in GUARDED:
-            for name in self._ours(kind):
-                with contextlib.suppress(DeniedError):  # then an older one is refused as well
-                    again(partial(self._touch, kind, name, fence))
-        again(
-            lambda: self._write(
-                self.lease() or self._made(fence), "annotations", {TAKEN: str(fence)}
-            )
-        )
+        touched = [self._is_touched(kind, name, fence) for kind in GUARDED
+                   for name in self._ours(kind)]  # fmt: skip
+        if all(touched):  # what was not is tried again before the next write
+            again(lambda: self._note_taken(fence))
+
+    def _note_taken(self, fence: int) -> None:
+        self._write(self.lease() or self._made(fence), "annotations", {TAKEN: str(fence)})
+
+    def _is_touched(self, kind: str, name: str, fence: int) -> bool:
+        """A policy that refuses this refuses what an older one would write there as well."""
+        try:
+            again(partial(self._touch, kind, name, fence))
+        except DeniedError:
+            return False
+        return True
 
     def apply(self, one: Object, fence: int, over: Collection[str] = ()) -> dict[str, Any]:
         """Server-side apply of a guarded object, unless somebody newer has written it. Fields of

@@ -77,12 +77,12 @@ class Ground:
         )
 
     def _gateway(self) -> Object | None:
-        """Who may not read it, as a watcher may not, goes by what it says of the route."""
+        """Empty for who may not read it, as a watcher may not."""
         gateway = self.settings.gateway
         try:
             return self.api.get("Gateway", gateway.name, gateway.namespace)
         except DeniedError:
-            return {"spec": {}}
+            return {}
 
     def address(self, live: Live) -> str:
         """Where callers ask; empty where that cannot be known."""

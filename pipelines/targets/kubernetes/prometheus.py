@@ -71,6 +71,7 @@ class Prometheus:
         """The rows of an instant query's vector. GreenlightError says what to look at."""
         headers = {"Accept": "application/json"}
         if token := os.environ.get(TOKEN, "").strip():
+            self._require_secret_way()
             headers["Authorization"] = f"Bearer {token}"
         request = urllib.request.Request(  # noqa: S310 - the spec lets only http(s) through
             f"{self.url.rstrip('/')}/api/v1/query",
@@ -94,6 +95,15 @@ class Prometheus:
                 f"{self}: what answers there does not speak Prometheus' API. The address is that "
                 "of the server, without /api/v1."
             ) from None
+
+    def _require_secret_way(self) -> None:
+        """The token goes over TLS, or does not leave this machine."""
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise GreenlightError(
+                f"{self}: {TOKEN} is set, and is not sent without TLS. Give an https address, or "
+                "take the variable away where none is wanted."
+            )
 
     def __str__(self) -> str:
         return f"Prometheus at {self.url}"

@@ -137,7 +137,8 @@ class KubernetesTarget:
         ground.anchor.take(fence)
         states = {name: str(one.state) for name, one in self._slots().items()}
         require_possible(weights, mirror, states)
-        slots = tuple(dict.fromkeys((*ground.routing().slots, *weights)))
+        known = [slot for slot in ground.routing().slots if slot in states]
+        slots = tuple(dict.fromkeys((*known, *weights)))
         routing = Routing(slots, weights, mirror)
         ground.write(routing, fence)
         ground.await_accepted()

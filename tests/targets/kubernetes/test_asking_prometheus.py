@@ -59,6 +59,18 @@ NOTHING = json.dumps({
 })  # fmt: skip
 
 
+def test_the_token_does_not_leave_this_machine_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever address a file names."""
+    monkeypatch.setenv(TOKEN, "abc.def")
+
+    with pytest.raises(GreenlightError, match="not sent without TLS") as caught:
+        Prometheus("http://prometheus.example.com").ask("up")
+
+    assert "abc.def" not in str(caught.value)
+
+
 def test_the_token_is_sent_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a workspace of Azure Monitor wants it; a redirect is not followed with it."""
     monkeypatch.setenv(TOKEN, "abc.def")

@@ -10,8 +10,10 @@ import pytest
 from manifests.model import Slot
 from manifests.render import render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.facts import FENCE
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import MADE, Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
@@ -176,3 +178,25 @@ def test_s09_what_has_no_fence_is_neither_written_nor_deleted_once_somebody_newe
         start(there, "green", fence=1)
 
     assert {key: one for key, one in api.objects.items() if key[0] != "Lease"} == before
+
+
+def test_s09_what_a_policy_kept_from_the_newer_fence_gets_it_with_the_next_write() -> None:
+    """Weights move meanwhile; once the policy has gone, an older writer is refused there too."""
+    api = MemoryApi(namespace())
+    there = ground(api)
+    start(there, fence=1)
+    denied = True
+
+    def policy(verb: str, kind: str, name: str) -> None:
+        if denied and (verb, kind) == ("patch", "Deployment"):
+            raise DeniedError("no")
+
+    api.before = policy
+    there.anchor.take(2)
+    denied = False
+    there.anchor.take(2)
+
+    blue = api.objects["Deployment", SPACE, "assist-blue"]
+    with pytest.raises(StaleFenceError):
+        there.anchor.apply(blue, 1)
+    assert blue["metadata"]["labels"][FENCE] == "2"

@@ -70,6 +70,15 @@ def test_an_environment_whose_gateway_is_behind_is_there() -> None:
     assert "said nothing" in found.notice
 
 
+def test_who_may_not_read_the_gateway_sees_the_environment_all_the_same() -> None:
+    """A watcher in its pod: it has to set weights and read them back."""
+    route = render_route(replace(rendering(), known=("blue",), weights={"blue": ALL})).object
+
+    found = target_facts(Live("assist", "greenlight", route, {}), "")
+
+    assert (found.provisioned, found.reason, found.weights) == (True, "", {"blue": ALL})
+
+
 def test_s12_a_pin_is_not_read_as_weights() -> None:
     """Where somebody took the last rule away, whoever names no slot gets none."""
     both = replace(rendering(), known=("blue", "green"), weights={"blue": ALL})
