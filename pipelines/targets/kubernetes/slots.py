@@ -30,6 +30,7 @@ from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Name, Writer
 from release.bundle import Release
 from release.errors import GreenlightError, Waiting
+from release.kubernetes_section import Patch
 
 GONE_SECONDS = 60.0
 """Beyond its grace, for a pod to be gone."""
@@ -62,8 +63,10 @@ class Slots:
         """``what`` with at most ``scale`` pods of each kind; returns when they have answered."""
         ground, release = self.ground, what.release
         objects = render_slot(self._scaled(scale, what), what.name)
+        last = ("Deployment", f"{ground.application}-{what.name}")  # what says that all is there
+        objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
-        self._mark(what.name, {SHARE: str(self.share(scale)), FAILED: None}, fence)
+        self._mark(what.name, {FAILED: None}, fence)
         ground.let_in(what.name, fence)
         self._await_ready(what, scale, fence)
         self.tidy(fence, f"nobody needs what was in {what.name}")
@@ -103,7 +106,11 @@ class Slots:
             return rendering
         scaling, server = settings.scaling, settings.server
         fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
+        share = {"metadata": {"annotations": {SHARE: str(self.share(scale))}}}
+        name = f"{self.ground.application}-{what.name}"
+        patch = Patch(kind="Deployment", name=name, patch=share)
         update = {
+            "patches": (*settings.patches, patch),
             "scaling": scaling.model_copy(update=fewer),
             "server": server.model_copy(update={"replicas": min(scale, server.replicas)}),
         }

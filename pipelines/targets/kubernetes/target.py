@@ -126,6 +126,7 @@ class KubernetesTarget:
         self.ground.anchor.take(fence)
         slots = Slots(self.ground, self._writer, self.patience)
         if self._serves(slot, release, slots.share(scale)):
+            self.ground.let_in(slot, fence)  # whoever started it may have been killed before that
             return
         slots.start(Slot(slot, release, self.markers(release), self.refusal), scale, fence)
 
