@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from manifests.model import own
 from manifests.order import RANKS
@@ -62,10 +63,12 @@ class Shell:
     def take_away(self, fence: int) -> None:
         """All that is ours; the namespace too where it was made here, and nobody else is in it."""
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
+        found = self._namespace()
         if api.get("Lease", anchor.name, namespace) is None:
+            if found and "deletionTimestamp" in found["metadata"]:  # an earlier run was killed
+                self._await_gone("Namespace")
             return
         anchor.take(fence)
-        found = api.get("Namespace", namespace)
         if found and notes(found).get(MADE) and not self._is_shared():
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
@@ -79,6 +82,13 @@ class Shell:
         api.delete("Secret", keys_name(rendering), namespace)
         api.delete("Lease", watcher_name(rendering), namespace)
         api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+
+    def _namespace(self) -> dict[str, Any] | None:
+        """None also for who may not read it: then somebody else has made it."""
+        try:
+            return self.ground.api.get("Namespace", self.ground.namespace)
+        except DeniedError:
+            return None
 
     def _is_shared(self) -> bool:
         """Whether somebody else is in the namespace too: then it stays, whoever made it."""
