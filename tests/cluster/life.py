@@ -109,9 +109,9 @@ class Life:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _started(self, restarts: int) -> Pod:
-        here = await self._here()
-        self._said = len(self.process.log) if self.process else 0
         try:
+            here = await self._here()
+            self._said = len(self.process.log) if self.process else 0
             self.process = start(self._pod["spec"], here)
         except Exception as error:  # a test asks for what nobody here understands
             await self._tell(now=waiting("CreateContainerError", repr(error)))

@@ -219,7 +219,7 @@ def _content(volume: Mapping[str, Any], here: Here) -> Mapping[str, str]:
 
 def has_token(volume: Mapping[str, Any]) -> bool:
     """Whether a token of the pod's account is in it."""
-    sources = volume.get("projected", {}).get("sources", ())
+    sources = (volume.get("projected") or {}).get("sources") or ()
     return any("serviceAccountToken" in one for one in sources)
 
 

@@ -30,6 +30,9 @@ POLL_SECONDS = 0.25
 ACCEPTED_SECONDS = 30.0
 """For the gateway to follow a route: those that are well take a second."""
 
+HELD_SECONDS = 2.0
+"""For a controller that was applying the route to have done it, and to be seen."""
+
 Object = Mapping[str, Any]
 
 
@@ -124,6 +127,23 @@ class Ground:
         git = self.settings.git
         over = (FIELD_MANAGERS[git.controller],) if git else ()
         self.anchor.apply(self.route(routing).object, fence, over)
+
+    def hold(self, routing: Routing, fence: int) -> None:
+        """Say ``routing`` again where a controller that was just at work has put back what it had
+        read before: Argo CD lays the weights that it knows over the route whenever it applies it.
+        """
+        wanted = {slot: one for slot, one in routing.weights.items() if one}
+        since, give_up = time.monotonic(), time.monotonic() + ACCEPTED_SECONDS
+        while time.monotonic() < since + HELD_SECONDS:
+            if dict(self.routing().weights) != wanted:
+                self.write(routing, fence)
+                self.await_accepted()
+                since = time.monotonic()
+            if since > give_up:
+                raise PlatformError(
+                    f"{self.environment}: something keeps putting back other weights"
+                )
+            time.sleep(POLL_SECONDS)
 
     def await_accepted(self) -> None:
         """PlatformError when the gateway does not follow what the route says now."""

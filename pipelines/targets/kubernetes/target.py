@@ -143,6 +143,8 @@ class KubernetesTarget:
         routing = Routing(slots, weights, mirror)
         ground.write(routing, fence)
         ground.await_accepted()
+        if ground.settings.git is not None:
+            ground.hold(routing, fence)
         self._tell(routing, fence)
 
     def measure(self, slot: str) -> Measured:

@@ -373,12 +373,12 @@ def test_a_gateway_that_does_not_follow_the_route_is_told(
     bed.target.deploy("green", bed.release("two"), bed.fence())
     happens(bed.plane.gateway)
 
-    with pytest.raises(GreenlightError, match=f"{APP} is written, but .* {says}"):
+    with pytest.raises(PlatformError, match=f"{APP} is written, but .* {says}"):
         bed.target.expose({"green": 100}, bed.fence())
 
     facts = bed.target.facts()
-    assert (facts.provisioned, dict(facts.weights)) == (False, {"green": 100})
-    assert bed.plane.gateway_name in facts.reason
+    assert (facts.provisioned, dict(facts.weights)) == (True, {"green": 100})
+    assert bed.plane.gateway_name in facts.notice
     assert bed.ask() == bed.release("one").label
     bed.plane.gateway.stuck = False
     bed.plane.gateway.refuse("")

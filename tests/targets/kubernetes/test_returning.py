@@ -101,3 +101,19 @@ def test_s05_nothing_is_destroyed_that_a_controller_would_put_back(tmp_path: Pat
         GitWriter(r, r.settings.git, repository, one, lambda *_: there).require_unfollowed()
 
     GitWriter(r, r.settings.git, repository, one, lambda *_: None).require_unfollowed()
+
+
+def test_s05_weights_that_a_controller_has_put_back_are_said_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It had read the route before they were set, and applied it after."""
+    monkeypatch.setattr("pipelines.targets.kubernetes.ground.HELD_SECONDS", 0.1)
+    monkeypatch.setattr("pipelines.targets.kubernetes.ground.POLL_SECONDS", 0.01)
+    monkeypatch.setattr(Ground, "await_accepted", lambda _: None)
+    ground = Ground("assist", "production", settings(), 30, MemoryApi())
+    wanted = Routing(("blue", "green"), {"blue": ALL})
+    ground.write(Routing(("blue", "green"), {"green": ALL}), 1)
+
+    ground.hold(wanted, 1)
+
+    assert ground.routing() == wanted
