@@ -119,4 +119,6 @@ def test_by_git_a_return_changes_the_cluster_first_and_then_git_S05(by_git: ByGi
     assert weights == told == {"green": 100}
     assert by_git.told() == box.weights() == {"green": 100}
     until(lambda: by_git.names("deployment") == box.names("deployment"), "what Git says", box.logs)
-    assert box.run("destroy").code == 0
+    refused = box.run("destroy")  # a controller that is there would put it all back
+    assert refused.code == 1
+    assert "it would put back whatever is destroyed. Delete it first" in refused.err
