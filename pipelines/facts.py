@@ -59,7 +59,8 @@ class EnvironmentFacts:
     ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
     something was recorded as live. ``rollout`` is the one under way, soak included.
     ``came_back`` is whether what is live came back by a return. ``room`` is what there is for the
-    candidate, None where it is ready already or where nobody counts.
+    candidate, None where it is ready already or where nobody counts. ``notice`` is what somebody
+    should know, and put right.
     """
 
     name: str
@@ -76,6 +77,7 @@ class EnvironmentFacts:
     rollout: RolloutFacts | None = None
     came_back: bool = False
     room: Room | None = None
+    notice: str = ""
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""

@@ -84,6 +84,7 @@ def environment_facts(
         provisioned=found.provisioned,
         address=found.address,
         reason=found.reason,
+        notice=found.notice,
         slots=found.slots,
         weights=found.weights,
         live=lived.live,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines import past
+from pipelines.facts import EnvironmentFacts
 from pipelines.gather import environment_facts
 from pipelines.reached import progress
 from pipelines.run import holder
@@ -65,20 +66,19 @@ def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) ->
             }
             for slot, one in sorted(facts.slots.items())
         },
-        "drift": _drift(workspace, name),
+        "drift": _drift(workspace, facts),
         "lease": _lease(entries, name),
         "rollout": _rollout(workspace, name, entries),
     }
 
 
-def _drift(workspace: Workspace, name: str) -> list[str]:
+def _drift(workspace: Workspace, there: EnvironmentFacts) -> list[str]:
     """What somebody should know of the environment, and put right."""
-    target = workspace.targets[name]
+    told = [there.notice] if there.notice else []
     try:
-        notice = target.facts().notice
-        return [*([notice] if notice else ()), *target.drift()]
+        return [*told, *workspace.targets[there.name].drift()]
     except GreenlightError as error:
-        return [f"not known: {error}"]
+        return [*told, f"not known: {error}"]
 
 
 def _rollout(workspace: Workspace, name: str, entries: tuple[Entry, ...]) -> dict[str, Any] | None:
