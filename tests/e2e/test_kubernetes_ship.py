@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tests.e2e.on_a_cluster import (
     until,
 )
 from tests.e2e.test_faults import wait_for
-from tests.e2e.test_rollout import Users
+from tests.e2e.test_rollout import asking_at
 from tests.e2e.test_ship import POEM
 from tests.emulators import Emulator
 from tests.targets import asking
@@ -74,21 +73,6 @@ def box(
         yield one
 
 
-@contextmanager
-def users(box: Shipped) -> Iterator[list[Users]]:
-    """Two who ask all the time that the block takes."""
-    both = [Users(box.url, box.key) for _ in range(2)]
-    for one in both:
-        one.start()
-    try:
-        yield both
-    finally:
-        for one in both:
-            one.over.set()
-        for one in both:
-            one.join()
-
-
 def asked(box: Shipped) -> str:
     """The label of the release that answers a user."""
     return asking.label(box.url, {"Authorization": f"Bearer {box.key}"})
@@ -119,7 +103,7 @@ def test_the_first_release_goes_to_production(box: Shipped) -> None:
 def test_a_second_release_takes_over_unnoticed_and_shares_the_model_S01_S02(box: Shipped) -> None:
     """Whoever asks all the time gets whole answers; the watcher's pod retires what was live."""
     before, (server,) = box.live(), (n for n in box.names("deployment") if n.startswith("model-"))
-    with users(box) as both:
+    with asking_at(box.url, box.key, 2) as both:
         done = box.run("ship", *box.change("other-prompt", OTHER_PROMPT))
         watched = box.watched()
         until(lambda: not box.watched(), "the watcher's end", box.logs)
@@ -153,7 +137,7 @@ def test_a_release_that_is_slow_in_traffic_comes_back_by_itself_S03(box: Shipped
     """Exit 5; everything on what was live, the slow one held, and no user was failed."""
     before, weights = box.live()["production"], box.weights()
 
-    with users(box) as both:
+    with asking_at(box.url, box.key, 2) as both:
         done = box.run("ship", *box.change("slow", SLOW))
 
     assert done.code == 5, done.err + box.logs()

@@ -183,6 +183,13 @@ def asking(application: Application, number: int) -> Iterator[list[Users]]:
     """So many users, who ask all the time that the block takes."""
     address = application.status()["environments"]["production"]["address"]
     key = (application.state / "keys/production.user.key").read_text().strip()
+    with asking_at(address, key, number) as users:
+        yield users
+
+
+@contextmanager
+def asking_at(address: str, key: str, number: int) -> Iterator[list[Users]]:
+    """As many, at ``address``."""
     users = [Users(address, key) for _ in range(number)]
     for one in users:
         one.start()
