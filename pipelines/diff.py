@@ -9,15 +9,13 @@ from typing import Any, Protocol
 from manifests.model import Rendering
 from manifests.order import RANKS
 from manifests.render import Rendered, render_route, render_shell, render_slot
-from pipelines.facts import SLOTS
 from pipelines.rendering import rendering_of
 from pipelines.targets.kubernetes import diff
 from pipelines.targets.kubernetes.diff import Change, changes, leftover
-from pipelines.targets.kubernetes.facts import APPLICATION, RELEASE, Live, notes
+from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, Live, place
 from pipelines.targets.kubernetes.routing import Routing, read_route
 from pipelines.workspace import Workspace
 
-OURS = {"app.kubernetes.io/managed-by": "greenlight"}
 CLUSTERS = ("Namespace", "PriorityClass")
 """Kinds that are in no namespace: what is no longer rendered of them may be somebody else's."""
 
@@ -68,14 +66,6 @@ def difference_of(
     return Difference(environment, label, slot, changes(cluster, wanted, gone))
 
 
-def place(live: Live, digest: str) -> str:
-    """The slot that a release with ``digest`` is in, or would come to."""
-    held = {slot: notes(one).get(RELEASE) for slot, one in live.slots.items()}
-    weights = _routing(live).weights
-    return min(SLOTS, key=lambda slot: (held.get(slot) != digest, slot in held,
-                                        weights.get(slot, 0)))  # fmt: skip
-
-
 def _live(cluster: Cluster, r: Rendering) -> Live:
     return Live(
         application=r.application,
@@ -100,6 +90,6 @@ def _wanted(r: Rendering, live: Live) -> tuple[Rendered, ...]:
 
 def _ours(cluster: Cluster, r: Rendering) -> list[dict[str, Any]]:
     """Everything of ours in the namespace that we render at all."""
-    labels = {APPLICATION: r.application, **OURS}
+    labels = {APPLICATION: r.application, **MANAGED}
     kinds = [kind for kind in RANKS if kind not in CLUSTERS]
     return [one for kind in kinds for one in cluster.list(kind, r.namespace, labels)]

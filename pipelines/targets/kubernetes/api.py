@@ -106,10 +106,6 @@ class Api:
         meta = {"managedFields": applied, "resourceVersion": made["resourceVersion"]}
         return self.patch(one["kind"], made["name"], made.get("namespace", ""), {"metadata": meta})
 
-    def replace(self, one: Object) -> dict[str, Any]:
-        """The whole object, over the resourceVersion in it; ChangedError where that has passed."""
-        return self._write("PUT", one, "application/json", {"fieldManager": MANAGER})
-
     def patch(self, kind: str, name: str, namespace: str, patch: Object) -> dict[str, Any]:
         """RFC 7396 over the object as it is."""
         one = {**patch, "kind": kind, "metadata": {**patch.get("metadata", {}), "name": name,
@@ -213,14 +209,12 @@ class Api:
 
 def again(attempt: Callable[[], T], tries: int = 20) -> T:
     """``attempt`` until nobody changed what it had read; ChangedError when that never ends."""
-    for number in range(tries):
+    for number in range(1, tries):
         try:
             return attempt()
         except ChangedError:
-            if number + 1 == tries:
-                raise
-            time.sleep(0.02 * (number + 1))
-    raise ApiError("unreachable")
+            time.sleep(0.02 * number)
+    return attempt()
 
 
 def _of_tls(what: str, reason: str) -> ApiError:

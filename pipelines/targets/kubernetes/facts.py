@@ -9,7 +9,7 @@ from typing import Any
 
 from manifests.model import own
 from pipelines.capacity import ALL
-from pipelines.facts import SlotFacts, SlotState
+from pipelines.facts import SLOTS, SlotFacts, SlotState
 from pipelines.targets.base import TargetFacts
 from pipelines.targets.kubernetes.reasons import ENDS, Reason, why_not_ready
 from pipelines.targets.kubernetes.routing import read_route, why_not_accepted
@@ -18,6 +18,9 @@ Object = Mapping[str, Any]
 
 RELEASE, SERVER, SLOT = own("release"), own("server"), own("slot")
 COMPONENT, APPLICATION = "app.kubernetes.io/component", "app.kubernetes.io/name"
+MANAGED = {"app.kubernetes.io/managed-by": "greenlight"}
+"""On all that is made here, whosever it is."""
+
 FAILED = own("failed")
 """On a slot's Deployment: why its last deploy was given up."""
 
@@ -68,6 +71,16 @@ class Live:
             and "deletionTimestamp" not in pod["metadata"]
             and notes(pod).get(RELEASE) == release
         ]  # fmt: skip
+
+
+def place(live: Live, digest: str) -> str:
+    """The slot that a release with ``digest`` is in, or would come to: one that is free, else the
+    one with the least traffic.
+    """
+    held = {slot: notes(one).get(RELEASE) for slot, one in live.slots.items()}
+    weights = read_route(live.route, live.application).weights if live.route else {}
+    return min(SLOTS, key=lambda slot: (held.get(slot) != digest, slot in held,
+                                        weights.get(slot, 0)))  # fmt: skip
 
 
 def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:

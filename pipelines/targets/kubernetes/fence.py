@@ -16,7 +16,7 @@ from typing import Any
 from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api, again
-from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, SEEN, labels, notes
+from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, MANAGED, SEEN, labels, notes
 from pipelines.targets.kubernetes.refusals import DeniedError
 from release.integrity import Damaged
 from release.ledger import Mark
@@ -186,7 +186,7 @@ class Anchor:
             "namespace": self.namespace,
             "labels": {
                 APPLICATION: self.application,
-                "app.kubernetes.io/managed-by": "greenlight",
+                **MANAGED,
                 FENCE: str(fence),
             },
         }

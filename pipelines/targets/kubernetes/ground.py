@@ -15,6 +15,7 @@ from pipelines.targets.base import PlatformError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
+    MANAGED,
     SLOT,
     Live,
     address_of,
@@ -54,7 +55,7 @@ class Ground:
     @property
     def ours(self) -> dict[str, str]:
         """The labels of all that is made here."""
-        return {APPLICATION: self.application, "app.kubernetes.io/managed-by": "greenlight"}
+        return {APPLICATION: self.application, **MANAGED}
 
     @cached_property
     def anchor(self) -> Anchor:
@@ -67,6 +68,10 @@ class Ground:
             self.application, self.environment, self.settings, slots,
             drain_seconds=self.drain_seconds,
         )  # fmt: skip
+
+    def of_slot(self, slot: str) -> str:
+        """The name of what serves ``slot``."""
+        return self.rendering().of_slot(slot)
 
     def live(self) -> Live:
         """What is there now."""

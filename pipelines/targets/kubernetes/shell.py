@@ -10,7 +10,7 @@ from manifests.model import own
 from manifests.order import RANKS
 from manifests.render import Rendered, render_shell
 from manifests.watcher import keys_name, watcher_name
-from pipelines.targets.kubernetes.facts import APPLICATION, labels, notes
+from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
 from pipelines.targets.kubernetes.kinds import KINDS, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -20,8 +20,6 @@ from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
 """Beyond the pods' drain, for everything to be gone."""
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
 
 MADE = own("made")
 """On a namespace that was made here, and so goes with what is in it."""
@@ -93,7 +91,7 @@ class Shell:
     def _is_shared(self) -> bool:
         """Whether somebody else is in the namespace too: then it stays, whoever made it."""
         api, namespace = self.ground.api, self.ground.namespace
-        environments = api.list("Lease", namespace, {MANAGED_BY: "greenlight"})
+        environments = api.list("Lease", namespace, MANAGED)
         found = [*environments, *(o for k in ("Deployment", "Pod") for o in api.list(k, namespace))]
         return any(labels(one).get(APPLICATION) != self.ground.application for one in found)
 

@@ -63,7 +63,7 @@ class Slots:
         """``what`` with at most ``scale`` pods of each kind; returns when they have answered."""
         ground, release = self.ground, what.release
         objects = render_slot(self._scaled(scale, what), what.name)
-        last = ("Deployment", f"{ground.application}-{what.name}")  # what says that all is there
+        last = ("Deployment", ground.of_slot(what.name))  # what says that all is there
         objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
@@ -77,9 +77,9 @@ class Slots:
         ground.let_out(slot, fence)
         live = ground.live()
         grace = _grace(live.slots.get(slot)) or ground.drain_seconds
-        gone: list[Name] = [(kind, f"{ground.application}-{slot}") for kind in OF_A_SLOT]
+        gone: list[Name] = [(kind, ground.of_slot(slot)) for kind in OF_A_SLOT]
         if slot in live.slots:
-            gone.append(("Deployment", f"{ground.application}-{slot}"))
+            gone.append(("Deployment", ground.of_slot(slot)))
         self.writer.take_away(gone, fence, f"{slot} is retired")
         self._hurry(slot, grace - max(0, ground.drain_seconds - math.ceil(deadline)), grace)
         self.tidy(fence, f"nobody needs what was in {slot}")
@@ -107,8 +107,7 @@ class Slots:
         scaling, server = settings.scaling, settings.server
         fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
         share = {"metadata": {"annotations": {SHARE: str(self.share(scale))}}}
-        name = f"{self.ground.application}-{what.name}"
-        patch = Patch(kind="Deployment", name=name, patch=share)
+        patch = Patch(kind="Deployment", name=rendering.of_slot(what.name), patch=share)
         update = {
             "patches": (*settings.patches, patch),
             "scaling": scaling.model_copy(update=fewer),
@@ -139,7 +138,7 @@ class Slots:
             self.ground.anchor.take(fence)  # whoever has a newer fence may do so; this one ends
             raise GreenlightError(
                 f"{self.ground.environment}/{what.name}: expected Deployment "
-                f"{self.ground.application}-{what.name} in namespace {self.ground.namespace}, "
+                f"{self.ground.of_slot(what.name)} in namespace {self.ground.namespace}, "
                 f"which was made for {what.release.label}; found that somebody took it away. "
                 "Nothing is said of the release; find out who, then run the same command again"
             )
@@ -162,8 +161,7 @@ class Slots:
         return DeployFailedError(text)
 
     def _mark(self, slot: str, told: Mapping[str, str | None], fence: int) -> None:
-        name = f"{self.ground.application}-{slot}"
-        self.ground.anchor.mark("Deployment", name, told, fence)
+        self.ground.anchor.mark("Deployment", self.ground.of_slot(slot), told, fence)
 
     def _hurry(self, slot: str, wanted: int, usual: int) -> None:
         """Wait until the slot's pods are gone; they may take ``wanted`` seconds, not ``usual``."""

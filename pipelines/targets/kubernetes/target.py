@@ -12,17 +12,17 @@ from typing import Any
 
 from manifests.model import Rendering, Slot
 from pipelines.capacity import ALL, Room
-from pipelines.facts import SLOTS, SlotFacts
+from pipelines.facts import SlotFacts
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
 from pipelines.targets.base import Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.agreement import disagreements
 from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import (
-    RELEASE,
     SERVER,
     UNTOLD,
     Live,
     notes,
+    place,
     ready_since,
     target_facts,
 )
@@ -37,16 +37,15 @@ from pipelines.targets.kubernetes.prometheus import (
 from pipelines.targets.kubernetes.queries import Place
 from pipelines.targets.kubernetes.refusals import DeniedError, UnreachableError
 from pipelines.targets.kubernetes.room import room_of
-from pipelines.targets.kubernetes.routing import Routing, read_route, require_possible
+from pipelines.targets.kubernetes.routing import Routing, require_possible
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.watching import COMPONENT
 from pipelines.targets.kubernetes.writer import DirectWriter, Watching, Writer
 from release.bundle import Release
 from release.errors import BadInput, GreenlightError, Problem
 from release.state import StateFolder
 from serving import keys
-
-OF_WATCHER = {"app.kubernetes.io/component": "watcher"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class KubernetesTarget:
         read: then the scheduler is the first to know.
         """
         live = self.ground.live()
-        slot = _place_of(live, release.digest)
+        slot = place(live, release.digest)
         beside = {
             name: notes(one).get(SERVER, "") for name, one in live.slots.items() if name != slot
         }
@@ -163,7 +162,7 @@ class KubernetesTarget:
             ground.api.apply(what.secret)
             direct.put(what.objects, fence, "a rollout is watched")
         keep = {one.name for one in what.objects} if on else set()
-        maps = ground.api.list("ConfigMap", ground.namespace, ground.ours | OF_WATCHER)
+        maps = ground.api.list("ConfigMap", ground.namespace, ground.ours | COMPONENT)
         names = [("ConfigMap", name_of(one)) for one in maps if name_of(one) not in keep]
         names += [] if on else what.goes
         direct.take_away(names, fence, "nothing is watched any more")
@@ -252,16 +251,6 @@ class KubernetesTarget:
             expected = "where Prometheus answers: without its counts no rollout is judged"
             raise BadInput(Problem(expected, "nothing", "Give its URL.", path=path))
         return Prometheus(url, remembered=self.remembered)
-
-
-def _place_of(live: Live, release: str) -> str:
-    """The slot that ``release`` is in, else one that is free, else one that nobody is sent to."""
-    for slot, one in live.slots.items():
-        if notes(one).get(RELEASE) == release:
-            return slot
-    weights = read_route(live.route, live.application).weights if live.route else {}
-    free = [slot for slot in SLOTS if slot not in live.slots]
-    return next(iter((*free, *(slot for slot in SLOTS if not weights.get(slot)))), SLOTS[0])
 
 
 def _read_by_now(live: Live, slot: str) -> list[str] | None:
