@@ -70,8 +70,9 @@ class StandIn:
         assert self.rendering.settings.git
         return self.rendering.settings.git.controller
 
-    def reconcile(self) -> None:
-        """One look: all of the folder is applied, also when nothing changed in it."""
+    def reconcile(self) -> bool:
+        """One look: all of the folder is applied, also when nothing changed in it. Whether it was."""
+        said = ""
         if head := self._git("rev-parse", "--verify", "-q", "main").strip():
             try:
                 said = self.failing or self._apply(self._wanted(head))
@@ -79,14 +80,17 @@ class StandIn:
                 said = f"cannot build: {error}"
             self._report(head, said)
             self.rounds += 1
+        return not said
 
     def _wanted(self, head: str) -> list[Object]:
         folder = f"{head}:{self.rendering.folder}"
         index = yaml.safe_load(self._git("show", f"{folder}/{gitops.INDEX}"))
         if index is None:  # what is there so far is another environment's
             raise KeyError(f"{folder} not found")
-        texts = [self._git("show", f"{folder}/{name}") for name in index["resources"]]
-        return [yaml.safe_load(text) for text in texts]
+        texts = {name: self._git("show", f"{folder}/{name}") for name in index["resources"]}
+        if lost := [name for name, text in texts.items() if not text]:  # Git went away in between
+            raise KeyError(f"{lost} not found in {folder}")
+        return [yaml.safe_load(text) for text in texts.values()]
 
     def _apply(self, wanted: list[Object]) -> str:
         """Empty when it went well, else what the API server said."""
@@ -136,13 +140,12 @@ class StandIn:
         return done.stdout
 
     def follow(self, over: threading.Event) -> None:
-        """Look whenever the branch moved, or it is to fail or no longer to."""
+        """Look whenever the branch moved, it is to fail or no longer to, or the last look failed."""
         seen: tuple[str, str] | None = None
         while not over.wait(INTERVAL):
             now = (self._git("rev-parse", "--verify", "-q", "main"), self.failing)
             if not self.stuck and now != seen:
-                self.reconcile()
-                seen = now
+                seen = now if self.reconcile() else None
 
 
 def key(one: Mapping[str, Any]) -> Key:
