@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.plan import Plan
     from pipelines.ship import Outcome
+    from pipelines.steps import Plan
     from pipelines.workspace import Workspace
 
 

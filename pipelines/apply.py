@@ -20,7 +20,6 @@ from pipelines.evaluate import UnmeasuredError, spread
 from pipelines.evaluation import evaluate_slot
 from pipelines.gather import incumbent_of, valid_evidence
 from pipelines.observe import observe_baseline, observe_step, require_not_paused, waiting
-from pipelines.plan import Plan
 from pipelines.provisioning import provision
 from pipelines.run import BreachError, GateRefusedError, Run
 from pipelines.steps import (
@@ -37,6 +36,7 @@ from pipelines.steps import (
     Grow,
     Hold,
     Mirror,
+    Plan,
     Provision,
     Record,
     Retire,

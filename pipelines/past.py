@@ -36,8 +36,8 @@ class LiveHistory:
     """The releases live in an environment: now, and before, newest first.
 
     ``returning`` and ``returned_from`` name the two ends of a return that was begun and not
-    finished; ``arriving`` the release last deployed since something was recorded as live;
-    ``came_back`` whether the live one came back by a return.
+    finished, though its goal may be live already; ``arriving`` the release last deployed since
+    something was recorded as live; ``came_back`` whether the live one came back by a return.
     """
 
     live: str = ""
@@ -68,8 +68,9 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
             returning, returned_from = entry.data["goal"], entry.data["release"]
         if entry.kind == LIVE:
             live.append(entry.data["release"])
-            returning = returned_from = arriving = ""
-            came_back = bool(entry.data.get("returned"))
+            arriving, came_back = "", bool(entry.data.get("returned"))
+        if entry.kind == ROLLOUT_ENDED:
+            returning = returned_from = ""
         if entry.kind == INTENT and entry.data.get("step") == "deploy":
             arriving = entry.data["release"]
     if not live:

@@ -1,57 +1,44 @@
 """From facts to steps. Pure: the same facts give the same plan, and a dry run prints it.
 
-``plan_ship`` promotes, gates included. ``plan_refusal`` and ``plan_return`` bring back, and ask
-for nothing but that the release was live. Every plan starts from what is there, so a plan made
-after a kill is the rest of the one that was cut.
+``plan_ship`` promotes, gates included; ``pipelines.bringing_back`` plans the way back. Every plan
+starts from what is there, so a plan made after a kill is the rest of the one that was cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.capacity import ALL
-from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
+from pipelines.facts import EnvironmentFacts, Facts
 from pipelines.making_room import (
     at_full_size,
     is_out,
-    make_room_for_return,
     stop_the_old_one_first,
-    wait_for_room,
 )
+from pipelines.placing import ensure
 from pipelines.steps import (
     Analyse,
     Baseline,
-    BeginReturn,
     BeginRollout,
     Check,
     Comply,
-    Deploy,
     EndRollout,
     Evaluate,
     Expose,
     Grow,
     Hold,
     Mirror,
+    Plan,
     Provision,
     Record,
     Retire,
-    Smoke,
     Step,
     Verify,
 )
 from release.bundle import label
-from release.errors import BadInput, GreenlightError, Problem, Refused
+from release.errors import BadInput, Problem, Refused
 from release.rollout_section import Rollout
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Steps in their order, and one sentence on the whole; no steps: the reason why."""
-
-    steps: tuple[Step, ...]
-    reason: str
 
 
 def plan_ship(facts: Facts, rollout: Rollout, retry: bool = False) -> Plan:
@@ -118,64 +105,6 @@ def plan_promotion(facts: Facts, to: str, rollout: Rollout, retry: bool = False)
     return Plan(tuple(_promote(facts, environment, rollout)), f"promote {name} to {to}")
 
 
-def plan_refusal(facts: Facts) -> Plan:
-    """After a gate's no: every environment goes back to what is live there."""
-    steps = [
-        step
-        for environment in facts.environments
-        for step in _put_back(facts, environment, facts.candidate)
-    ]
-    return Plan(tuple(steps), "every environment goes back to what is live there")
-
-
-def plan_return(
-    facts: Facts, environment: str, reason: str, to: str = "", bad: str = "", hold: bool = True
-) -> Plan:
-    """Back to a release that was live in ``environment``, with all requests, at once.
-
-    ``bad`` is the release to leave; empty means the one on its way, else the live one. ``to`` is
-    the one to return to; empty means the one recorded as live while another is on its way, else the
-    newest one before it that is not revoked, one that was never brought back itself if there is
-    any. Evidence and policy are not asked. Without ``hold`` nothing was judged, and ``bad`` may be
-    shipped again.
-    """
-    there = facts.environment(environment)
-    if there.returning:
-        bad = there.returned_from
-    by_hand = not bad  # nobody says which one is bad: the live one, if it is not back already
-    bad = bad or _what_is_on_its_way(there) or there.live
-    goal = to or there.returning or (there.live if bad != there.live else "")
-    if not goal or goal in facts.revoked:
-        left = [r for r in there.before if r not in facts.revoked and r != bad]
-        goal = next((r for r in left if r not in facts.held), "")
-        if by_hand and there.came_back and bad == there.live and not goal:
-            name = label(facts.application, there.live)
-            return Plan((), f"{environment} is back on {name} already; what else was live is held")
-        goal = goal or next(iter(left), "")
-    if not goal:
-        raise GreenlightError(
-            f"nothing to return to in {environment}: no release that was live there before "
-            "is left that is not revoked. Ship a good release, or destroy the environment."
-        )
-    steps = list(_return_steps(facts, there, goal, bad, reason, hold))
-    return Plan(tuple(steps), f"{environment} returns to {label(facts.application, goal)}")
-
-
-def plan_stand_down(facts: Facts, environment: str) -> Plan:
-    """After soak and delay: what stood by for an instant way back is retired."""
-    there = facts.environment(environment)
-    reason = "soak and scale-down delay are over"
-    steps: list[Step] = [
-        Retire(environment=there.name, slot=slot, release=occupant.release, reason=reason)
-        for slot, occupant in sorted(there.slots.items())
-        if occupant.release != there.live and not there.weights.get(slot)
-    ]
-    steps.append(
-        EndRollout(environment=there.name, release=there.live, outcome="completed", reason=reason)
-    )
-    return Plan(tuple(steps), f"{environment}: {reason}")
-
-
 def _nothing_to_do(facts: Facts) -> bool:
     return (
         not facts.provision_reason
@@ -237,9 +166,9 @@ def _stage(facts: Facts, first: EnvironmentFacts, rollout: Rollout) -> Iterator[
     keep = first.live if alone else incumbent
     there = at_full_size(first)
     if not evaluated and keep:
-        there, steps = _ensure(facts, there, keep, spare=facts.candidate)
+        there, steps = ensure(facts, there, keep, spare=facts.candidate)
         yield from steps
-    there, steps = _ensure(facts, there, facts.candidate, spare=keep or there.live)
+    there, steps = ensure(facts, there, facts.candidate, spare=keep or there.live)
     yield from steps
     if not evaluated:
         yield Evaluate(
@@ -261,7 +190,7 @@ def _promote(facts: Facts, environment: EnvironmentFacts, rollout: Rollout) -> I
         return
     there, steps = stop_the_old_one_first(facts, environment)
     yield from steps
-    there, steps = _ensure(facts, there, facts.candidate, spare=environment.live)
+    there, steps = ensure(facts, there, facts.candidate, spare=environment.live)
     yield from steps
     yield from _take_over(facts, there, rollout, at_once=False)
 
@@ -389,117 +318,3 @@ def _split(blue: str, green: str, weight: int) -> dict[str, int]:
 
 def _step_to(weight: int) -> str:
     return f"step to {weight} %"
-
-
-def _ensure(
-    facts: Facts, there: EnvironmentFacts, release: str, spare: str, smoke: bool = True
-) -> tuple[EnvironmentFacts, list[Step]]:
-    """Steps after which ``release`` is ready in a slot, and the facts as they will be.
-
-    ``spare`` is the release whose slot must not be taken. A return does without the smoke test:
-    what was live needs no evaluation data to be live again.
-    """
-    slot = there.slot_of(release)
-    if slot and there.slots[slot].state == "ready":
-        return there, []
-    room = there.room if smoke and release == facts.candidate else None
-    wait_for_room(facts, there, room)
-    steps: list[Step] = []
-    taken = [name for name, one in there.slots.items() if name != slot]
-    if not slot:
-        slot = next((name for name in SLOTS if name not in taken), "") or next(
-            name for name in taken if there.slots[name].release != spare
-        )
-    there = _free(facts, there, slot, release, steps)
-    steps.append(
-        Deploy(
-            environment=there.name,
-            slot=slot,
-            release=release,
-            scale=room.scale if room else None,
-            reason=_sharing(facts, there, release) + (f"; {room}" if room else ""),
-        )
-    )
-    if smoke:
-        reason = "a real prompt, pinned"
-        steps.append(Smoke(environment=there.name, slot=slot, release=release, reason=reason))
-    return _with(there, slot, release, facts, room.share if room else ALL), steps
-
-
-def _free(
-    facts: Facts, there: EnvironmentFacts, slot: str, release: str, steps: list[Step]
-) -> EnvironmentFacts:
-    """Empty ``slot`` of any other release, moving what weight it has to the slot beside it."""
-    occupant = there.slots.get(slot)
-    if occupant is None or occupant.release == release:
-        return there
-    if there.weights.get(slot, 0):
-        beside = next((name for name in there.slots if name != slot), "")
-        weights = {beside: ALL} if beside else {}
-        steps.append(Expose(environment=there.name, weights=weights, reason=f"{slot} is needed"))
-        there = replace(there, weights=weights)
-    steps.append(
-        Retire(
-            environment=there.name,
-            slot=slot,
-            release=occupant.release,
-            reason=f"the slot is needed for {label(facts.application, release)}",
-        )
-    )
-    return replace(there, slots={k: v for k, v in there.slots.items() if k != slot})
-
-
-def _with(
-    there: EnvironmentFacts, slot: str, release: str, facts: Facts, share: int = ALL
-) -> EnvironmentFacts:
-    occupant = SlotFacts(release, engine=facts.engines.get(release, ""), share=share)
-    return replace(there, slots={**there.slots, slot: occupant})
-
-
-def _sharing(facts: Facts, there: EnvironmentFacts, release: str) -> str:
-    beside = {one.engine for one in there.slots.values() if one.release != release}
-    if facts.engines.get(release, "") in beside:
-        return "shares the model server beside it: no second copy of the weights"
-    return "with a model server of its own: one more copy of the weights in memory"
-
-
-def _put_back(facts: Facts, there: EnvironmentFacts, refused: str) -> Iterator[Step]:
-    slot = there.slot_of(refused)
-    if not slot or there.live == refused:
-        return
-    keep = next((r for r in (there.live, facts.environments[-1].live) if there.slot_of(r)), "")
-    weights = {there.slot_of(keep): ALL} if keep else {}
-    if dict(there.weights) != weights:
-        yield Expose(environment=there.name, weights=weights, reason="the candidate was refused")
-    if keep and keep != there.live:
-        yield Record(environment=there.name, release=keep, reason="the candidate was refused")
-    yield Retire(environment=there.name, slot=slot, release=refused, reason="it was refused")
-    if there.rollout and there.rollout.release == refused:
-        yield EndRollout(environment=there.name, release=refused, outcome="refused")
-
-
-def _what_is_on_its_way(there: EnvironmentFacts) -> str:
-    """The release that a rollout has begun to bring in; what is being retired is not it."""
-    return there.arriving if there.slot_of(there.arriving) else ""
-
-
-def _return_steps(
-    facts: Facts, there: EnvironmentFacts, goal: str, bad: str, reason: str, hold: bool
-) -> Iterator[Step]:
-    if bad and not there.returning:
-        yield BeginReturn(environment=there.name, release=bad, goal=goal, hold=hold, reason=reason)
-    there, room = make_room_for_return(there, goal, reason)
-    yield from room
-    now, steps = _ensure(facts, there, goal, spare=there.live, smoke=False)
-    slot = now.slot_of(goal)
-    if not steps:  # said again, so that from now on the target refuses a fence before ours
-        steps = [Deploy(environment=there.name, slot=slot, release=goal, reason="it is there")]
-    yield from steps
-    yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
-    for name, occupant in sorted(now.slots.items()):
-        if name != slot:
-            yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)
-    yield Record(environment=there.name, release=goal, returned=True, reason=reason)
-    if there.rollout or there.returning:
-        outcome = "returned" if hold else "expired"
-        yield EndRollout(environment=there.name, release=bad, outcome=outcome, reason=reason)

@@ -7,8 +7,8 @@ fence, and the writes of the one before are refused from then on.
 from __future__ import annotations
 
 from pipelines.apply import apply
+from pipelines.bringing_back import plan_return
 from pipelines.gather import gather_for_return
-from pipelines.plan import plan_return
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.ship import Outcome

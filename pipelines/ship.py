@@ -8,22 +8,15 @@ from typing import Any
 
 from pipelines import past
 from pipelines.apply import apply
+from pipelines.bringing_back import plan_refusal, plan_return
 from pipelines.evaluate import answers_file
 from pipelines.facts import Facts
 from pipelines.gather import gather
 from pipelines.observe import waiting
-from pipelines.plan import (
-    Plan,
-    plan_compliance,
-    plan_evaluation,
-    plan_promotion,
-    plan_refusal,
-    plan_return,
-    plan_ship,
-)
+from pipelines.plan import plan_compliance, plan_evaluation, plan_promotion, plan_ship
 from pipelines.reporting import Reporter
 from pipelines.run import BreachError, GateRefusedError, Run, open_run
-from pipelines.steps import Check, Expose, Provision
+from pipelines.steps import Check, Expose, Plan, Provision
 from pipelines.targets.base import PlatformError, StaleFenceError
 from pipelines.workspace import Workspace
 from release.bundle import label

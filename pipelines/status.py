@@ -75,6 +75,10 @@ def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) ->
 def _drift(workspace: Workspace, there: EnvironmentFacts) -> list[str]:
     """What somebody should know of the environment, and put right."""
     told = [there.notice] if there.notice else []
+    if there.returning:
+        goal = label(workspace.application, there.returning)
+        verb = f"greenlight rollback {workspace.sources.app} --env {there.name}"
+        told.append(f"the return to {goal} is not finished; `{verb}` finishes it")
     try:
         return [*told, *workspace.targets[there.name].drift()]
     except GreenlightError as error:

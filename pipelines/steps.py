@@ -251,6 +251,14 @@ class Retire(SlotStep):
     undone: ClassVar[str] = "the release is deployed again"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Steps in their order, and one sentence on the whole; no steps: the reason why."""
+
+    steps: tuple[Step, ...]
+    reason: str
+
+
 KINDS: Mapping[str, type[Step]] = {
     kind.kind: kind
     for kind in (

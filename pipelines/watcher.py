@@ -23,10 +23,10 @@ from pathlib import Path
 from pipelines import past, story
 from pipelines.analysis import Side, Tally, Window
 from pipelines.apply import apply
+from pipelines.bringing_back import plan_return, plan_stand_down
 from pipelines.clock import SYSTEM
 from pipelines.gather import gather_for_return
 from pipelines.observe import Look, Reading, measure_window, read
-from pipelines.plan import plan_return, plan_stand_down
 from pipelines.reporting import Reporter
 from pipelines.run import WATCH, Run, open_run
 from pipelines.workspace import Workspace, open_running

@@ -71,7 +71,7 @@ class StandIn:
         return self.rendering.settings.git.controller
 
     def reconcile(self) -> bool:
-        """One look: all of the folder is applied, also when nothing changed in it. Whether it was."""
+        """Apply all of the folder, also when nothing changed in it. Whether that went well."""
         said = ""
         if head := self._git("rev-parse", "--verify", "-q", "main").strip():
             try:
@@ -140,7 +140,7 @@ class StandIn:
         return done.stdout
 
     def follow(self, over: threading.Event) -> None:
-        """Look whenever the branch moved, it is to fail or no longer to, or the last look failed."""
+        """Look whenever the branch moved, it is to fail or no longer, or the last look failed."""
         seen: tuple[str, str] | None = None
         while not over.wait(INTERVAL):
             now = (self._git("rev-parse", "--verify", "-q", "main"), self.failing)

@@ -112,6 +112,7 @@ def test_by_git_a_return_changes_the_cluster_first_and_then_git_S05(by_git: ByGi
         wait_for(process, "• retire production/")
         weights, told = box.weights(), by_git.told()
         assert controller.rounds == seen
+        assert [one["data"] for one in box.entries() if one["kind"] == "live"][-1]["returned"]
         controller.stuck = False
         _, err = process.communicate(timeout=300)
 

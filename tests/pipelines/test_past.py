@@ -20,6 +20,7 @@ from pipelines.past import (
     RETRY,
     RETURN_BEGUN,
     REVOKED,
+    ROLLOUT_ENDED,
     LiveHistory,
     evidence_entries,
     held,
@@ -38,8 +39,12 @@ def entry(kind: str, environment: str | None = None, /, **data: Any) -> Entry:
     return Entry("tiny-bot", 1, "", 0.0, kind, environment, None, None, data, (), "")
 
 
-def live(release: str, environment: str = "production") -> Entry:
-    return entry(LIVE, environment, release=release, returned=False, reason="")
+def live(release: str, environment: str = "production", *, returned: bool = False) -> Entry:
+    return entry(LIVE, environment, release=release, returned=returned, reason="")
+
+
+def ended(release: str, environment: str = "production") -> Entry:
+    return entry(ROLLOUT_ENDED, environment, release=release, outcome="returned", reason="")
 
 
 def begun(release: str, goal: str, environment: str = "production") -> Entry:
@@ -81,9 +86,13 @@ HISTORIES: dict[str, tuple[list[Entry], LiveHistory]] = {
         LiveHistory("b", ("a",), returning="b", returned_from="c"),
     ),
     "a return elsewhere": ([live("a"), begun("c", "b", "staging")], LiveHistory("a")),
+    "a return that is live and not finished": (
+        [live("a"), live("b"), begun("b", "a"), live("a", returned=True)],
+        LiveHistory("a", ("b",), returning="a", returned_from="b", came_back=True),
+    ),
     "a return that ended": (
-        [live("a"), live("b"), begun("b", "a"), live("a")],
-        LiveHistory("a", ("b",)),
+        [live("a"), live("b"), begun("b", "a"), live("a", returned=True), ended("b")],
+        LiveHistory("a", ("b",), came_back=True),
     ),
     "a return before anything was live": (
         [begun("a", "b")],

@@ -10,18 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.bringing_back import plan_refusal, plan_return
 from pipelines.capacity import Room
 from pipelines.facts import EnvironmentFacts, Facts, RolloutFacts, SlotFacts
-from pipelines.plan import (
-    Plan,
-    plan_compliance,
-    plan_evaluation,
-    plan_promotion,
-    plan_refusal,
-    plan_return,
-    plan_ship,
-)
-from pipelines.steps import describe, step_from_json
+from pipelines.plan import plan_compliance, plan_evaluation, plan_promotion, plan_ship
+from pipelines.steps import Plan, describe, step_from_json
 from release.errors import GreenlightError
 from release.rollout_section import Rollout
 

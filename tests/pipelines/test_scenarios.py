@@ -14,6 +14,7 @@ from pipelines.reporting import Reporter
 from pipelines.rollback import rollback
 from pipelines.run import Run
 from pipelines.ship import evaluate, promote, ship
+from pipelines.status import status
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError, Refused, Returned
 from release.evidence import Kind
@@ -205,6 +206,32 @@ def test_S10_a_promotion_that_was_killed_is_finished_and_not_begun_again(
     assert len(of_production(shipped, past.ROLLOUT_BEGUN)) == 1
     live = [one.data["release"] for one in of_production(shipped, past.LIVE)]
     assert live == [digest(shipped), digest(shipped, **OTHER)]
+
+
+def test_a_return_that_was_cut_behind_its_record_is_finished_and_goes_no_further_S10(
+    shipped: World, counted: Scissors
+) -> None:
+    """Users are back; the slot that they left is taken away, and no release before is fetched."""
+    for changes in (OTHER, THIRD):
+        ship(shipped.open(**changes), QUIET)
+    begin = shipped.save()
+    counted.set()
+    rollback(shipped.open(), "production", QUIET)
+    at = counted.acts.index(past.LIVE)
+    shipped.restore(begin)
+    counted.set(at, after=True)
+    with pytest.raises(Cut):
+        rollback(shipped.open(), "production", QUIET)
+    counted.set()
+
+    (told,) = status(shipped.open())["environments"]["production"]["drift"]
+    rollback(shipped.open(), "production", QUIET)
+
+    assert "is not finished; `greenlight rollback" in told
+    assert status(shipped.open())["environments"]["production"]["drift"] == []
+    slots, weights = shipped.state()["production"]
+    assert list(slots.values()) == [digest(shipped, **OTHER)]
+    assert weights == dict.fromkeys(slots, 100)
 
 
 # The release before is revoked in mid-rollout
