@@ -119,7 +119,8 @@ def _return_steps(
         steps = [Deploy(environment=there.name, slot=slot, release=goal, reason="it is there")]
     yield from steps
     yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
-    yield Record(environment=there.name, release=goal, returned=True, reason=reason)
+    if not (there.returning and there.came_back):
+        yield Record(environment=there.name, release=goal, returned=True, reason=reason)
     for name, occupant in sorted(now.slots.items()):
         if name != slot:
             yield Retire(environment=there.name, slot=name, release=occupant.release, reason=reason)

@@ -58,7 +58,7 @@ class EnvironmentFacts:
     ``returning`` is the release that a return began to bring back and has not finished;
     ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
     something was recorded as live. ``rollout`` is the one under way, soak included.
-    ``came_back`` is whether what is live came back by a return. ``room`` is what there is for the
+    ``came_back`` is whether the last return brought what is live. ``room`` is what there is for the
     candidate, None where it is ready already or where nobody counts. ``notice`` is what somebody
     should know, and put right.
     """

@@ -37,7 +37,7 @@ class LiveHistory:
 
     ``returning`` and ``returned_from`` name the two ends of a return that was begun and not
     finished, though its goal may be live already; ``arriving`` the release last deployed since
-    something was recorded as live; ``came_back`` whether the live one came back by a return.
+    something was recorded as live; ``came_back`` whether the last return brought the live one.
     """
 
     live: str = ""
@@ -66,6 +66,7 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
             continue
         if entry.kind == RETURN_BEGUN:
             returning, returned_from = entry.data["goal"], entry.data["release"]
+            came_back = False
         if entry.kind == LIVE:
             live.append(entry.data["release"])
             arriving, came_back = "", bool(entry.data.get("returned"))
