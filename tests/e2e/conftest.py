@@ -218,6 +218,17 @@ def make_application(engine: str, cache: Path, folder: Path) -> Application:
         for query, context, truth in QUESTIONS
     ]
     (folder / "questions.jsonl").write_text("\n".join(rows) + "\n")
+    return in_folder(engine, cache, folder)
+
+
+def make_example(engine: str, cache: Path, folder: Path) -> Application:
+    """``examples/support-bot``, copied into ``folder``."""
+    shutil.copytree(ROOT / "examples/support-bot", folder, ignore=shutil.ignore_patterns(".*"))
+    return in_folder(engine, cache, folder)
+
+
+def in_folder(engine: str, cache: Path, folder: Path) -> Application:
+    """The application in ``folder``, with the machine's environment."""
     environment = {**os.environ, "GREENLIGHT_PULUMI": engine, "XDG_CACHE_HOME": str(cache)}
     return Application(folder, environment)
 

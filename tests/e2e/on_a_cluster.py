@@ -1,4 +1,4 @@
-"""The small application on the tests' cluster: real model, real store, real Prometheus."""
+"""An application on the tests' cluster: real model, real store, real Prometheus."""
 
 from __future__ import annotations
 
@@ -147,6 +147,7 @@ class Shipped:
 def shipped(
     cluster: Cluster, s3: Emulator, cache: Path, config: pytest.Config, ledger: str,
     settings: Callable[[Path, str, str], dict[str, Any]] = lambda *_: {},
+    make: Callable[[str, Path, Path], Application] = make_application,
 ) -> Iterator[Shipped]:  # fmt: skip
     """A new application; ``settings`` gives more of an environment's kubernetes section, from a
     folder, its name and its namespace.
@@ -156,7 +157,7 @@ def shipped(
         (folder / "prometheus").mkdir()
         prometheus = Prometheus(found(config, provide_prometheus), folder / "prometheus")
         machine = {"files": the_model(), "variables": dict(s3.variables())}
-        application = make_application("not used here", cache, folder / "box")
+        application = make("not used here", cache, folder / "app")
         application.environment.update(s3.variables(), KUBECONFIG=str(cluster.kubeconfig))
         with staged(cluster, prometheus, folder / "planes", ENVIRONMENTS, **machine) as stage:
             overlay = stage.overlay(s3.url(ledger), image=IMAGE)
