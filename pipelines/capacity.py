@@ -6,144 +6,36 @@ and what the autoscaler may still add; and what is missing is told as a number. 
 
 The packing is first-fit decreasing: the largest pod first, each onto the first node that takes it
 whole. That is an estimate: the scheduler spreads pods where this packs them, so on a cluster with
-hardly any room left a pod may stay pending all the same. What is not looked at: affinity, volumes
-that are tied to a zone, preemption, and what daemons take on a node that does not exist yet.
+hardly any room left a pod may stay pending all the same. What is not looked at: affinity to other
+pods, volumes that are tied to a zone, and preemption.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Amounts = Mapping[str, int]
-"""By resource, in thousandths of its unit: of a core, of a byte, of a GPU, of a pod."""
+from pipelines.cluster import (
+    UNSILENT_SECONDS,
+    Amounts,
+    Cluster,
+    Needs,
+    Node,
+    Pods,
+    Pool,
+    Quota,
+    devices,
+    is_device,
+    shown,
+)
 
 WhenFull = Literal["wait", "smaller", "outage"]
 Verdict = Literal["enough", "grows", "smaller", "outage", "wait"]
 
-UNIT = 1000
 ALL = 100
-
-UNSILENT_SECONDS = 600.0
-"""How long a node may be ready without its GPUs: drivers and device plugin take some minutes."""
-
-GPU_LABELS = ("greenlight.dev/gpu", "kubernetes.azure.com/accelerator", "nvidia.com/gpu.present")
-"""Labels of nodes that are meant to have GPUs, whether they offer any or not."""
-
-POOL_LABELS = ("kubernetes.azure.com/agentpool", "agentpool", "eks.amazonaws.com/nodegroup",
-               "cloud.google.com/gke-nodepool")  # fmt: skip
-"""Labels by which clouds say which pool a node is of; the first that is there counts."""
-
-
-@dataclass(frozen=True)
-class Taint:
-    """What keeps pods away from a node."""
-
-    key: str
-    value: str = ""
-    effect: str = "NoSchedule"
-
-
-@dataclass(frozen=True)
-class Toleration:
-    """What lets a pod onto a tainted node. An empty key or effect: any."""
-
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-
-    def allows(self, taint: Taint) -> bool:
-        """Whether ``taint`` does not keep the pod away."""
-        anyone = self.operator == "Exists"
-        return (
-            self.effect in ("", taint.effect)
-            and (self.key == taint.key or (anyone and not self.key))
-            and (anyone or self.value == taint.value)
-        )
-
-
-@dataclass(frozen=True)
-class Pods:
-    """``count`` pods that are alike: those of the Deployment ``name``."""
-
-    name: str
-    count: int
-    requests: Amounts
-    limits: Amounts = field(default_factory=dict)
-    selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: tuple[Toleration, ...] = ()
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node. ``free`` is what no pod on it has asked for, ``offers`` what it has in all.
-
-    ``ready_seconds``: for how long it is ready; None: it is not. ``open``: it takes new pods.
-    """
-
-    name: str
-    offers: Amounts
-    free: Amounts
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[Taint, ...] = ()
-    ready_seconds: float | None = UNSILENT_SECONDS
-    open: bool = True
-
-    @property
-    def pool(self) -> str:
-        """The pool that it is of, or an empty string."""
-        return next((self.labels[one] for one in POOL_LABELS if one in self.labels), "")
-
-    @property
-    def usable(self) -> bool:
-        """Whether a pod may start on it now."""
-        return self.open and self.ready_seconds is not None
-
-    def takes(self, pods: Pods) -> bool:
-        """Whether one of ``pods`` may be on it, were there enough left."""
-        hard = (one for one in self.taints if one.effect != "PreferNoSchedule")
-        chosen = all(self.labels.get(key) == value for key, value in pods.selector.items())
-        return chosen and all(any(t.allows(one) for t in pods.tolerations) for one in hard)
-
-    def is_meant_for(self, resource: str, pods: Pods) -> bool:
-        """Whether ``pods`` would look for ``resource`` here: its pool or its marks say so."""
-        marked = any(self.labels.get(one, "false") != "false" for one in GPU_LABELS)
-        tainted = any(one.key == resource or one.value == "gpu" for one in self.taints)
-        return self.takes(pods) and (marked or tainted or bool(pods.selector))
-
-
-@dataclass(frozen=True)
-class Pool:
-    """``more`` nodes like ``node`` that an autoscaler may add."""
-
-    name: str
-    more: int
-    node: Node
-
-
-@dataclass(frozen=True)
-class Quota:
-    """A ResourceQuota of the namespace, by its own names, such as ``requests.cpu``."""
-
-    name: str
-    hard: Amounts
-    used: Amounts
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What there is. ``ahead`` are others' pods that have no node yet. ``notes``: what could not
-    be counted, and why.
-    """
-
-    nodes: tuple[Node, ...]
-    quotas: tuple[Quota, ...] = ()
-    pools: tuple[Pool, ...] = ()
-    ahead: tuple[Pods, ...] = ()
-    notes: tuple[str, ...] = ()
+NOTHING = Needs()
 
 
 @dataclass(frozen=True)
@@ -154,6 +46,7 @@ class Room:
     ``smaller``: with at most ``scale`` pods of each kind, which are ``share`` per cent of those
     that it is to have; it may answer no larger share of the requests until it has the rest.
     ``outage``: once the old release is stopped, for about ``seconds``. ``wait``: not now.
+    ``later``: what has no room of that which may come after the start. That holds nothing up.
     """
 
     verdict: Verdict
@@ -163,6 +56,7 @@ class Room:
     scale: int | None = None
     share: int = ALL
     seconds: int = 0
+    later: tuple[str, ...] = ()
 
     @property
     def why_not(self) -> str:
@@ -170,41 +64,52 @@ class Room:
         return "; ".join((*self.missing, *self.notes))
 
     def __str__(self) -> str:
-        if self.verdict == "enough":
-            return self.asks
         how = {
+            "enough": "; ".join(self.notes),
             "grows": f"the autoscaler may add it: {self.why_not}",
             "smaller": f"with {self.share} % of its pods for now: {self.why_not}",
             "outage": f"only without the old release: {self.why_not}",
             "wait": self.why_not,
         }
-        return f"{self.asks}; {how[self.verdict]}"
+        later = f"it starts, but later {'; '.join(self.later)}" if self.later else ""
+        return "; ".join(filter(None, (self.asks, how[self.verdict], later)))
 
 
 def find_room(
-    needs: Sequence[Pods],
+    needs: Needs,
     cluster: Cluster,
     when_full: WhenFull = "wait",
     emptied: Cluster | None = None,
     load_seconds: int = 0,
+    later: Needs = NOTHING,
 ) -> Room:
     """Whether ``needs`` fit into ``cluster``, and what else can be done.
 
     ``emptied`` is the cluster without the old release; ``load_seconds`` until a model answers.
-    The autoscaler comes before ``when_full``: what it adds costs no user anything.
+    The autoscaler comes before ``when_full``: what it adds costs no user anything. ``later`` is
+    what may be added once ``needs`` are there: no reason to wait, and told.
     """
-    asks, missing = _asks(needs, cluster), _missing(needs, cluster)
+    asks, missing = _asks(needs.pods, cluster), _missing(needs, cluster)
+    grown, unseen = _grown(cluster), _unseen(cluster)
     if not missing:
-        return Room("enough", asks)
-    notes = (*_silent(needs, cluster), *cluster.notes)
-    if not _missing(needs, _grown(cluster)):
-        return Room("grows", asks, missing, (*notes, *_said_of(cluster.pools)))
+        return Room("enough", asks, notes=unseen, later=_missing(needs, grown, later))
+    notes = (*_silent(needs.pods, cluster), *cluster.notes, *unseen)
+    if not _missing(needs, grown):
+        notes = (*notes, *_said_of(cluster.pools))
+        return Room("grows", asks, missing, notes, later=_missing(needs, grown, later))
     scale = _largest(needs, cluster) if when_full == "smaller" else None
     if scale:
-        return Room("smaller", asks, missing, notes, scale, _share(needs, scale))
+        return Room("smaller", asks, missing, notes, scale, _share(needs.pods, scale))
     if when_full == "outage" and emptied is not None and not _missing(needs, emptied):
         return Room("outage", asks, missing, notes, seconds=load_seconds)
     return Room("wait", asks, missing, notes)
+
+
+def _unseen(cluster: Cluster) -> tuple[str, ...]:
+    """What nobody could look at is told where there seems to be enough, too."""
+    if not cluster.unseen:
+        return ()
+    return (f"not counted, since it may not be read: {', '.join(cluster.unseen)}",)
 
 
 def _grown(cluster: Cluster) -> Cluster:
@@ -219,15 +124,16 @@ def _said_of(pools: Sequence[Pool]) -> Iterator[str]:
             yield f"pool {one.name} may grow by {one.more} node{'s' * (one.more > 1)}"
 
 
-def _largest(needs: Sequence[Pods], cluster: Cluster) -> int | None:
+def _largest(needs: Needs, cluster: Cluster) -> int | None:
     """The most pods of each kind, fewer than asked for, that fit; None: not even one of each."""
-    most = max((one.count for one in needs), default=0)
+    most = max((one.count for one in needs.pods), default=0)
     fits = (n for n in range(most - 1, 0, -1) if not _missing(_at_most(needs, n), cluster))
     return next(fits, None)
 
 
-def _at_most(needs: Sequence[Pods], scale: int) -> list[Pods]:
-    return [replace(one, count=min(one.count, scale)) for one in needs]
+def _at_most(needs: Needs, scale: int) -> Needs:
+    fewer = (replace(one, count=min(one.count, scale)) for one in needs.pods)
+    return replace(needs, pods=tuple(fewer))
 
 
 def _share(needs: Sequence[Pods], scale: int) -> int:
@@ -235,14 +141,24 @@ def _share(needs: Sequence[Pods], scale: int) -> int:
     return min(ALL * min(one.count, scale) // one.count for one in needs if one.count)
 
 
-def _missing(needs: Sequence[Pods], cluster: Cluster) -> tuple[str, ...]:
-    """What ``needs`` lack; empty: they fit."""
+def _missing(needs: Needs, cluster: Cluster, later: Needs = NOTHING) -> tuple[str, ...]:
+    """What ``needs`` lack, and once they are there ``later``; empty: all of it fits."""
+    told = _without_node((needs.pods, later.pods), cluster) if cluster.known else []
+    both = needs + later
+    refused = (f"{one.name}: {why}" for one in both.pods for why in one.wrong)
+    return (*told, *_over_quota(both, cluster.quotas), *refused)
+
+
+def _without_node(batches: Iterable[Sequence[Pods]], cluster: Cluster) -> list[str]:
+    """Which pods have no node, batch after batch; first come those who wait already."""
     nodes = [one for one in cluster.nodes if one.usable]
     free = {one.name: Counter(one.free) for one in nodes}
     _pack(cluster.ahead, nodes, free)
-    left = _pack(needs, nodes, free)
-    told = [_lack(pods, count, nodes, free) for pods, count in left]
-    return (*told, *_over_quota(needs, cluster.quotas))
+    return [
+        _lack(pods, count, nodes, free)
+        for batch in batches
+        for pods, count in _pack(batch, nodes, free)
+    ]
 
 
 Free = dict[str, Counter[str]]
@@ -274,13 +190,7 @@ def _fits(pods: Pods, free: Mapping[str, int]) -> bool:
 
 def _size(pods: Pods) -> tuple[int, int, int]:
     """What is rare first: devices, then memory, then the processor."""
-    devices = sum(amount for name, amount in pods.requests.items() if is_device(name))
-    return devices, pods.requests.get("memory", 0), pods.requests.get("cpu", 0)
-
-
-def is_device(resource: str) -> bool:
-    """Whether a device plugin offers it: such names have a domain."""
-    return "/" in resource
+    return devices(pods.requests), pods.requests.get("memory", 0), pods.requests.get("cpu", 0)
 
 
 def _lack(pods: Pods, count: int, nodes: Sequence[Node], free: Free) -> str:
@@ -316,24 +226,25 @@ def _short(name: str, amount: int, count: int, homes: Sequence[Node], free: Free
     return f"{shown(name, amount * count)} {name} ({free_of}{one})"
 
 
-def _over_quota(needs: Sequence[Pods], quotas: Sequence[Quota]) -> Iterator[str]:
+def _over_quota(needs: Needs, quotas: Sequence[Quota]) -> Iterator[str]:
     for quota in quotas:
+        yield from _unsaid(needs.pods, quota)
         for name, hard in sorted(quota.hard.items()):
-            asked = sum(taken_of(name, pods) * pods.count for pods in needs)
-            left = hard - quota.used.get(name, 0)
-            if asked > left:
+            asked, left = quota.takes(name, needs), hard - quota.used.get(name, 0)
+            if asked and asked > left:
                 used = f"{shown(name, max(0, left))} of {shown(name, hard)} are left"
                 yield f"{shown(name, asked - left)} {name} (ResourceQuota {quota.name}: {used})"
 
 
-def taken_of(name: str, pods: Pods) -> int:
-    """What one of ``pods`` takes of a quota's ``name``; nothing of what pods do not take."""
-    if name in ("pods", "count/pods"):
-        return UNIT
-    kind, dot, resource = name.partition(".")
-    if dot and kind == "limits":
-        return pods.limits.get(resource, 0)
-    return pods.requests.get(resource if dot and kind == "requests" else name, 0)
+def _unsaid(needs: Sequence[Pods], quota: Quota) -> Iterator[str]:
+    """A quota of cores or memory takes no pod with a container that does not say how much."""
+    for pods in needs:
+        for name in sorted({*pods.unsaid} & {*quota.hard}) if quota.covers(pods) else ():
+            remedy = "a LimitRange with a default or a patch says it"
+            yield (
+                f"{name} of container {pods.unsaid[name]} of {pods.name} "
+                f"(ResourceQuota {quota.name} counts it: {remedy})"
+            )
 
 
 def _silent(needs: Sequence[Pods], cluster: Cluster) -> Iterator[str]:
@@ -360,7 +271,11 @@ def _asks(needs: Sequence[Pods], cluster: Cluster) -> str:
         total.update({name: amount * pods.count for name, amount in pods.requests.items()})
     names = sorted(name for name in total if is_device(name)) or ["cpu", "memory"]
     names = [name for name in names if total[name]]
-    parts = [f"{shown(n, total[n])} {n}, {shown(n, _free(n, needs, cluster))} free" for n in names]
+    free = {name: _free(name, needs, cluster) for name in names} if cluster.known else {}
+    parts = [
+        f"{shown(name, total[name])} {name}" + (f", {shown(name, free[name])} free" if free else "")
+        for name in names
+    ]
     return f"needs {'; '.join(parts)}" if names else "needs nothing new"
 
 
@@ -372,11 +287,3 @@ def _free(name: str, needs: Sequence[Pods], cluster: Cluster) -> int:
 
 def _listed(amounts: Amounts) -> str:
     return ", ".join(f"{shown(name, n)} {name}" for name, n in amounts.items() if name != "pods")
-
-
-def shown(name: str, amount: int) -> str:
-    """``amount`` thousandths as people write it: cores, Gi, GPUs."""
-    if name.endswith(("memory", "storage")):
-        size = amount / UNIT
-        return f"{size / 2**30:.3g}Gi" if size >= 2**30 else f"{size / 2**20:.3g}Mi"
-    return f"{amount / UNIT:g}"

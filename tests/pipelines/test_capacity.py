@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.capacity import (
+from pipelines.capacity import Room, find_room
+from pipelines.cluster import (
     UNIT,
     Cluster,
+    Needs,
     Node,
     Pods,
     Pool,
     Quota,
-    Room,
     Taint,
     Toleration,
-    find_room,
     shown,
 )
 
@@ -60,8 +60,10 @@ TWO_NODES = (gpu_node("a100-1", 0, 4), gpu_node("a100-2", 2, 4), cpu_node("np-1"
 
 def room(*needs: Pods, nodes: Sequence[Node] = TWO_NODES, **given: Any) -> Room:
     """What is found; what is not about the cluster goes on to ``find_room``."""
-    of_cluster = {key: given.pop(key) for key in ("quotas", "pools", "ahead") if key in given}
-    return find_room(needs, Cluster(tuple(nodes), **of_cluster), **given)
+    keys = ("quotas", "pools", "ahead", "known", "unseen")
+    of_cluster = {key: given.pop(key) for key in keys if key in given}
+    asked = Needs(needs, given.pop("objects", {}))
+    return find_room(asked, Cluster(tuple(nodes), **of_cluster), **given)
 
 
 def test_what_fits_is_told_with_what_is_free() -> None:

@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from manifests.render import render
-from pipelines.capacity import UNIT, Node, Toleration
-from pipelines.targets.kubernetes.room import (
-    Group,
-    Without,
-    groups,
-    needs_of,
-    quantity,
-    read_cluster,
-)
+from manifests.model import Rendering
+from pipelines.cluster import UNIT, Node, Toleration
+from pipelines.targets.kubernetes.coming import Coming
+from pipelines.targets.kubernetes.pods import pods_of, quantity
+from pipelines.targets.kubernetes.pools import Group, groups
+from pipelines.targets.kubernetes.room import Without, read_cluster
 from release.errors import GreenlightError
 from release.kubernetes_section import Capacity
 from tests.cluster.nodes import GPU, cpu_node, gpu_node
@@ -27,8 +23,9 @@ from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_re
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NONE = Capacity()
-OWN: dict[str, Any] = {"greenlight.dev/slot": "green"}
-OURS = Without("bot", frozenset(OWN.items()))
+SLOT: dict[str, Any] = {"greenlight.dev/slot": "green"}
+OWN = {"app.kubernetes.io/name": "assist", **SLOT}
+OURS = Without("bot", "assist", frozenset(SLOT.items()))
 
 TEXT = """Cluster-autoscaler status at 2026-03-01 11:59:58 +0000 UTC:
 Cluster-wide:
@@ -208,24 +205,27 @@ def quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> dict[str, 
 
 
 def test_a_quota_counts_without_what_the_slot_has_started() -> None:
-    """One with a scope counts for some pods only: it is not counted, and told."""
-    given = quota({"requests.nvidia.com/gpu": "4"}, {"requests.nvidia.com/gpu": "3"})
-    scoped = quota({"pods": "1"}, {}, scopes=["BestEffort"])
-    own = pod("a100-1", **OWN)
-    api = Objects(ResourceQuota=[given, scoped], Pod=[own])
+    """What it has not counted yet makes no room twice."""
+    given = quota({"requests.nvidia.com/gpu": "4", "pods": "4"}, {"requests.nvidia.com/gpu": "3"})
+    api = Objects(ResourceQuota=[given], Pod=[pod("a100-1", **OWN)])
 
-    found = read_cluster(api, OURS, NONE, GPU, NOW)
+    (found,) = read_cluster(api, OURS, NONE, GPU, NOW).quotas
 
-    assert found.quotas[0].used == {"requests.nvidia.com/gpu": 2 * UNIT}
-    assert found.notes == ("ResourceQuota team has a scope and is not counted",)
+    assert found.used == {"requests.nvidia.com/gpu": 2 * UNIT}
+
+
+def coming(
+    given: Rendering, slot: str = "green", servers: Mapping[str, str] | None = None, **kinds: Any
+) -> Coming:
+    """What ``slot`` starts where these objects are."""
+    return Coming(Objects(**kinds), given, slot, servers or {})
 
 
 def test_rendered_deployments_say_what_a_slot_needs() -> None:
     """Pods, with the GPUs that they want and the nodes that they may be on."""
     given = rendering(vllm_release(HF), given=gpu_settings(gpu={"count": 1, "pool": "a100"}))
-    deployments = [one.object for one in render(given) if one.kind == "Deployment"]
 
-    application, server = needs_of(deployments, given.settings.scaling.min)
+    application, server = coming(given, "blue").pods
 
     assert (application.name, application.count, application.requests["cpu"]) == (
         "assist-blue", 2, 250
@@ -235,33 +235,40 @@ def test_rendered_deployments_say_what_a_slot_needs() -> None:
     assert server.tolerations == (Toleration("sku", "Equal", "gpu", "NoSchedule"),)
 
 
-def test_a_model_server_that_the_slot_beside_has_needs_nothing_new() -> None:
-    """A slot costs only what differs."""
-    given = rendering(release(), release("Be kind."))
-    deployments = [one.object for one in render(given) if one.kind == "Deployment"]
-    there = frozenset({"assist-blue", given.slots[0].server_name})
+def deployment(name: str, replicas: int = 2, **spec: Any) -> dict[str, Any]:
+    """One that runs."""
+    own = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}], **spec}
+    return {
+        "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": replicas, "template": {"spec": own}},
+    }  # fmt: skip
 
-    assert [one.name for one in needs_of(deployments, 2, there)] == ["assist-green"]
+
+def test_a_model_server_that_the_slot_beside_has_needs_nothing_new() -> None:
+    """A slot costs only what differs; one that is not there any more is to be started."""
+    given = rendering(release(), release("Be kind."))
+    server = given.slots[0].server_name
+    found = coming(given, servers={"blue": server}, Deployment=[deployment(server)])
+
+    assert [one.name for one in found.pods] == ["assist-green"]
+    gone = coming(given, servers={"blue": server})
+    assert [one.name for one in gone.pods] == ["assist-green", server]
 
 
 def test_containers_that_run_before_count_where_they_are_larger() -> None:
     """A sidecar counts beside all others, as the scheduler has it."""
     text = """
-    metadata: {name: a}
-    spec:
-      replicas: 1
-      template:
-        spec:
-          overhead: {memory: 1Mi}
-          initContainers:
-          - {name: side, restartPolicy: Always, resources: {requests: {cpu: 100m, memory: 1Mi}}}
-          - {name: fetch, resources: {requests: {cpu: "2"}}}
-          containers:
-          - {name: main, resources: {requests: {cpu: "1", memory: 1Mi}}}
+    overhead: {memory: 1Mi}
+    initContainers:
+    - {name: side, restartPolicy: Always, resources: {requests: {cpu: 100m, memory: 1Mi}}}
+    - {name: fetch, resources: {requests: {cpu: "2"}}}
+    containers:
+    - {name: main, resources: {requests: {cpu: "1", memory: 1Mi}}}
     """
-    (found,) = needs_of([yaml.safe_load(text)], 1)
+    found = pods_of("a", yaml.safe_load(text), 1)
 
     assert found.requests == {"cpu": 2100, "memory": 3 * 2**20 * UNIT, "pods": UNIT}
+    assert found.limits == {}
 
 
 def test_a_cpu_node_of_the_tests_has_room_for_anyone() -> None:

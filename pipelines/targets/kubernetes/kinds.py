@@ -33,6 +33,7 @@ KINDS: Mapping[str, Kind] = {
     "PriorityClass": Kind("scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
     "ConfigMap": Kind("v1", "configmaps"),
     "Event": Kind("v1", "events"),
+    "LimitRange": Kind("v1", "limitranges"),
     "Pod": Kind("v1", "pods"),
     "ResourceQuota": Kind("v1", "resourcequotas"),
     "Secret": Kind("v1", "secrets"),

@@ -35,7 +35,7 @@ from pipelines.targets.kubernetes.prometheus import (
     Prometheus,
 )
 from pipelines.targets.kubernetes.queries import Place
-from pipelines.targets.kubernetes.refusals import DeniedError, UnreachableError
+from pipelines.targets.kubernetes.refusals import UnreachableError
 from pipelines.targets.kubernetes.room import room_of
 from pipelines.targets.kubernetes.routing import Routing, require_possible
 from pipelines.targets.kubernetes.shell import Shell
@@ -105,20 +105,15 @@ class KubernetesTarget:
             self._writer.require_unfollowed()
         Shell(self.ground, self._writer).take_away(fence)
 
-    def room(self, release: Release) -> Room | None:
-        """By what the cluster's nodes, quotas and pools have left; None where those may not be
-        read: then the scheduler is the first to know.
+    def room(self, release: Release) -> Room:
+        """By what the cluster's nodes, quotas and pools have left, as far as they may be read: of
+        the rest the scheduler is the first to know.
         """
         live = self.ground.live()
         slot = place(live, release.digest)
-        beside = {
-            name: notes(one).get(SERVER, "") for name, one in live.slots.items() if name != slot
-        }
+        servers = {name: notes(one).get(SERVER, "") for name, one in live.slots.items()}
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        try:
-            return room_of(self.ground.api, rendering, slot, beside, datetime.now(UTC))
-        except DeniedError:
-            return None
+        return room_of(self.ground.api, rendering, slot, servers, datetime.now(UTC))
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
