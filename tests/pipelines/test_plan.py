@@ -46,7 +46,7 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
 
 def room_facts(value: Mapping[str, Any]) -> Room:
     """What room the candidate has, from a case."""
-    listed = {key: tuple(value.get(key, ())) for key in ("missing", "notes")}
+    listed = {key: tuple(value.get(key, ())) for key in ("missing", "notes", "later")}
     return Room(**{**value, **listed})
 
 

@@ -316,7 +316,7 @@ def test_S04_a_quota_of_what_no_container_says_refuses_every_pod() -> None:
         "limits.cpu of container application of assist-blue (ResourceQuota team counts it: "
         "a LimitRange with a default or a patch says it)"
     )
-    given = {"ResourceQuota": [quota(LIMITED, {})], "LimitRange": [default]}
+    given: dict[str, Any] = {"ResourceQuota": [quota(LIMITED, {})], "LimitRange": [default]}
     assert room(rendering(CPU), **given).verdict == "enough"
     given["ResourceQuota"] = [quota({"limits.cpu": "11"}, {})]
     assert room(rendering(CPU), **given).missing == (

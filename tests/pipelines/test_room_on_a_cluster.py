@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from manifests.model import Rendering, own
-from manifests.render import render
+from manifests.render import Rendered, render, render_slot
 from pipelines.capacity import Room
+from pipelines.cluster import UNIT, Needs, Quota
+from pipelines.targets.kubernetes.coming import Coming
+from pipelines.targets.kubernetes.pods import amounts
+from pipelines.targets.kubernetes.quotas import counted
 from pipelines.targets.kubernetes.room import room_of
+from release.kubernetes_section import Scaling
 from tests.cluster.client import Cluster
 from tests.cluster.nodes import GPU, gpu_node
 from tests.manifests.making import HF, gpu_settings, rendering, vllm_release
@@ -80,10 +85,29 @@ def found(cluster: Cluster, given: Rendering, pool: str, slot: str = "blue") -> 
 
 def start(cluster: Cluster, given: Rendering) -> None:
     """Its Deployments, and what their pods cannot be without."""
-    kinds = ("ServiceAccount", "ConfigMap", "Deployment")
+    kinds = ("ServiceAccount", "ConfigMap", "PriorityClass", "Deployment")
     objects = [one.object for one in render(given) if one.kind in kinds]
     done = cluster.apply(*objects, namespace=given.namespace)
     assert done.code == 0, done.err
+
+
+def limit(cluster: Cluster, namespace: str, hard: Mapping[str, str], **spec: Any) -> dict[str, str]:
+    """Give the namespace a ResourceQuota ``team``; what is used, once the server has counted it."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+             "spec": {"hard": hard, **spec}}  # fmt: skip
+    assert cluster.apply(quota, namespace=namespace).code == 0
+    for _ in range(200):
+        status = cluster.read("resourcequota/team", f"--namespace={namespace}").get("status", {})
+        if amounts(status.get("hard")) == amounts(hard) and {*status["used"]} == {*hard}:
+            return dict(status["used"])
+    raise AssertionError(f"nobody counted {hard}: {status}")
+
+
+def refused(cluster: Cluster, given: Rendering) -> str:
+    """What the API server says of the pods of what is in blue."""
+    where = (f"deployment/{given.of_slot('blue')}", f"--namespace={given.namespace}")
+    cluster.must("wait", "--for=condition=ReplicaFailure", *where, PATIENCE)
+    return json.dumps(cluster.read(*where)["status"])
 
 
 def servers(cluster: Cluster, given: Rendering, condition: str) -> int:
@@ -153,12 +177,7 @@ def test_S04_a_quota_that_is_too_small_is_told_and_the_api_server_says_no(
     cluster: Cluster, namespace: str, pool: str
 ) -> None:
     """By its name and with what is left of it."""
-    hard = {f"requests.{GPU}": "1"}
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
-             "spec": {"hard": hard}}  # fmt: skip
-    assert cluster.apply(quota, namespace=namespace).code == 0
-    used = f"--for=jsonpath={{.status.used.requests\\.{GPU.replace('.', chr(92) + '.')}}}=0"
-    cluster.must("wait", used, "resourcequota/team", f"--namespace={namespace}", PATIENCE)
+    limit(cluster, namespace, {f"requests.{GPU}": "1"})
     given = asked(namespace, pool, 1, 2)
 
     room = found(cluster, given, pool)
@@ -169,6 +188,126 @@ def test_S04_a_quota_that_is_too_small_is_told_and_the_api_server_says_no(
     where = (deployment, f"--namespace={namespace}", PATIENCE)
     cluster.must("wait", "--for=condition=ReplicaFailure", *where)
     assert "exceeded quota: team" in json.dumps(cluster.read(*where[:2])["status"])
+
+
+COUNTED = ("pods", "count/pods", "services", "count/services", "configmaps", "count/configmaps",
+           "count/deployments.apps", "count/replicasets.apps", "count/endpoints",
+           "count/endpointslices.discovery.k8s.io", "count/poddisruptionbudgets.policy",
+           "count/horizontalpodautoscalers.autoscaling", "count/networkpolicies.networking.k8s.io",
+           "persistentvolumeclaims", "count/persistentvolumeclaims", "requests.storage",
+           "requests.cpu", "requests.memory", "limits.memory", f"requests.{GPU}")  # fmt: skip
+PLENTY = "1000000G"
+
+
+@pytest.mark.usefixtures("nodes")
+def test_S04_what_is_counted_is_what_the_api_server_counts(
+    cluster: Cluster, namespace: str, pool: str
+) -> None:
+    """Object by object: with the quota that the plan finds enough, and with none to spare."""
+    gpu = {"count": 1, "pool": pool}
+    settings = gpu_settings(gpu=gpu, replicas=2, cache="10Gi").model_copy(
+        update={"namespace": namespace, "priority": "none"}
+    )
+    given = rendering(vllm_release(HF), given=settings)
+    used = amounts(limit(cluster, namespace, dict.fromkeys(COUNTED, PLENTY)))
+    needs = needs_of(cluster, given, pool)
+    quota = Quota("team", {}, {})
+    hard = {name: str((used[name] + quota.takes(name, needs)) / UNIT) for name in COUNTED}
+    limit(cluster, namespace, hard)
+    assert found(cluster, given, pool).verdict == "enough"
+
+    objects = [one.object for one in (*render_slot(given, "blue"), *_account(given))]
+    done = cluster.apply(*objects, namespace=namespace)
+
+    assert done.code == 0, done.err
+    for name in (given.of_slot("blue"), given.slots[0].server_name):
+        cluster.must("scale", f"--namespace={namespace}", "--replicas=2", f"deployment/{name}")
+    _await_used(cluster, namespace, hard)
+
+
+def needs_of(cluster: Cluster, given: Rendering, pool: str) -> Needs:
+    """What blue starts, counted by all of these."""
+    api = Kubectl(cluster, pool)
+    coming = Coming(api, given, "blue", {})
+    objects = counted(api, given.namespace, coming.objects, COUNTED, there=False)
+    return Needs(coming.pods, objects)
+
+
+def _account(given: Rendering) -> list[Rendered]:
+    return [one for one in render(given) if one.kind == "ServiceAccount"]
+
+
+def _await_used(cluster: Cluster, namespace: str, hard: Mapping[str, str]) -> None:
+    """All of it is used, to the last of it."""
+    for _ in range(300):
+        used = cluster.read("resourcequota/team", f"--namespace={namespace}")["status"]["used"]
+        has, most = amounts(used), amounts(hard)
+        left = {name: (has[name], most[name]) for name in hard if has[name] != most[name]}
+        if not left:
+            return
+    raise AssertionError(f"used and allowed differ: {left}")
+
+
+SCOPED: dict[str, Any] = {"scopeSelector": {"matchExpressions": [
+    {"scopeName": "PriorityClass", "operator": "In", "values": ["greenlight-serving"]},
+]}}  # fmt: skip
+QUOTAS = {
+    "a count of pods": ({"pods": "1"}, {}, "exceeded quota: team"),
+    "limits that no container has": ({"limits.cpu": "9"}, {}, "must specify limits.cpu for"),
+    "pods of our class": ({"pods": "1"}, SCOPED, "exceeded quota: team"),
+}
+
+
+@pytest.mark.parametrize("case", QUOTAS)
+@pytest.mark.usefixtures("nodes")
+def test_S04_a_quota_that_refuses_pods_is_told_before(
+    cluster: Cluster, namespace: str, pool: str, case: str
+) -> None:
+    """The API server says the same of it, only later."""
+    hard, spec, says = QUOTAS[case]
+    given = asked(namespace, pool, 1, 1, priority="serving", scaling=Scaling(min=2, max=2))
+    assert found(cluster, given, pool).verdict == "enough"
+    limit(cluster, namespace, hard, **spec)
+
+    room = found(cluster, given, pool)
+
+    assert (room.verdict, "ResourceQuota team" in room.missing[0]) == ("wait", True), room
+    start(cluster, given)
+    cluster.must("scale", f"--namespace={namespace}", "--replicas=2", "deployment/assist-blue")
+    assert says in refused(cluster, given)
+
+
+RANGES = {
+    "a default limit below what is asked for": (
+        {"default": {"cpu": "100m"}, "defaultRequest": {"cpu": "100m"}},
+        "must be less than or equal to cpu limit",
+    ),
+    "less than is asked for": ({"max": {"memory": "256Mi"}}, "maximum memory usage per Container"),
+    "more than is asked for": ({"min": {"memory": "2Gi"}}, "minimum memory usage per Container"),
+    "a ratio": (
+        {"default": {"cpu": "4"}, "maxLimitRequestRatio": {"cpu": "2"}}, "cpu max limit to request",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RANGES)
+@pytest.mark.usefixtures("nodes")
+def test_S04_a_limit_range_that_refuses_pods_is_told_before(
+    cluster: Cluster, namespace: str, pool: str, case: str
+) -> None:
+    """The API server says the same of it, only later."""
+    line, says = RANGES[case]
+    given = asked(namespace, pool, 1, 1)
+    bounds = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "bounds"},
+              "spec": {"limits": [{"type": "Container", **line}]}}  # fmt: skip
+    assert cluster.apply(bounds, namespace=namespace).code == 0
+
+    room = found(cluster, given, pool)
+
+    assert room.verdict == "wait"
+    assert any("application" in one and "LimitRange bounds" in one for one in room.missing), room
+    start(cluster, given)
+    assert says in refused(cluster, given)
 
 
 @pytest.mark.usefixtures("nodes")

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from manifests.model import PROMPT, Rendering, own
+from manifests.model import Rendering, own
 from manifests.render import render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
 from pipelines.targets.kubernetes.quotas import Lists
-
-OF_A_SLOT = ("Deployment", "Service", "HorizontalPodAutoscaler", "ScaledObject",
-             "PodDisruptionBudget")  # fmt: skip
-OF_A_SERVER = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
+from pipelines.targets.kubernetes.slots import OF_A_SERVER, OF_A_SLOT, prompt_of
 
 Names = frozenset[tuple[str, str]]
 """Kinds and names of objects, or keys and values of labels."""
@@ -86,10 +83,9 @@ class Coming:
     @property
     def going(self) -> Names:
         """The objects that go before it starts."""
-        names = self._leaving((self.slot,))
-        return frozenset((kind, name) for name in names for kind in OF_A_SERVER) | self._prompts(
-            (self.slot,)
-        )
+        here = (self.slot,)
+        servers = {(kind, name) for name in self._leaving(here) for kind in OF_A_SERVER}
+        return frozenset(servers) | self._prompts(here)
 
     @property
     def past_beside(self) -> Names:
@@ -101,7 +97,7 @@ class Coming:
     def going_beside(self) -> Names:
         """The objects of the slots beside it."""
         slots = [self.rendering.of_slot(name) for name in self.beside]
-        of_slots = {(kind, name) for name in slots for kind in OF_A_SLOT}
+        of_slots = {(kind, name) for name in slots for kind in ("Deployment", *OF_A_SLOT)}
         servers = {(kind, one) for one in self._leaving(self.beside) for kind in OF_A_SERVER}
         return frozenset(of_slots | servers) | self._prompts(self.beside)
 
@@ -112,13 +108,13 @@ class Coming:
         return sorted({self.servers.get(name, "") for name in slots} - stay - mine - {""})
 
     def _prompts(self, slots: tuple[str, ...]) -> Names:
-        """The prompts that only ``slots`` read, by the volumes of their Deployments."""
-        names = {self.rendering.of_slot(name): name in slots for name in self.servers}
-        read: dict[bool, set[str]] = {True: set(), False: set()}
-        for name, goes in names.items():
-            read[goes] |= set(_prompts_of(self._running.get(name)))
-        read[False] |= {_name(one) for one in self.objects if one["kind"] == "ConfigMap"}
-        return frozenset(("ConfigMap", one) for one in read[True] - read[False])
+        """The prompts that ``slots`` read, and neither it nor any other."""
+        names = {name: self._running.get(self.rendering.of_slot(name)) for name in self.servers}
+        read = {name: prompt_of(one) for name, one in names.items() if one}
+        stay = {prompt for name, prompt in read.items() if name not in slots}
+        mine = {_name(one) for one in self.objects if one["kind"] == "ConfigMap"}
+        goes = {prompt for name, prompt in read.items() if name in slots and prompt}
+        return frozenset(("ConfigMap", one) for one in goes - stay - mine)
 
     def _least(self, name: str) -> int:
         """How many pods a Deployment of no number of its own starts with."""
@@ -168,12 +164,6 @@ def _growth(one: Thing | None, least: int, most: int, limits: tuple[Limit, ...])
     if one is not None and most > least:
         spec = filled(one["spec"]["template"]["spec"], limits)
         yield pods_of(f"{_name(one)} beyond its {least}", spec, most - least)
-
-
-def _prompts_of(one: Thing | None) -> Iterator[str]:
-    volumes = one["spec"]["template"]["spec"].get("volumes") or () if one else ()
-    names = (str(volume["configMap"]["name"]) for volume in volumes if "configMap" in volume)
-    return (name for name in names if PROMPT.fullmatch(name))
 
 
 def _name(one: Thing) -> str:

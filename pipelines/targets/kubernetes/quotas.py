@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipelines.cluster import UNIT, Needs, Quota, Scope
 from pipelines.targets.kubernetes.kinds import kind_of
@@ -30,7 +30,7 @@ class Lists(Protocol):
 
     def list(
         self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
-    ) -> list[dict[str, object]]:
+    ) -> list[dict[str, Any]]:
         """The objects of a kind."""
 
 

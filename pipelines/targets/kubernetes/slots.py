@@ -192,14 +192,14 @@ def _unasked(live: Live) -> Iterator[Name]:
 
 def _unread(live: Live, maps: list[dict[str, Any]]) -> Iterator[Name]:
     """Prompts that no slot mounts."""
-    mounted = {_prompt(one) for one in live.slots.values()}
+    mounted = {prompt_of(one) for one in live.slots.values()}
     for one in maps:
         if PROMPT.fullmatch(name_of(one)) and name_of(one) not in mounted:
             yield "ConfigMap", name_of(one)
 
 
-def _prompt(one: Object) -> str:
-    """The ConfigMap that a slot's pods read."""
+def prompt_of(one: Object) -> str:
+    """The ConfigMap that the pods of a slot's Deployment read; empty where there is none."""
     volumes = one["spec"]["template"]["spec"].get("volumes") or ()
     named = (volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
     return next((name for name in named if PROMPT.fullmatch(name)), "")
