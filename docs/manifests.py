@@ -39,8 +39,8 @@ An object of another application or environment is never written, whatever it is
 only where Greenlight made it and nobody else is in it. In a namespace that has a name here, the
 closing policy is for the application's own pods.
 
-Before anything is changed it is counted whether the release has room
-([rollout.md](rollout.md)). Ready means that each pod's application has got an answer of its
+Before anything is changed it is counted whether the release has room, on the nodes and by the
+namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's application has got an answer of its
 model server. A pod that goes leaves the endpoints, answers what it has begun for `drainSeconds` at
 most, and tells Prometheus what it had to cut.
 
