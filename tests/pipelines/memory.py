@@ -152,6 +152,8 @@ class MemoryTarget:
     """One for each pod of a model server, of which a slot is to have ``pods``; None: no limit."""
     pods: int = 1
     when_full: WhenFull = "wait"
+    later: tuple[str, ...] = ()
+    """What would have no room after the start."""
     wrong: list[str] = field(default_factory=list)
     """What no caller should ever have asked for; it was refused."""
 
@@ -187,7 +189,8 @@ class MemoryTarget:
             return None
         missing = self.pods - self._free_of(release)
         if missing <= 0:
-            return Room("enough", f"needs {self.pods} gpu; {self._free_of(release)} free")
+            asks = f"needs {self.pods} gpu; {self._free_of(release)} free"
+            return Room("enough", asks, later=self.later)
         told: dict[str, Any] = {"asks": f"needs {self.pods} gpu", "missing": (f"{missing} gpu",)}
         scale = self.pods - missing
         if self.when_full == "smaller" and scale:

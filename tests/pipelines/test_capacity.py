@@ -19,6 +19,7 @@ from pipelines.cluster import (
     Pods,
     Pool,
     Quota,
+    Requirement,
     Taint,
     Toleration,
     shown,
@@ -178,6 +179,45 @@ def test_the_namespace_may_ask_for_no_more_than_its_quota(
 
     assert found.verdict == verdict
     assert ("ResourceQuota team" in found.why_not) == (verdict == "wait")
+
+
+@given(
+    count=st.integers(1, 5), claims=st.integers(0, 3), objects=st.integers(0, 5),
+    used=st.integers(0, 9), hard=st.integers(0, 40),
+)  # fmt: skip
+def test_a_quota_has_room_for_what_is_left_of_it_and_for_no_more(
+    count: int, claims: int, objects: int, used: int, hard: int
+) -> None:
+    """Claims come with each pod, objects once; nothing is refused that takes nothing."""
+    name, asked = "persistentvolumeclaims", claims * count + objects
+    quota = Quota("team", {name: hard * UNIT}, {name: used * UNIT})
+    pods = replace(APPLICATION, count=count, makes={name: claims * UNIT})
+
+    found = room(pods, objects={name: objects * UNIT}, quotas=[quota])
+
+    assert (found.verdict == "enough") == (not asked or used + asked <= hard)
+
+
+@pytest.mark.parametrize(
+    ("key", "operator", "values", "holds"),
+    [
+        ("pool", "In", ("a", "b"), True), ("pool", "In", ("b",), False),
+        ("pool", "NotIn", ("b",), True), ("pool", "NotIn", ("a",), False),
+        ("pool", "Exists", (), True), ("pool", "DoesNotExist", (), False),
+        ("none", "In", ("a",), False), ("none", "NotIn", ("a",), True),
+        ("none", "Exists", (), False), ("none", "DoesNotExist", (), True),
+        ("cores", "Gt", ("8",), True), ("cores", "Gt", ("16",), False),
+        ("cores", "Lt", ("17",), True), ("cores", "Lt", ("9",), False),
+        ("pool", "Gt", ("1",), False), ("none", "Lt", ("1",), False),
+    ],
+)  # fmt: skip
+def test_an_affinity_is_read_as_the_scheduler_reads_it(
+    key: str, operator: str, values: tuple[str, ...], holds: bool
+) -> None:
+    """A node with pool a and 16 cores; a label that is not there is in no list."""
+    wanted = Requirement(key, operator, values)
+
+    assert wanted.holds({"pool": "a", "cores": "16"}) == holds
 
 
 def test_no_autoscaler_helps_against_a_quota() -> None:

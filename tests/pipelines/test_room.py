@@ -63,6 +63,21 @@ def test_S04_a_dry_run_says_what_a_run_would(shipped: World, production: MemoryT
     assert [one.reason for one in plan.steps if "needs 4 gpu; 5 free" in one.reason]
 
 
+def test_S04_what_has_no_room_later_is_in_the_plan_and_holds_nothing_up(
+    shipped: World, production: MemoryTarget
+) -> None:
+    """In what a dry run prints and in its JSON; the same command ships."""
+    production.gpus, production.later = 8, ("3 of 8 pods of green beyond its 2 have no room",)
+
+    plan = ship(shipped.open(**OTHER), QUIET, dry_run=True).plan
+
+    says = "it starts, but later 3 of 8 pods of green beyond its 2 have no room"
+    (deploy,) = [one.as_json() for one in plan.steps if says in one.reason]
+    assert (deploy["step"], says in deploy["reason"]) == ("deploy", True)
+    ship(shipped.open(**OTHER), QUIET)
+    assert live(shipped) == digest(shipped, **OTHER)
+
+
 def test_S02_a_smaller_release_gets_no_larger_share_than_it_has_pods(
     shipped: World, production: MemoryTarget
 ) -> None:
