@@ -5,6 +5,7 @@ Pure, as ``pipelines.plan`` is, which these steps are part of.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pipelines.capacity import Room
@@ -35,8 +36,8 @@ def stop_the_old_one_first(
     if room is None or room.verdict != "outage" or not blue or there.live == candidate:
         return there, []
     name = there.name
-    slots = {slot: one for slot, one in there.slots.items() if slot != blue}
-    green = there.slot_of(candidate) or next(slot for slot in SLOTS if slot not in slots)
+    slots = {slot: one for slot, one in there.slots.items() if one.release == candidate}
+    green = there.slot_of(candidate) or next(iter(SLOTS))
     reason = f"an agreed outage of about {room.seconds} s begins: {room.why_not}"
     steps: list[Step] = [
         Verify(environment=name, release=candidate, reason="before the old release is stopped")
@@ -47,9 +48,19 @@ def stop_the_old_one_first(
                                   before=there.live, reason="a watcher stands by"))  # fmt: skip
     if there.weights:
         steps.append(Expose(environment=name, weights={}, reason=reason))
-    steps.append(Retire(environment=name, slot=blue, release=there.live, reason="it has the room"))
+    steps += _emptied(there, candidate, blue)
     begun = begun or RolloutFacts(candidate, there.live)
     return replace(there, slots=slots, weights={}, rollout=begun), steps
+
+
+def _emptied(there: EnvironmentFacts, candidate: str, blue: str) -> Iterator[Step]:
+    """All but the candidate goes: the room was counted so. What is live goes last, so that whoever
+    is killed on the way finds the outage still to be begun.
+    """
+    for slot in sorted(there.slots, key=lambda one: (one == blue, one)):
+        if (release := there.slots[slot].release) != candidate:
+            yield Retire(environment=there.name, slot=slot, release=release,
+                         reason="it has the room")  # fmt: skip
 
 
 def wait_for_room(facts: Facts, there: EnvironmentFacts, room: Room | None) -> None:

@@ -233,6 +233,17 @@ def test_S04_in_an_outage_the_old_releases_objects_are_gone(hard: str, verdict: 
     assert found.verdict == verdict
 
 
+def test_S04_in_an_outage_a_model_server_of_both_old_releases_goes() -> None:
+    """Nobody asks it any more: its GPU is free."""
+    given = gpu_settings().model_copy(update={"when_full": "outage"})
+    old = placed({"greenlight.dev/server": "model-old"})
+    both = {"blue": "model-old", "green": "model-old"}
+
+    found = room(rendering(vllm_release(HF), given=given), both, Node=ONE_GPU, Pod=[old])
+
+    assert found.verdict == "outage"
+
+
 @pytest.mark.parametrize(
     ("name", "hard", "missing"),
     [

@@ -88,18 +88,18 @@ class Coming:
         return frozenset(servers) | self._prompts(here)
 
     @property
-    def past_beside(self) -> Names:
-        """Labels of the pods beside it, but for those of a model server that it asks too."""
-        slots = {(own("slot"), name) for name in self.beside}
-        return frozenset(slots | {(own("server"), one) for one in self._leaving(self.beside)})
+    def past_everywhere(self) -> Names:
+        """Labels of all slots' pods, but for those of a model server that it asks too."""
+        slots = {(own("slot"), name) for name in self.servers}
+        return frozenset(slots | {(own("server"), one) for one in self._leaving((*self.servers,))})
 
     @property
-    def going_beside(self) -> Names:
-        """The objects of the slots beside it."""
-        slots = [self.rendering.of_slot(name) for name in self.beside]
+    def going_everywhere(self) -> Names:
+        """The objects of all other slots."""
+        slots, every = [self.rendering.of_slot(name) for name in self.beside], (*self.servers,)
         of_slots = {(kind, name) for name in slots for kind in ("Deployment", *OF_A_SLOT)}
-        servers = {(kind, one) for one in self._leaving(self.beside) for kind in OF_A_SERVER}
-        return frozenset(of_slots | servers) | self._prompts(self.beside)
+        servers = {(kind, one) for one in self._leaving(every) for kind in OF_A_SERVER}
+        return frozenset(of_slots | servers) | self._prompts(every)
 
     def _leaving(self, slots: tuple[str, ...]) -> list[str]:
         """The model servers that go with ``slots``: neither the slot nor any that stays asks."""

@@ -84,7 +84,7 @@ def room_of(
 
     there, emptied = cluster(past), None
     if settings.when_full == "outage":
-        emptied = cluster(past.and_also(coming.past_beside, coming.going_beside))
+        emptied = cluster(past.and_also(coming.past_everywhere, coming.going_everywhere))
     names = {name for quota in there.quotas for name in quota.hard}
     needs, later = (
         Needs(pods, counted(allowed, namespace, objects, names, there=False))
