@@ -40,9 +40,9 @@ only where Greenlight made it and nobody else is in it. In a namespace that has 
 closing policy is for the application's own pods.
 
 Before anything is changed it is counted whether the release has room, on the nodes and by the
-namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's application has got an answer of its
-model server. A pod that goes leaves the endpoints, answers what it has begun for `drainSeconds` at
-most, and tells Prometheus what it had to cut.
+namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's
+application has got an answer of its model server. A pod that goes leaves the endpoints, answers
+what it has begun for `drainSeconds` at most, and tells Prometheus what it had to cut.
 
 What pods ask for, such as memory or replicas, reaches a slot with its next release: a setting that
 is changed alone changes nothing that serves.
