@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from manifests import secrets
 from manifests.engines import fetched_by_pods, model_name, server
+from manifests.engines.base import at
 from manifests.model import Piece, Rendering, Slot, labelled, own
 from manifests.order import RANKS
 from manifests.watcher import watcher_keys, watcher_pieces
@@ -153,7 +154,9 @@ def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _route(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
-    values = {**common, "pinning": pinning, "copies_port": COPIES_PORT}
+    seconds = r.settings.gateway.timeout_seconds
+    timeout = None if seconds is None else f"{seconds}s"
+    values = {**common, "pinning": pinning, "copies_port": COPIES_PORT, "timeout": timeout}
     yield "HTTPRoute", r.application, "route", values
 
 
@@ -168,7 +171,7 @@ def pinning(cookie: str, slot: str) -> str:
 def _server(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece]:
     name = slot.server_name
     component = {"app.kubernetes.io/component": "model-server", own("server"): name}
-    served = server(slot.release, r.settings)
+    served = server(slot.release, r)
     values = {
         **common,
         **labelled(r, name, component),
@@ -272,8 +275,9 @@ def _require_patched(r: Rendering, made: Made, meant: Callable[[str], bool]) -> 
         there = (*made, *watcher_keys(r))
         if meant(patch.kind) and not any(_meant(patch, *key) for key in there):
             named = ", ".join(f"{kind}/{name}" for kind, name in made)
-            path = f"environments.{r.environment}.kubernetes.patches[{number}]"
-            raise BadInput(Problem(f"one of {named}", f"{patch.kind}/{patch.name}", path=path))
+            path, found = at(r, f"patches[{number}]"), f"{patch.kind}/{patch.name}"
+            remedy = "Name one that is there; * is any text."
+            raise BadInput(Problem(f"one of {named}", found, remedy, path=path))
 
 
 def merge(value: Any, patch: Any) -> Any:

@@ -199,20 +199,6 @@ def test_vllm_asks_for_its_gpus_and_goes_where_they_are() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "path"),
-    [
-        (settings(), "kubernetes.server.image"),
-        (settings(server={"image": gpu_settings().server.image}), "kubernetes.server.gpu"),
-        (gpu_settings(2), "kubernetes.server.gpu.count"),
-    ],
-)
-def test_what_vllm_cannot_be_without_is_asked_for(given: Any, path: str) -> None:
-    """By name, before anything is applied."""
-    with pytest.raises(BadInput, match=path):
-        render(rendering(vllm_release(), given=given))
-
-
 HOSTILE = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     st.sampled_from(

@@ -23,7 +23,7 @@ from manifests.watching import METRICS
 from release.bundle import Release, Weights
 from release.markers import markers
 from release.server_metrics import TABLE
-from tests.manifests.making import gpu_settings, release, rendering, vllm_release
+from tests.manifests.making import OCI, gpu_settings, release, rendering, vllm_release
 from tests.serving.making import MODEL_SHA256, eventually, real_model
 from tests.serving.pods import HOST, Here, Pod, start
 from tests.serving.testers import as_, callers
@@ -349,7 +349,7 @@ def test_a_model_server_that_dies_in_an_answer_is_an_error_in_the_counts(cluster
     eventually(lambda: not pod.passes("readinessProbe"), "it is not ready")
 
 
-@pytest.mark.parametrize("adapter", ["", "hf://org/lora@" + "e" * 40])
+@pytest.mark.parametrize("adapter", ["", OCI])
 def test_vllm_is_asked_for_the_model_by_the_name_that_it_was_given(
     cluster: Up, adapter: str
 ) -> None:
