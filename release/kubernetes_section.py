@@ -6,9 +6,10 @@ Every default is the secure and quiet one. What has no field here is set by a pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from release.git_section import Git
 from release.sections import FilePath, Label, Section, Share
@@ -31,6 +32,19 @@ Address = Annotated[
     str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[\w./-]*)?$")
 ]
 """Without a user or a password in it."""
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(
+            "must be a network such as 10.224.0.0/24, without bits of a host"
+        ) from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""Addresses with a mask, in either version of the protocol."""
 
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
@@ -55,6 +69,24 @@ class Gateway(Section):
     name: Label = Field("greenlight", description="the Gateway's name")
     namespace: Label = Field("gateways", description="the Gateway's namespace")
     hostnames: tuple[Host, ...] = Field((), max_length=16, description="none: the Gateway's own")
+    pods: Label | None = Field(
+        None,
+        description="namespace of the pods that pass requests on, where it is another, as "
+        "envoy-gateway-system is; None: the Gateway's",
+    )
+    addresses: tuple[Network, ...] = Field(
+        (),
+        max_length=16,
+        description="networks that requests come from too, where the Gateway's proxies are outside "
+        "the cluster's pods, such as the subnet of Application Gateway for Containers",
+    )
+    timeout_seconds: int | None = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="for a whole answer; 0: none, since a long one takes its time and some "
+        "gateways cut at 15 s; None: the Gateway's own, where it takes no timeouts",
+    )
     cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
         description="a cookie that pins its sender, with a tester's key, to the slot it names, "
