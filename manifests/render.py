@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any
 
 import yaml
@@ -20,7 +20,7 @@ from manifests.engines import fetched_by_pods, model_name, server
 from manifests.engines.base import at
 from manifests.model import Piece, Rendering, Slot, labelled, own
 from manifests.order import RANKS
-from manifests.watcher import watcher_keys, watcher_pieces
+from manifests.watcher import LARGEST, watcher_keys, watcher_pieces
 from manifests.watching import alerts, dashboard, in_flight
 from manifests.yaml_text import block, scalar
 from release.errors import BadInput, Problem
@@ -36,6 +36,9 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
+OURS = ("app.kubernetes.io/", own(""))
+"""How labels begin by which objects are found."""
+
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -197,9 +200,9 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         "model_name": model_name(slot.release),
         "copies_port": COPIES_PORT,
         "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
-        "startup_failures": -(-r.settings.server.load_seconds // 2),
         "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
     }
+    _require_small(slot)
     yield "ConfigMap", slot.prompt_name, "prompt", values
     yield "Deployment", name, "application", {**values, **_told(slot, values)}
     yield "Service", name, "service", values
@@ -209,6 +212,14 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
     else:
         yield "HorizontalPodAutoscaler", name, "autoscaler", values
     yield "PodDisruptionBudget", name, "disruption-budget", values
+
+
+def _require_small(slot: Slot) -> None:
+    size = len(slot.bundle.encode())
+    if size > LARGEST:
+        expected = f"messages that a ConfigMap can hold, {LARGEST} bytes with what goes along"
+        remedy = "Shorten them, or let callers send long texts as inputs."
+        raise BadInput(Problem(expected, f"{size} bytes", remedy, path="prompt.messages"))
 
 
 def _told(slot: Slot, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,15 +264,40 @@ def _made(pieces: Iterable[Piece]) -> Made:
 
 def _finished(r: Rendering, made: Made) -> tuple[Rendered, ...]:
     """With its patches, in the order in which objects are applied."""
-    patched = [reduce(_patched, r.settings.patches, one) for one in made.values()]
+    patches = tuple(enumerate(r.settings.patches))
+    patched = [reduce(partial(_patched, r), patches, one) for one in made.values()]
     return tuple(sorted(patched, key=lambda one: one.file))
 
 
-def _patched(one: Rendered, patch: Patch) -> Rendered:
+def _patched(r: Rendering, one: Rendered, numbered: tuple[int, Patch]) -> Rendered:
+    number, patch = numbered
     if not _meant(patch, one.kind, one.name):
         return one
-    merged = merge(one.object, patch.patch)
+    before = one.object
+    merged = merge(before, patch.patch)
+    if lost := [key for key, value in _known_by(before) if (key, value) not in _known_by(merged)]:
+        expected = f"{one.kind}/{one.name} to stay what it is known by"
+        remedy = "A patch changes what an object holds, and not which one it is."
+        path = at(r, f"patches[{number}].patch")
+        raise BadInput(Problem(expected, f"another {' and '.join(lost)}", remedy, path=path))
     return Rendered(one.kind, one.name, f"{block(merged, 0).lstrip()}\n")
+
+
+def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """By what it is found again, in a cluster and in a folder."""
+    meta = one.get("metadata")
+    meta = meta if isinstance(meta, Mapping) else {}
+    labels = meta.get("labels")
+    ours = tuple(
+        (f"label {key}", value)
+        for key, value in (labels.items() if isinstance(labels, Mapping) else ())
+        if key.startswith(OURS)
+    )
+    return (
+        ("kind", one.get("kind")),
+        *((key, meta.get(key)) for key in ("name", "namespace")),
+        *ours,
+    )
 
 
 def _meant(patch: Patch, kind: str, name: str) -> bool:

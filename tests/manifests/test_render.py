@@ -265,6 +265,16 @@ def test_patches_are_merged_as_the_standards_examples_are(
     assert merge(value, patch) == merged
 
 
+def test_an_application_that_waits_for_its_model_is_not_started_again() -> None:
+    """However long a node, an image and the weights take: it starts, and is not ready."""
+    (pod,) = pods(render(rendering(release(), given=settings(server={"load_seconds": 1}))))[:1]
+    (container,) = pod["containers"]
+
+    assert container["name"] == "application"
+    assert container["startupProbe"]["httpGet"]["path"] == "/alive"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health"
+
+
 def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:
     (namespace,) = of(render(rendering(release())), "Namespace")
 
