@@ -131,8 +131,10 @@ class ModelServer(Section):
 
     image: Image | None = Field(None, description="None: llama.cpp in Greenlight's own image")
     replicas: int = Field(1, ge=1, le=1000, description="pods of one model server")
-    resources: Resources = Field(
-        Resources(cpu="2", memory="4Gi"), description="beside the GPUs; limits are the same"
+    resources: Resources | None = Field(
+        None,
+        description="beside the GPUs, of one pod; its limits are the same, and shared memory counts "
+        "as memory; None: 2 cores and 4Gi, with GPUs 2 cores and 16Gi for each",
     )
     gpu: Gpu | None = Field(None, description="None: it computes on the processor")
     load_seconds: int = Field(
@@ -141,8 +143,21 @@ class ModelServer(Section):
     weights: Volume | None = Field(
         None, description="where llama.cpp's file is; None: in the image, at /models/SHA256"
     )
-    cache: Quantity | None = Field(None, description="size of a volume for weights; None: none")
+    cache: Quantity | None = Field(
+        None,
+        description="size of a volume of each pod's own, for what is fetched and compiled, of the "
+        "default storage class; None: 20Gi of the node's disk, beyond which a pod is evicted",
+    )
     shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")
+
+    @property
+    def asked(self) -> Resources:
+        """``resources``, or what stands for None: a process a GPU holds a part of the weights on
+        its way there, and 4Gi would be over before the libraries are loaded.
+        """
+        gpus = self.gpu.count if self.gpu else 0
+        some = Resources(cpu=f"{2 * gpus}", memory=f"{16 * gpus}Gi")
+        return self.resources or (some if gpus else Resources(cpu="2", memory="4Gi"))
 
 
 DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]

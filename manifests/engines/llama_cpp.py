@@ -6,7 +6,7 @@ from manifests.engines.base import PORT, Mount, Server
 from manifests.model import Rendering
 from release.bundle import Release, ServingEngine
 from release.errors import BadInput, Problem
-from release.kubernetes_section import Volume
+from release.kubernetes_section import ModelServer, Volume
 
 MODELS = "/models"
 
@@ -16,7 +16,7 @@ def server(release: Release, r: Rendering) -> Server:
     engine, file, settings = release.engine, release.file, r.settings
     if not isinstance(engine, ServingEngine) or file is None:
         raise BadInput(Problem("a release for llama.cpp", release.label))
-    asked = settings.server.resources
+    asked = settings.server.resources or ModelServer().asked
     return Server(
         image=settings.server.image or settings.image,
         command=("python", "-m", "serving.engine"),

@@ -39,12 +39,12 @@ def server(release: Release, r: Rendering) -> Server:
         raise BadInput(Problem("a release for vllm", release.label))
     image, gpu = _required(engine, asked, r)
     gpus = {gpu.resource: str(gpu.count)}
-    memory = {"memory": asked.resources.memory, **gpus}
+    memory = {"memory": asked.asked.memory, **gpus}
     return Server(
         image=image,
         command=COMMAND,
         arguments=tuple(_arguments(engine, weights, r.drain_seconds)),
-        requests={"cpu": asked.resources.cpu, **memory},
+        requests={"cpu": asked.asked.cpu, **memory},
         limits=memory,
         environment=_environment(weights),
         mounts=tuple(_mounts(engine, weights, r.settings)),

@@ -108,6 +108,12 @@ def test_each_object_has_a_file_of_its_own(one: Any) -> None:
     assert rendered[-1].kind == "HTTPRoute"
 
 
+@pytest.mark.parametrize("one", EVERY)
+def test_what_is_rendered_has_no_empty_line(one: Any) -> None:
+    """Somebody reads it in a pull request."""
+    assert not [each.name for each in render(one) if "\n\n" in each.text]
+
+
 def test_releases_that_differ_in_the_prompt_share_the_model_server() -> None:
     """A second copy of the small application, and none of the model."""
     rendered = render(rendering(release("Be brief."), release("Be kind.")))

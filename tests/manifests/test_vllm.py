@@ -133,3 +133,23 @@ def test_what_it_cannot_be_without_is_asked_for_where_it_belongs(given: Any, pat
     (problem,) = caught.value.problems
     assert problem.path == f"environments.production.{path}"
     assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("count", "resources", "cpu", "memory"),
+    [
+        (1, None, "2", "16Gi"),
+        (4, None, "8", "64Gi"),
+        (4, {"cpu": "24", "memory": "200Gi"}, "24", "200Gi"),
+    ],
+)
+def test_what_a_server_is_given_grows_with_its_gpus(
+    count: int, resources: dict[str, str] | None, cpu: str, memory: str
+) -> None:
+    """A process for each, of some gigabytes before the first weight is read."""
+    own = {"resources": resources} if resources else {}
+    given = gpu_settings(count, gpu={"count": count}, **own)
+    found = container(rendering(vllm_release(tensor_parallel=count), given=given))["resources"]
+
+    assert (found["requests"]["cpu"], found["requests"]["memory"]) == (cpu, memory)
+    assert found["limits"]["memory"] == memory
