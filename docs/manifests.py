@@ -71,16 +71,15 @@ text, for names that hold a digest.
 
 ## What the platform keeps
 
-| what | for |
-|---|---|
-| Kubernetes 1.30 or later | a pod that waits before it ends, without a shell |
-| Kubernetes 1.35 or later, or its feature gate ImageVolume | models and adapters from `oci://` |
-| a Gateway of the Gateway API 1.3 or later, whose listener lets in routes of other namespaces | weights, and mirrors of a part |
-| the Prometheus operator, kube-state-metrics | measuring, alerts; its `podMonitorSelector` and `ruleSelector` have to choose ours: where it asks for a label, such as `release`, patch PodMonitor and PrometheusRule `*` |
-| metrics-server, or KEDA | the number of application pods |
-| a claim that many nodes may read (ReadOnlyMany, ReadWriteMany) | `volume://` or `server.weights` with more than one pod |
-
-- **Gateways.** Requests are let in from the namespace of the Gateway; where its proxies run in
+- **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
+  ImageVolume, for models and adapters from `oci://`.
+- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
+  metrics-server or KEDA, for the number of application pods. Where the operator's `podMonitorSelector` and
+  `ruleSelector` ask for a label, such as `release`, patch PodMonitor and PrometheusRule `*`.
+- **Volumes** that many nodes may read (ReadOnlyMany, ReadWriteMany), for `volume://` and
+  `server.weights` with more than one pod.
+- **A Gateway** of the Gateway API 1.3 or later, whose listener lets in routes of other namespaces.
+  Requests are let in from the namespace of the Gateway; where its proxies run in
   another, `gateway.pods` names it (Envoy Gateway: `envoy-gateway-system`), and where they are
   outside the cluster, `gateway.addresses`. `gateway.timeout_seconds` is the route's limit for a
   whole answer: none by default, since some gateways would cut at 15 s. Where a gateway takes no

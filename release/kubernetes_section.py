@@ -133,8 +133,8 @@ class ModelServer(Section):
     replicas: int = Field(1, ge=1, le=1000, description="pods of one model server")
     resources: Resources | None = Field(
         None,
-        description="beside the GPUs, of one pod; its limits are the same, and shared memory counts "
-        "as memory; None: 2 cores and 4Gi, with GPUs 2 cores and 16Gi for each",
+        description="beside the GPUs, of one pod; its limits are the same, and shared memory "
+        "counts as memory; None: 2 cores and 4Gi, with GPUs 2 cores and 16Gi for each",
     )
     gpu: Gpu | None = Field(None, description="None: it computes on the processor")
     load_seconds: int = Field(
