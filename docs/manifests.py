@@ -74,8 +74,9 @@ text, for names that hold a digest.
 - **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
   ImageVolume, for models and adapters from `oci://`.
 - **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
-  metrics-server or KEDA, for the number of application pods. Where the operator's `podMonitorSelector` and
-  `ruleSelector` ask for a label, such as `release`, patch PodMonitor and PrometheusRule `*`.
+  metrics-server or KEDA, for the number of application pods. Where the operator's
+  `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`, patch PodMonitor and
+  PrometheusRule `*`.
 - **Volumes** that many nodes may read (ReadOnlyMany, ReadWriteMany), for `volume://` and
   `server.weights` with more than one pod.
 - **A Gateway** of the Gateway API 1.3 or later, whose listener lets in routes of other namespaces.
