@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial, reduce
+from math import ceil
 from typing import Any
 
 import yaml
@@ -200,7 +201,7 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         "model_name": model_name(slot.release),
         "copies_port": COPIES_PORT,
         "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
-        "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
+        "max_unavailable": f"{ceil(round(r.settings.max_unavailable * 100, 6))}%",
     }
     _require_small(slot)
     yield "ConfigMap", slot.prompt_name, "prompt", values

@@ -25,9 +25,10 @@ Image = Annotated[
 ]
 """By digest: a tag may be another image tomorrow."""
 
-Quantity = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
-]
+Cores = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$")]
+Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+"""Without m, which is for cores: 512m of memory is half a byte."""
+
 Address = Annotated[
     str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[\w./-]*)?$")
 ]
@@ -59,8 +60,8 @@ class Resources(Section):
     there only slows down what nobody else wants.
     """
 
-    cpu: Quantity = Field(description="cores: 500m is half of one")
-    memory: Quantity = Field(description="bytes: 2Gi")
+    cpu: Cores = Field(description="cores: 500m is half of one")
+    memory: Bytes = Field(description="bytes: 2Gi")
 
 
 class Gateway(Section):
@@ -143,12 +144,12 @@ class ModelServer(Section):
     weights: Volume | None = Field(
         None, description="where llama.cpp's file is; None: in the image, at /models/SHA256"
     )
-    cache: Quantity | None = Field(
+    cache: Bytes | None = Field(
         None,
         description="size of a volume of each pod's own, for what is fetched and compiled, of the "
         "default storage class; None: 20Gi of the node's disk, beyond which a pod is evicted",
     )
-    shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")
+    shared_memory: Bytes = Field("2Gi", description="by which the GPUs of a pod talk")
 
     @property
     def asked(self) -> Resources:
@@ -245,8 +246,8 @@ class NodePool(Section):
 
     name: LabelValue = Field(min_length=1, description="as the label of its nodes says it")
     max: int = Field(ge=1, le=5000, description="nodes")
-    cpu: Quantity = Field(description="cores of one node that pods may ask for")
-    memory: Quantity = Field(description="bytes of one node that pods may ask for")
+    cpu: Cores = Field(description="cores of one node that pods may ask for")
+    memory: Bytes = Field(description="bytes of one node that pods may ask for")
     gpus: int = Field(0, ge=0, le=16, description="GPUs of one node")
 
 
@@ -307,7 +308,12 @@ class Kubernetes(Section):
         description="from a pod's leaving the endpoints to its being told to stop: gateways learn "
         "of it late",
     )  # fmt: skip
-    max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
+    max_unavailable: Share = Field(
+        0.25,
+        gt=0,
+        description="share of pods that may be taken away at once, whole per cents upwards; with "
+        "none, no node could ever be renewed",
+    )
     when_full: Literal["wait", "smaller", "outage"] = Field(
         "wait",
         alias="whenFull",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from manifests.folder import write_rendered
 from manifests.render import COPIES_PORT, Rendered, merge, render
@@ -279,6 +280,46 @@ def test_an_application_that_waits_for_its_model_is_not_started_again() -> None:
     assert container["name"] == "application"
     assert container["startupProbe"]["httpGet"]["path"] == "/alive"
     assert container["readinessProbe"]["httpGet"]["path"] == "/health"
+
+
+def test_nobody_calls_a_deployment_stuck_that_loads_its_weights() -> None:
+    """Controllers that watch it would."""
+    rendered = render(rendering(release(), given=settings(server={"load_seconds": 1800})))
+
+    for one in of(rendered, "Deployment"):
+        assert one["spec"]["progressDeadlineSeconds"] > 1800
+
+
+def test_a_pod_that_need_not_wait_has_no_hook() -> None:
+    """Of no seconds, older clusters refuse it."""
+    for pod in pods(render(rendering(release(), given=settings(settle_seconds=0)))):
+        assert "lifecycle" not in pod["containers"][0]
+
+
+@pytest.mark.parametrize(
+    ("share", "budget"), [(0.001, "1%"), (0.07, "7%"), (0.25, "25%"), (0.291, "30%"), (1, "100%")]
+)
+def test_a_budget_lets_somebody_go(share: float, budget: str) -> None:
+    """Else a node could never be renewed."""
+    given = settings(max_unavailable=share)
+    (found,) = of(render(rendering(release(), given=given)), "PodDisruptionBudget", "assist")
+
+    assert found["spec"]["maxUnavailable"] == budget
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"max_unavailable": 0},
+        {"application": {"cpu": "1", "memory": "512m"}},
+        {"application": {"cpu": "2Gi", "memory": "1Gi"}},
+        {"server": {"cache": "50m"}},
+    ],
+)
+def test_what_nobody_means_is_refused(section: dict[str, Any]) -> None:
+    """Half a byte of memory, or two billion cores."""
+    with pytest.raises(ValidationError):
+        settings(**section)
 
 
 def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:
