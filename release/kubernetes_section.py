@@ -55,6 +55,12 @@ LabelValue = Annotated[
 ]
 
 
+def _own(name: str) -> str:
+    if name.startswith("kube-"):
+        raise ValueError("must be a namespace of yours: kube-… are the cluster's own")
+    return name
+
+
 class Resources(Section):
     """What a container asks for. Memory is its limit too; the processor has none, since a limit
     there only slows down what nobody else wants.
@@ -286,7 +292,9 @@ class Kubernetes(Section):
 
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
-    namespace: Label | None = Field(None, description="None: NAME-ENVIRONMENT")
+    namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
+        None, description="None: NAME-ENVIRONMENT"
+    )
     gateway: Gateway = Field(Gateway(), description="what traffic comes through")
     application: Resources = Field(
         Resources(cpu="250m", memory="512Mi"), description="of one pod of the prompt application"

@@ -314,10 +314,11 @@ def test_a_budget_lets_somebody_go(share: float, budget: str) -> None:
         {"application": {"cpu": "1", "memory": "512m"}},
         {"application": {"cpu": "2Gi", "memory": "1Gi"}},
         {"server": {"cache": "50m"}},
+        {"namespace": "kube-system"},
     ],
 )
 def test_what_nobody_means_is_refused(section: dict[str, Any]) -> None:
-    """Half a byte of memory, or two billion cores."""
+    """Half a byte of memory, two billion cores, or the cluster's own namespace."""
     with pytest.raises(ValidationError):
         settings(**section)
 
