@@ -49,7 +49,8 @@ is changed alone changes nothing that serves.
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster. vLLM's flags were not tried on vLLM.
+of a cluster. vLLM's flags are those of its documentation from 0.18 on, older versions are refused;
+they were not tried on vLLM.
 
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the
@@ -67,6 +68,27 @@ budget, spread over zones and nodes; alerts and a dashboard over what the pods e
 safetensors alone, and no code of a model's is run. What has no field in
 [llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is any
 text, for names that hold a digest.
+
+## What the platform keeps
+
+- **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
+  ImageVolume, for models and adapters from `oci://`.
+- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
+  metrics-server or KEDA, for the number of application pods. Where the operator's
+  `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`, patch PodMonitor and
+  PrometheusRule `*`.
+- **Volumes** that many nodes may read (ReadOnlyMany, ReadWriteMany), for `volume://` and
+  `server.weights` with more than one pod.
+- **A Gateway** of the Gateway API 1.3 or later, whose listener lets in routes of other namespaces.
+  Requests are let in from the namespace of the Gateway; where its proxies run in
+  another, `gateway.pods` names it (Envoy Gateway: `envoy-gateway-system`), and where they are
+  outside the cluster, `gateway.addresses`. `gateway.timeout_seconds` is the route's limit for a
+  whole answer: none by default, since some gateways would cut at 15 s. Where a gateway takes no
+  timeouts in routes, say null.
+- **Names.** Pods ask for names where `k8s-app: kube-dns` is in `kube-system`. A cache on each node
+  at a link-local address, or another place, needs a patch of the NetworkPolicies.
+- **GPUs.** Model servers go to nodes with the taint `sku=gpu`, or with one that is called as the
+  GPUs are (`nvidia.com/gpu`).
 
 ## Secrets
 

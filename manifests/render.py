@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
+from math import ceil
 from typing import Any
 
 import yaml
@@ -17,9 +18,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from manifests import secrets
 from manifests.engines import fetched_by_pods, model_name, server
+from manifests.engines.base import at
 from manifests.model import Piece, Rendering, Slot, labelled, own
 from manifests.order import RANKS
-from manifests.watcher import watcher_keys, watcher_pieces
+from manifests.watcher import LARGEST, watcher_keys, watcher_pieces
 from manifests.watching import alerts, dashboard, in_flight
 from manifests.yaml_text import block, scalar
 from release.errors import BadInput, Problem
@@ -35,6 +37,9 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
+OURS = ("app.kubernetes.io/", own(""))
+"""How labels begin by which objects are found."""
+
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -153,7 +158,9 @@ def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _route(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
-    values = {**common, "pinning": pinning, "copies_port": COPIES_PORT}
+    seconds = r.settings.gateway.timeout_seconds
+    timeout = None if seconds is None else f"{seconds}s"
+    values = {**common, "pinning": pinning, "copies_port": COPIES_PORT, "timeout": timeout}
     yield "HTTPRoute", r.application, "route", values
 
 
@@ -168,7 +175,7 @@ def pinning(cookie: str, slot: str) -> str:
 def _server(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece]:
     name = slot.server_name
     component = {"app.kubernetes.io/component": "model-server", own("server"): name}
-    served = server(slot.release, r.settings)
+    served = server(slot.release, r)
     values = {
         **common,
         **labelled(r, name, component),
@@ -194,9 +201,9 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
         "model_name": model_name(slot.release),
         "copies_port": COPIES_PORT,
         "grace": r.drain_seconds + r.settings.settle_seconds + TELL_SECONDS,
-        "startup_failures": -(-r.settings.server.load_seconds // 2),
-        "max_unavailable": f"{round(r.settings.max_unavailable * 100)}%",
+        "max_unavailable": f"{ceil(round(r.settings.max_unavailable * 100, 6))}%",
     }
+    _require_small(slot)
     yield "ConfigMap", slot.prompt_name, "prompt", values
     yield "Deployment", name, "application", {**values, **_told(slot, values)}
     yield "Service", name, "service", values
@@ -206,6 +213,14 @@ def _slot(r: Rendering, slot: Slot, common: Mapping[str, Any]) -> Iterator[Piece
     else:
         yield "HorizontalPodAutoscaler", name, "autoscaler", values
     yield "PodDisruptionBudget", name, "disruption-budget", values
+
+
+def _require_small(slot: Slot) -> None:
+    size = len(slot.bundle.encode())
+    if size > LARGEST:
+        expected = f"messages that a ConfigMap can hold, {LARGEST} bytes with what goes along"
+        remedy = "Shorten them, or let callers send long texts as inputs."
+        raise BadInput(Problem(expected, f"{size} bytes", remedy, path="prompt.messages"))
 
 
 def _told(slot: Slot, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,15 +265,40 @@ def _made(pieces: Iterable[Piece]) -> Made:
 
 def _finished(r: Rendering, made: Made) -> tuple[Rendered, ...]:
     """With its patches, in the order in which objects are applied."""
-    patched = [reduce(_patched, r.settings.patches, one) for one in made.values()]
+    patches = tuple(enumerate(r.settings.patches))
+    patched = [reduce(partial(_patched, r), patches, one) for one in made.values()]
     return tuple(sorted(patched, key=lambda one: one.file))
 
 
-def _patched(one: Rendered, patch: Patch) -> Rendered:
+def _patched(r: Rendering, one: Rendered, numbered: tuple[int, Patch]) -> Rendered:
+    number, patch = numbered
     if not _meant(patch, one.kind, one.name):
         return one
-    merged = merge(one.object, patch.patch)
+    before = one.object
+    merged = merge(before, patch.patch)
+    if lost := [key for key, value in _known_by(before) if (key, value) not in _known_by(merged)]:
+        expected = f"{one.kind}/{one.name} to stay what it is known by"
+        remedy = "A patch changes what an object holds, and not which one it is."
+        path = at(r, f"patches[{number}].patch")
+        raise BadInput(Problem(expected, f"another {' and '.join(lost)}", remedy, path=path))
     return Rendered(one.kind, one.name, f"{block(merged, 0).lstrip()}\n")
+
+
+def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """By what it is found again, in a cluster and in a folder."""
+    meta = one.get("metadata")
+    meta = meta if isinstance(meta, Mapping) else {}
+    labels = meta.get("labels")
+    ours = tuple(
+        (f"label {key}", value)
+        for key, value in (labels.items() if isinstance(labels, Mapping) else ())
+        if key.startswith(OURS)
+    )
+    return (
+        ("kind", one.get("kind")),
+        *((key, meta.get(key)) for key in ("name", "namespace")),
+        *ours,
+    )
 
 
 def _meant(patch: Patch, kind: str, name: str) -> bool:
@@ -272,8 +312,9 @@ def _require_patched(r: Rendering, made: Made, meant: Callable[[str], bool]) -> 
         there = (*made, *watcher_keys(r))
         if meant(patch.kind) and not any(_meant(patch, *key) for key in there):
             named = ", ".join(f"{kind}/{name}" for kind, name in made)
-            path = f"environments.{r.environment}.kubernetes.patches[{number}]"
-            raise BadInput(Problem(f"one of {named}", f"{patch.kind}/{patch.name}", path=path))
+            path, found = at(r, f"patches[{number}]"), f"{patch.kind}/{patch.name}"
+            remedy = "Name one that is there; * is any text."
+            raise BadInput(Problem(f"one of {named}", found, remedy, path=path))
 
 
 def merge(value: Any, patch: Any) -> Any:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from manifests.engines.base import Mount, Server
+from manifests.engines.base import Mount, Server, at
 from manifests.model import Rendering
 from release.errors import BadInput, Problem
 from release.kubernetes_section import Secret, Secrets
@@ -63,8 +63,9 @@ def variables(r: Rendering, server: Server) -> list[dict[str, Any]]:
     secret = list(_secret_variables(r))
     for one in secret:
         if one["name"] in server.environment:
-            path = f"environments.{r.environment}.kubernetes.secrets.items"
-            raise BadInput(Problem("a variable that is free", one["name"], path=path))
+            remedy = "The engine needs it for itself: take another name."
+            path = at(r, "secrets.items")
+            raise BadInput(Problem("a variable that is free", one["name"], remedy, path=path))
     return own + secret
 
 

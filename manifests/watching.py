@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from manifests.model import Rendering
+from manifests.model import SHORT, Rendering
 
 IN_FLIGHT = "greenlight_in_flight"
 REQUESTS = "greenlight_requests_total"
@@ -41,16 +41,25 @@ def alerts(r: Rendering) -> tuple[Alert, ...]:
     failed = f'sum by (slot) (rate({REQUESTS}{{{of},outcome=~"{FAILED}"}}[5m]))'
     every = f"sum by (slot) (rate({REQUESTS}{{{of}}}[5m]))"
     slowest = f"sum by (le, slot) (rate({DURATION}_bucket{{{of}}}[5m]))"
-    ready = f'kube_deployment_status_replicas_available{{namespace="{r.namespace}"}}'
     return (
         Alert("AnswersFail", f"{failed} / {every} > 0.05", "5m", "critical",
               f"One answer in twenty of {r.application} fails"),
         Alert("AnswersAreSlow", f"histogram_quantile(0.95, {slowest}) > 30", "10m", "warning",
               f"One answer in twenty of {r.application} takes over 30 s"),
-        Alert("NobodyAnswers", f"{ready} == 0 and kube_deployment_spec_replicas"
-              f'{{namespace="{r.namespace}"}} > 0', "5m", "critical",
+        Alert("NobodyAnswers", _nobody(r), "5m", "critical",
               f"A deployment of {r.application} has no pod that is ready"),
     )  # fmt: skip
+
+
+def _nobody(r: Rendering) -> str:
+    """Deployments of ours without a pod that is ready, once weights had the time to be loaded."""
+    names = f"{r.application}-[a-z0-9]+|model-([a-z0-9]+-)?[0-9a-f]{{{SHORT}}}"
+    of = f'{{namespace="{r.namespace}",deployment=~"{names}"}}'
+    return (
+        f"kube_deployment_status_replicas_available{of} == 0 and kube_deployment_spec_replicas{of}"
+        f" > 0 unless on (namespace, deployment) time() - kube_deployment_created{of}"
+        f" < {r.settings.server.load_seconds}"
+    )
 
 
 def in_flight(r: Rendering, slot: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -24,7 +25,7 @@ from release.bundle import (
     Weights,
     template_text,
 )
-from release.documents import Key, decode_text, dotted, read_bytes
+from release.documents import Key, decode_text, dotted, read_bytes, undotted
 from release.errors import BadInput, Problem
 from release.spec import LlamaCpp, Message, Spec, Vllm, locate
 from release.state import StateFolder
@@ -54,6 +55,20 @@ class Sources:
                 remedy=remedy,
             )
         )
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """A BadInput from within is told with file and line, where it knows its key alone."""
+        try:
+            yield
+        except BadInput as error:
+            raise BadInput(*map(self._placed, error.problems)) from None
+
+    def _placed(self, problem: Problem) -> Problem:
+        if problem.file or not problem.path:
+            return problem
+        file, line = locate(self.app, self.changes, undotted(problem.path))
+        return replace(problem, file=file, line=line)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def difference_of(
     live = _live(cluster, rendering)
     (candidate,) = rendering.slots
     slot = place(live, candidate.release.digest)
-    wanted = _wanted(replace(rendering, slots=(replace(candidate, name=slot),)), live)
+    with workspace.sources.placed():
+        wanted = _wanted(replace(rendering, slots=(replace(candidate, name=slot),)), live)
     gone = leftover(_ours(cluster, rendering), wanted, slot)
     label = candidate.release.label
     return Difference(environment, label, slot, changes(cluster, wanted, gone))

@@ -48,8 +48,12 @@ def _slot(workspace: Workspace) -> Slot:
 
 
 def render_environment(workspace: Workspace, environment: str) -> tuple[Rendered, ...]:
-    """The objects of ``environment``, in the order in which they are applied."""
-    return render(rendering_of(workspace, environment))
+    """The objects of ``environment``, in the order in which they are applied.
+
+    BadInput, with file and line, for what cannot be rendered.
+    """
+    with workspace.sources.placed():
+        return render(rendering_of(workspace, environment))
 
 
 def write_environment(workspace: Workspace, environment: str, out: Path) -> int:
@@ -58,7 +62,8 @@ def write_environment(workspace: Workspace, environment: str, out: Path) -> int:
     With ``git``, the controller's own go into ``out/controller``, which no controller follows.
     """
     rendering = rendering_of(workspace, environment)
-    rendered, controller = render(rendering), render_controller(rendering)
+    with workspace.sources.placed():
+        rendered, controller = render(rendering), render_controller(rendering)
     write_rendered(rendered, out)
     if controller or (out / CONTROLLER).is_dir():
         write_rendered(controller, out / CONTROLLER)

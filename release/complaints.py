@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
@@ -84,7 +84,7 @@ def _problem(document: Document, root: type[BaseModel], error: Any) -> Problem:
         path=dotted(path),
         expected=_expected(error),
         found=found.get(error["type"]) or _shown(value),
-        remedy=_remedy(error, path, root),
+        remedy=_remedy(error, path, root, document.value),
     )
 
 
@@ -112,13 +112,13 @@ def _expected(error: Any) -> str:
     return text.format(**error.get("ctx", {})) if text else _PREAMBLE.sub("", error["msg"])
 
 
-def _remedy(error: Any, path: tuple[Key, ...], root: type[BaseModel]) -> str:
+def _remedy(error: Any, path: tuple[Key, ...], root: type[BaseModel], whole: Any) -> str:
     """What to do; empty where only the documentation tells."""
     kind, value = error["type"], error["input"]
     if kind == "missing":
         return f"Add {path[-1]}."
     if kind == "extra_forbidden":
-        known = _known_keys(root, path[:-1])
+        known = _known_keys(root, path[:-1], whole)
         return _hint(str(path[-1]), known) or f"Known keys here: {', '.join(known)}."
     if kind == "literal_error":
         return _hint(str(value), re.findall("'(.*?)'", error["ctx"]["expected"]))
@@ -176,12 +176,31 @@ def _closest(word: str, known: Sequence[str]) -> str:
     return next(iter(difflib.get_close_matches(word, known, n=1)), "")
 
 
-def _known_keys(root: type[BaseModel], path: tuple[Key, ...]) -> tuple[str, ...]:
+def _known_keys(root: type[BaseModel], path: tuple[Key, ...], value: Any = None) -> tuple[str, ...]:
+    """Of the section at ``path``; where it can have more than one shape, of the one that fits what
+    ``value`` has there.
+    """
     annotation: Any = root
     for key in path:
         annotation = _step_into(annotation, key)
-    section = next(_sections(annotation), None)
+        value = _inside(value, key)
+    shapes = tuple(_sections(annotation))
+    section = next((one for one in shapes if _fits(one, value)), next(iter(shapes), None))
     return tuple(_keys(section)) if section else ()
+
+
+def _inside(value: Any, key: Key) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) else None
+
+
+def _fits(section: type[BaseModel], value: Any) -> bool:
+    """Whether what picks a shape, a key with few words to choose from, picks this one."""
+    given = value if isinstance(value, dict) else {}
+    choices = {key: get_args(one) for key, one in _keys(section).items()
+               if get_origin(one) is Literal and key in given}  # fmt: skip
+    return all(given[key] in words for key, words in choices.items())
 
 
 def _keys(section: type[BaseModel]) -> dict[str, Any]:

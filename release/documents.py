@@ -272,6 +272,12 @@ def dotted(path: tuple[Key, ...]) -> str:
     return text
 
 
+def undotted(text: str) -> tuple[Key, ...]:
+    """The path that ``dotted`` wrote, where its keys are words."""
+    found = re.findall(r"\[(\d+)\]|([\w-]+)", text)
+    return tuple(int(index) if index else word for index, word in found)
+
+
 def overlay(base: Document, change: Document) -> Document:
     """``change`` laid over ``base``: mappings merge, everything else is replaced whole."""
     replaced: set[tuple[Key, ...]] = set()

@@ -6,9 +6,10 @@ Every default is the secure and quiet one. What has no field here is set by a pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from release.git_section import Git
 from release.sections import FilePath, Label, Section, Share
@@ -24,13 +25,27 @@ Image = Annotated[
 ]
 """By digest: a tag may be another image tomorrow."""
 
-Quantity = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
-]
+Cores = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$")]
+Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+"""Without m, which is for cores: 512m of memory is half a byte."""
+
 Address = Annotated[
     str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[\w./-]*)?$")
 ]
 """Without a user or a password in it."""
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(
+            "must be a network such as 10.224.0.0/24, without bits of a host"
+        ) from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""Addresses with a mask, in either version of the protocol."""
 
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
@@ -40,13 +55,19 @@ LabelValue = Annotated[
 ]
 
 
+def _own(name: str) -> str:
+    if name.startswith("kube-"):
+        raise ValueError("must be a namespace of yours: kube-… are the cluster's own")
+    return name
+
+
 class Resources(Section):
     """What a container asks for. Memory is its limit too; the processor has none, since a limit
     there only slows down what nobody else wants.
     """
 
-    cpu: Quantity = Field(description="cores: 500m is half of one")
-    memory: Quantity = Field(description="bytes: 2Gi")
+    cpu: Cores = Field(description="cores: 500m is half of one")
+    memory: Bytes = Field(description="bytes: 2Gi")
 
 
 class Gateway(Section):
@@ -55,6 +76,24 @@ class Gateway(Section):
     name: Label = Field("greenlight", description="the Gateway's name")
     namespace: Label = Field("gateways", description="the Gateway's namespace")
     hostnames: tuple[Host, ...] = Field((), max_length=16, description="none: the Gateway's own")
+    pods: Label | None = Field(
+        None,
+        description="namespace of the pods that pass requests on, where it is another, as "
+        "envoy-gateway-system is; None: the Gateway's",
+    )
+    addresses: tuple[Network, ...] = Field(
+        (),
+        max_length=16,
+        description="networks that requests come from too, where the Gateway's proxies are outside "
+        "the cluster's pods, such as the subnet of Application Gateway for Containers",
+    )
+    timeout_seconds: int | None = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="for a whole answer; 0: none, since a long one takes its time and some "
+        "gateways cut at 15 s; None: the Gateway's own, where it takes no timeouts",
+    )
     cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
         description="a cookie that pins its sender, with a tester's key, to the slot it names, "
@@ -99,8 +138,10 @@ class ModelServer(Section):
 
     image: Image | None = Field(None, description="None: llama.cpp in Greenlight's own image")
     replicas: int = Field(1, ge=1, le=1000, description="pods of one model server")
-    resources: Resources = Field(
-        Resources(cpu="2", memory="4Gi"), description="beside the GPUs; limits are the same"
+    resources: Resources | None = Field(
+        None,
+        description="beside the GPUs, of one pod; its limits are the same, and shared memory "
+        "counts as memory; None: 2 cores and 4Gi, with GPUs 2 cores and 16Gi for each",
     )
     gpu: Gpu | None = Field(None, description="None: it computes on the processor")
     load_seconds: int = Field(
@@ -109,8 +150,21 @@ class ModelServer(Section):
     weights: Volume | None = Field(
         None, description="where llama.cpp's file is; None: in the image, at /models/SHA256"
     )
-    cache: Quantity | None = Field(None, description="size of a volume for weights; None: none")
-    shared_memory: Quantity = Field("2Gi", description="by which the GPUs of a pod talk")
+    cache: Bytes | None = Field(
+        None,
+        description="size of a volume of each pod's own, for what is fetched and compiled, of the "
+        "default storage class; None: 20Gi of the node's disk, beyond which a pod is evicted",
+    )
+    shared_memory: Bytes = Field("2Gi", description="by which the GPUs of a pod talk")
+
+    @property
+    def asked(self) -> Resources:
+        """``resources``, or what stands for None: a process a GPU holds a part of the weights on
+        its way there, and 4Gi would be over before the libraries are loaded.
+        """
+        gpus = self.gpu.count if self.gpu else 0
+        some = Resources(cpu=f"{2 * gpus}", memory=f"{16 * gpus}Gi")
+        return self.resources or (some if gpus else Resources(cpu="2", memory="4Gi"))
 
 
 DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]
@@ -198,8 +252,8 @@ class NodePool(Section):
 
     name: LabelValue = Field(min_length=1, description="as the label of its nodes says it")
     max: int = Field(ge=1, le=5000, description="nodes")
-    cpu: Quantity = Field(description="cores of one node that pods may ask for")
-    memory: Quantity = Field(description="bytes of one node that pods may ask for")
+    cpu: Cores = Field(description="cores of one node that pods may ask for")
+    memory: Bytes = Field(description="bytes of one node that pods may ask for")
     gpus: int = Field(0, ge=0, le=16, description="GPUs of one node")
 
 
@@ -238,7 +292,9 @@ class Kubernetes(Section):
 
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
-    namespace: Label | None = Field(None, description="None: NAME-ENVIRONMENT")
+    namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
+        None, description="None: NAME-ENVIRONMENT"
+    )
     gateway: Gateway = Field(Gateway(), description="what traffic comes through")
     application: Resources = Field(
         Resources(cpu="250m", memory="512Mi"), description="of one pod of the prompt application"
@@ -260,7 +316,12 @@ class Kubernetes(Section):
         description="from a pod's leaving the endpoints to its being told to stop: gateways learn "
         "of it late",
     )  # fmt: skip
-    max_unavailable: Share = Field(0.25, description="share of pods that may be taken away at once")
+    max_unavailable: Share = Field(
+        0.25,
+        gt=0,
+        description="share of pods that may be taken away at once, whole per cents upwards; with "
+        "none, no node could ever be renewed",
+    )
     when_full: Literal["wait", "smaller", "outage"] = Field(
         "wait",
         alias="whenFull",

@@ -83,6 +83,14 @@ def _remote(value: str) -> str:
     return _source(value)
 
 
+def _pinned(value: str) -> str:
+    if value.startswith("hf:"):
+        raise ValueError(
+            f"must be {_LIKE['oci']} or {_LIKE['volume']}: vLLM takes no commit of an adapter"
+        )
+    return _remote(value)
+
+
 class Model(Section):
     """The weights, and what is known of them before anything opens them."""
 
@@ -125,7 +133,9 @@ class LlamaCpp(Section):
 class Adapter(Section):
     """A LoRA adapter that the model answers through."""
 
-    source: Annotated[str, AfterValidator(_remote)] = Field(description="as of the model: remote")
+    source: Annotated[str, AfterValidator(_pinned)] = Field(
+        description="as of the model: oci:// or volume://"
+    )
     rank: int = Field(16, ge=1, le=512, description="of its matrices, at most")
 
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from manifests.engines import llama_cpp, vllm
 from manifests.engines.base import Engine, Server
+from manifests.model import Rendering
 from release.bundle import Release, RemoteWeights, VllmEngine
-from release.kubernetes_section import Kubernetes
 
 ENGINES: Mapping[str, Engine] = {"llama.cpp": llama_cpp.server, "vllm": vllm.server}
 
 
-def server(release: Release, settings: Kubernetes) -> Server:
+def server(release: Release, r: Rendering) -> Server:
     """The container that serves the release's model."""
-    return ENGINES[release.engine.name](release, settings)
+    return ENGINES[release.engine.name](release, r)
 
 
 def model_name(release: Release) -> str:

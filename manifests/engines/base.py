@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from manifests.model import Rendering
 from release.bundle import Release
-from release.kubernetes_section import Kubernetes
 
 PORT = 8000
 
@@ -55,7 +55,12 @@ class Server:
 
 
 class Engine(Protocol):
-    """Makes the container for a release in an environment."""
+    """Makes the container for a release in an environment, which has to drain in its time."""
 
-    def __call__(self, release: Release, settings: Kubernetes) -> Server:
+    def __call__(self, release: Release, r: Rendering) -> Server:
         """BadInput for a release that it cannot serve there."""
+
+
+def at(r: Rendering, key: str) -> str:
+    """The path of ``key`` of the environment's section, as ``llm.yaml`` has it."""
+    return f"environments.{r.environment}.kubernetes.{key}"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from manifests.engines.base import PORT, Mount, Server
+from manifests.model import Rendering
 from release.bundle import Release, ServingEngine
 from release.errors import BadInput, Problem
-from release.kubernetes_section import Kubernetes, Volume
+from release.kubernetes_section import ModelServer, Volume
 
 MODELS = "/models"
 
 
-def server(release: Release, settings: Kubernetes) -> Server:
+def server(release: Release, r: Rendering) -> Server:
     """``serving.engine``, which compares the file with the release's digest before it opens it."""
-    engine, file = release.engine, release.file
+    engine, file, settings = release.engine, release.file, r.settings
     if not isinstance(engine, ServingEngine) or file is None:
         raise BadInput(Problem("a release for llama.cpp", release.label))
-    asked = settings.server.resources
+    asked = settings.server.resources or ModelServer().asked
     return Server(
         image=settings.server.image or settings.image,
         command=("python", "-m", "serving.engine"),

@@ -1,17 +1,19 @@
 """vLLM on GPUs, from its makers' image.
 
 It reads safetensors and nothing else, runs no code of a model's, and asks the network for nothing
-but what the pod is given. Flags are those of ``vllm serve``.
+but what the pod is given. Flags are those of ``vllm serve`` in ``SINCE`` and later
+(https://docs.vllm.ai/en/stable/cli/serve/): one that it does not know ends it at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manifests.engines.base import PORT, Mount, Server
+from manifests.engines.base import PORT, Mount, Server, at
+from manifests.model import Rendering
 from release.bundle import Release, RemoteWeights, VllmEngine
 from release.errors import BadInput, Problem
-from release.kubernetes_section import Gpu, Kubernetes
+from release.kubernetes_section import Gpu, Kubernetes, ModelServer
 
 MODEL, ADAPTER, CACHE, SHARED = "/models/model", "/models/adapter", "/cache", "/dev/shm"  # noqa: S108
 NAME, ADAPTED = "model", "adapter"
@@ -19,41 +21,66 @@ NAME, ADAPTED = "model", "adapter"
 
 COMMAND = ("vllm", "serve")
 
+SINCE = (0, 18)
+"""The first version with ``--shutdown-timeout``, without which every answer under way is cut as
+soon as a pod is told to go."""
 
-def server(release: Release, settings: Kubernetes) -> Server:
+RANKS = (8, 16, 32, 64, 128, 256, 512)
+"""What ``--max-lora-rank`` can be in every version from ``SINCE`` on."""
+
+TAINT = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
+"""Of GPU pools as AKS's documentation makes them."""
+
+
+def server(release: Release, r: Rendering) -> Server:
     """The container of ``release``'s model server."""
-    engine, weights, asked = release.engine, release.weights, settings.server
+    engine, weights, asked = release.engine, release.weights, r.settings.server
     if not isinstance(engine, VllmEngine) or not isinstance(weights, RemoteWeights):
         raise BadInput(Problem("a release for vllm", release.label))
+    image, gpu = _required(engine, asked, r)
+    gpus = {gpu.resource: str(gpu.count)}
+    memory = {"memory": asked.asked.memory, **gpus}
+    return Server(
+        image=image,
+        command=COMMAND,
+        arguments=tuple(_arguments(engine, weights, r.drain_seconds)),
+        requests={"cpu": asked.asked.cpu, **memory},
+        limits=memory,
+        environment=_environment(weights),
+        mounts=tuple(_mounts(engine, weights, r.settings)),
+        tolerations=(TAINT, {"key": gpu.resource, "operator": "Exists", "effect": "NoSchedule"}),
+        node_selector=_nodes(gpu),
+    )
+
+
+def _required(engine: VllmEngine, asked: ModelServer, r: Rendering) -> tuple[str, Gpu]:
+    """The image and the GPUs. BadInput where they are missing, or not what the engine needs."""
+    if tuple(map(int, engine.version.split("."))) < SINCE:
+        since = ".".join(map(str, SINCE))
+        remedy = "Its flags were others: take a later image, and say its version."
+        raise BadInput(Problem(f"{since} or later", engine.version, remedy, path="engine.version"))
     if asked.image is None or asked.gpu is None:
         missing = "image" if asked.image is None else "gpu"
         remedy = "vLLM comes from its makers' image, by digest, and computes on GPUs."
-        raise BadInput(Problem("a value", "nothing", remedy, path=f"kubernetes.server.{missing}"))
+        raise BadInput(Problem("a value", "nothing", remedy, path=at(r, f"server.{missing}")))
     if asked.gpu.count != engine.tensor_parallel:
+        expected = f"{engine.tensor_parallel} (engine.tensor_parallel)"
         remedy = "One GPU for each part of the model."
-        raise BadInput(
-            Problem(f"{engine.tensor_parallel} (engine.tensor_parallel)", str(asked.gpu.count),
-                    remedy, path="kubernetes.server.gpu.count")
-        )  # fmt: skip
-    gpus = {asked.gpu.resource: str(asked.gpu.count)}
-    memory = {"memory": asked.resources.memory, **gpus}
-    return Server(
-        image=asked.image,
-        command=COMMAND,
-        arguments=tuple(_arguments(engine, weights)),
-        requests={"cpu": asked.resources.cpu, **memory},
-        limits=memory,
-        environment={
-            "HF_HOME": CACHE, "VLLM_CACHE_ROOT": CACHE, "HOME": CACHE,
-            "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING",
-        },
-        mounts=tuple(_mounts(engine, weights, settings)),
-        tolerations=({"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},),
-        node_selector=_nodes(asked.gpu),
-    )  # fmt: skip
+        path = at(r, "server.gpu.count")
+        raise BadInput(Problem(expected, str(asked.gpu.count), remedy, path=path))
+    return asked.image, asked.gpu
 
 
-def _arguments(engine: VllmEngine, weights: RemoteWeights) -> Iterator[str]:
+def _environment(weights: RemoteWeights) -> dict[str, str]:
+    """``USER``, since torch asks for its name as it is imported, and no image knows our user."""
+    there = {} if weights.source.startswith("hf://") else {"HF_HUB_OFFLINE": "1"}
+    return {
+        "HF_HOME": CACHE, "VLLM_CACHE_ROOT": CACHE, "HOME": CACHE, "USER": "greenlight",
+        "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING", **there,
+    }  # fmt: skip
+
+
+def _arguments(engine: VllmEngine, weights: RemoteWeights, drain_seconds: int) -> Iterator[str]:
     scheme, _, rest = weights.source.partition("://")
     name, _, revision = rest.partition("@")
     yield name if scheme == "hf" else _inside(scheme, rest, MODEL)
@@ -67,15 +94,23 @@ def _arguments(engine: VllmEngine, weights: RemoteWeights) -> Iterator[str]:
     yield f"--gpu-memory-utilization={engine.gpu_memory}"
     yield f"--dtype={engine.dtype}"
     yield "--load-format=safetensors"
-    yield "--disable-log-requests"
+    yield f"--shutdown-timeout={drain_seconds}"
     if engine.quantization:
         yield f"--quantization={engine.quantization}"
     if engine.adapter:
-        scheme, _, rest = engine.adapter.partition("://")
-        place = rest.partition("@")[0] if scheme == "hf" else _inside(scheme, rest, ADAPTER)
-        yield "--enable-lora"
-        yield f"--max-lora-rank={engine.adapter_rank}"
-        yield f"--lora-modules={ADAPTED}={place}"
+        yield from _adapter(engine)
+
+
+def _adapter(engine: VllmEngine) -> Iterator[str]:
+    """From a folder: by a name on Hugging Face it would be whatever is there on that day."""
+    scheme, _, rest = engine.adapter.partition("://")
+    if scheme == "hf":
+        remedy = "vLLM takes no commit of an adapter: bring it as an image or in a volume."
+        path = "engine.adapter.source"
+        raise BadInput(Problem("oci:// or volume://", engine.adapter, remedy, path=path))
+    yield "--enable-lora"
+    yield f"--max-lora-rank={next(one for one in RANKS if one >= engine.adapter_rank)}"
+    yield f"--lora-modules={ADAPTED}={_inside(scheme, rest, ADAPTER)}"
 
 
 def _inside(scheme: str, rest: str, folder: str) -> str:

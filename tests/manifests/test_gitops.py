@@ -124,3 +124,19 @@ def test_a_list_made_twice_is_the_same() -> None:
 def test_a_list_that_is_none_is_refused_by_its_line(before: str) -> None:
     with pytest.raises(BadInput, match=r"kustomization\.yaml:1"):
         index((), before)
+
+
+@pytest.mark.parametrize(
+    ("controller", "key", "value"),
+    [
+        ("argocd", "argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+        ("flux", "kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ],
+)
+def test_no_controller_takes_away_what_other_applications_stand_on(
+    controller: str, key: str, value: str
+) -> None:
+    """The class is the cluster's: without it no pod of any of them could be made again."""
+    (found,) = (one.object for one in render(by_git(controller)) if one.kind == "PriorityClass")
+
+    assert found["metadata"]["annotations"] == {key: value}

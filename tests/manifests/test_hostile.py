@@ -58,7 +58,7 @@ WHOLE: dict[str, Any] = {
     "namespace": "a-namespace",
     "gateway": {
         "name": "a-gateway", "namespace": "gateways", "hostnames": ["a.example.com"],
-        "cookie": "a-cookie",
+        "cookie": "a-cookie", "pods": "proxies", "addresses": ["10.0.0.0/8"],
     },
     "application": {"cpu": "250m", "memory": "512Mi"},
     "scaling": {"prometheus": "http://prometheus:9090"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,43 @@ def test_a_patch_of_many_objects_names_them_by_a_star() -> None:
 def test_a_patch_means_whole_names_and_nothing_but_the_star(name: str) -> None:
     with pytest.raises(BadInput, match=r"patches\[0\]"):
         render(patched(name))
+
+
+@pytest.mark.parametrize(
+    ("patch", "lost"),
+    [
+        ({"kind": "Secret"}, "kind"),
+        ({"metadata": {"name": "other"}}, "name"),
+        ({"metadata": {"namespace": "kube-system"}}, "namespace"),
+        ({"metadata": None}, "name and namespace and label app.kubernetes.io/name"),
+        ({"metadata": "x"}, "name and namespace"),
+        ({"metadata": {"labels": {"app.kubernetes.io/name": "other"}}}, "label app.k.*/name"),
+        ({"metadata": {"labels": {"greenlight.dev/slot": None}}}, "label greenlight.dev/slot"),
+        ({"metadata": {"labels": None}}, "label app.kubernetes.io/name"),
+    ],
+)
+def test_a_patch_makes_no_other_object_of_one(patch: dict[str, Any], lost: str) -> None:
+    """It would be written where nobody looks, or found by nobody again."""
+    given = settings(patches=[{"kind": "Deployment", "name": "assist-blue", "patch": patch}])
+
+    with pytest.raises(BadInput, match=rf"patches\[0\]\.patch: .*another {lost}"):
+        render(rendering(release(), given=given))
+
+
+def test_a_patch_may_ask_for_another_version_of_an_interface() -> None:
+    """Such as the older one of an operator that a platform still has."""
+    patch = {"apiVersion": "policy/v1beta1"}
+    given = settings(patches=[{"kind": "PodDisruptionBudget", "name": "*", "patch": patch}])
+    rendered = render(rendering(release(), given=given))
+
+    found = {one.object["apiVersion"] for one in rendered if one.kind == "PodDisruptionBudget"}
+    assert found == {"policy/v1beta1"}
+
+
+def test_a_prompt_that_no_configmap_can_hold_is_refused() -> None:
+    """Before an API server does."""
+    with pytest.raises(BadInput, match=r"prompt\.messages: .*1048576"):
+        render(rendering(release("x" * (1 << 20))))
 
 
 @pytest.mark.parametrize(

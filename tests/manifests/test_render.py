@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from manifests.folder import write_rendered
 from manifests.render import COPIES_PORT, Rendered, merge, render
@@ -108,6 +109,12 @@ def test_each_object_has_a_file_of_its_own(one: Any) -> None:
     assert rendered[-1].kind == "HTTPRoute"
 
 
+@pytest.mark.parametrize("one", EVERY)
+def test_what_is_rendered_has_no_empty_line(one: Any) -> None:
+    """Somebody reads it in a pull request."""
+    assert not [each.name for each in render(one) if "\n\n" in each.text]
+
+
 def test_releases_that_differ_in_the_prompt_share_the_model_server() -> None:
     """A second copy of the small application, and none of the model."""
     rendered = render(rendering(release("Be brief."), release("Be kind.")))
@@ -199,20 +206,6 @@ def test_vllm_asks_for_its_gpus_and_goes_where_they_are() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "path"),
-    [
-        (settings(), "kubernetes.server.image"),
-        (settings(server={"image": gpu_settings().server.image}), "kubernetes.server.gpu"),
-        (gpu_settings(2), "kubernetes.server.gpu.count"),
-    ],
-)
-def test_what_vllm_cannot_be_without_is_asked_for(given: Any, path: str) -> None:
-    """By name, before anything is applied."""
-    with pytest.raises(BadInput, match=path):
-        render(rendering(vllm_release(), given=given))
-
-
 HOSTILE = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     st.sampled_from(
@@ -277,6 +270,57 @@ def test_patches_are_merged_as_the_standards_examples_are(
 ) -> None:
     """RFC 7396, appendix A."""
     assert merge(value, patch) == merged
+
+
+def test_an_application_that_waits_for_its_model_is_not_started_again() -> None:
+    """However long a node, an image and the weights take: it starts, and is not ready."""
+    (pod,) = pods(render(rendering(release(), given=settings(server={"load_seconds": 1}))))[:1]
+    (container,) = pod["containers"]
+
+    assert container["name"] == "application"
+    assert container["startupProbe"]["httpGet"]["path"] == "/alive"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health"
+
+
+def test_nobody_calls_a_deployment_stuck_that_loads_its_weights() -> None:
+    """Controllers that watch it would."""
+    rendered = render(rendering(release(), given=settings(server={"load_seconds": 1800})))
+
+    for one in of(rendered, "Deployment"):
+        assert one["spec"]["progressDeadlineSeconds"] > 1800
+
+
+def test_a_pod_that_need_not_wait_has_no_hook() -> None:
+    """Of no seconds, older clusters refuse it."""
+    for pod in pods(render(rendering(release(), given=settings(settle_seconds=0)))):
+        assert "lifecycle" not in pod["containers"][0]
+
+
+@pytest.mark.parametrize(
+    ("share", "budget"), [(0.001, "1%"), (0.07, "7%"), (0.25, "25%"), (0.291, "30%"), (1, "100%")]
+)
+def test_a_budget_lets_somebody_go(share: float, budget: str) -> None:
+    """Else a node could never be renewed."""
+    given = settings(max_unavailable=share)
+    (found,) = of(render(rendering(release(), given=given)), "PodDisruptionBudget", "assist")
+
+    assert found["spec"]["maxUnavailable"] == budget
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"max_unavailable": 0},
+        {"application": {"cpu": "1", "memory": "512m"}},
+        {"application": {"cpu": "2Gi", "memory": "1Gi"}},
+        {"server": {"cache": "50m"}},
+        {"namespace": "kube-system"},
+    ],
+)
+def test_what_nobody_means_is_refused(section: dict[str, Any]) -> None:
+    """Half a byte of memory, two billion cores, or the cluster's own namespace."""
+    with pytest.raises(ValidationError):
+        settings(**section)
 
 
 def test_a_namespace_holds_pods_to_the_restricted_standard() -> None:

@@ -71,6 +71,14 @@ VARIANTS: dict[str, Rendering] = {
     "slots pinned by a cookie": rendering(
         release(), release("Be kind."), given=settings(gateway={"cookie": "greenlight-slot"})
     ),
+    "a gateway outside the cluster": rendering(
+        release(),
+        given=settings(gateway={"addresses": ["10.225.0.0/24"], "timeout_seconds": 300}),
+    ),
+    "a gateway with its pods elsewhere": rendering(
+        release(),
+        given=settings(gateway={"pods": "envoy-gateway-system", "timeout_seconds": None}),
+    ),
     "scaled by requests in flight": rendering(
         release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
     ),

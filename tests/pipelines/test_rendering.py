@@ -11,11 +11,16 @@ import yaml
 from cli.__main__ import main
 from manifests.folder import INDEX, write_rendered
 from manifests.render import Rendered
+from pipelines.rendering import render_environment
+from pipelines.workspace import open_workspace
 from release.errors import BAD_INPUT, DONE, BadInput
 from tests import tiny
 from tests.manifests.making import IMAGE
 
 CLUSTER = f"environments:\n  production: {{kubernetes: {{image: '{IMAGE}'}}}}\n"
+
+
+GOOD = "{kind: HTTPRoute, name: '*', patch: {metadata: {labels: {team: a}}}}"
 
 
 @pytest.fixture
@@ -36,6 +41,30 @@ def test_an_environment_is_written_one_file_an_object(clustered: Path, tmp_path:
     (route,) = out.glob("*httproute*.yaml")
     (backend,) = yaml.safe_load(route.read_text())["spec"]["rules"][-1]["backendRefs"]
     assert (backend["name"], backend["weight"]) == ("tiny-bot-blue", 100)
+
+
+@pytest.mark.parametrize(
+    ("key", "mistake"),
+    [
+        ("patches[0]", "patches: [{kind: Deployment, name: nobody, patch: {}}]"),
+        ("patches[1]", f"patches: [{GOOD}, {{kind: Job, name: '*', patch: {{}}}}]"),
+    ],
+)
+def test_what_cannot_be_rendered_is_told_with_its_line(
+    clustered: Path, key: str, mistake: str
+) -> None:
+    """As what cannot be read is."""
+    file = clustered / "llm.yaml"
+    text = file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{\n      {mistake},\n      ")
+    file.write_text(text)
+
+    opened = open_workspace(clustered)
+    with pytest.raises(BadInput) as caught:
+        render_environment(opened, "production")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.path) == (str(file), f"environments.production.kubernetes.{key}")
+    assert problem.line == 1 + text.splitlines().index(f"      {mistake},")
+    assert problem.remedy
 
 
 def test_by_git_what_is_applied_once_is_set_apart(clustered: Path, tmp_path: Path) -> None:

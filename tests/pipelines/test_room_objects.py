@@ -232,7 +232,10 @@ def test_rendered_deployments_say_what_a_slot_needs() -> None:
     )  # fmt: skip
     assert (server.count, server.requests[GPU]) == (1, UNIT)
     assert server.selector == {"kubernetes.azure.com/agentpool": "a100"}
-    assert server.tolerations == (Toleration("sku", "Equal", "gpu", "NoSchedule"),)
+    assert server.tolerations == (
+        Toleration("sku", "Equal", "gpu", "NoSchedule"),
+        Toleration(GPU, "Exists", "", "NoSchedule"),
+    )
 
 
 def deployment(name: str, replicas: int = 2, **spec: Any) -> dict[str, Any]:

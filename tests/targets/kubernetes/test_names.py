@@ -35,7 +35,8 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 NAME = re.compile(r"(?<![\w/.-])(?:greenlight_|gen_ai_|llamacpp:|vllm:|kube_)\w*[a-z0-9]")
 ENDINGS = re.compile(r"_(?:bucket|count|sum)$")
 
-STATE = frozenset({"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas"})
+STATE = frozenset({"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas",
+                   "kube_deployment_created"})  # fmt: skip
 """What kube-state-metrics tells, by its documentation:
 https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/deployment-metrics.md
 """
@@ -178,3 +179,25 @@ def test_an_alert_is_about_one_application_alone() -> None:
     assert re.fullmatch(pattern[1], "assist-blue-5d8f7c9b4-x2x4z")
     for other in ("assist-two-blue-5d8f7c9b4-x2x4z", "helper-blue-5d8f7c9b4-x2x4z"):
         assert not re.fullmatch(pattern[1], other)
+
+
+def test_the_alert_on_deployments_is_about_ours_alone() -> None:
+    """Its slots, its watcher and model servers, of which a dedicated one names its slot."""
+    one = rendering(release(), given=settings(namespace="shop"))
+    (query,) = (each.query for each in alerts(one) if each.name == "NobodyAnswers")
+    (pattern,) = set(re.findall(r'deployment=~"([^"]*)"', query))
+
+    servers = (f"model-{'a1' * 6}", f"model-blue-{'a1' * 6}")
+    for ours in ("assist-blue", "assist-watcher", *servers):
+        assert re.fullmatch(pattern, ours)
+    for other in ("assist-two-blue", "helper-blue", "model-of-theirs", "database"):
+        assert not re.fullmatch(pattern, other)
+
+
+def test_weights_that_are_being_loaded_alarm_nobody() -> None:
+    """A candidate that takes its time is no outage."""
+    one = rendering(release(), given=settings(server={"load_seconds": 1234}))
+    (query,) = (each.query for each in alerts(one) if each.name == "NobodyAnswers")
+
+    assert "unless on (namespace, deployment) time() - kube_deployment_created" in query
+    assert query.endswith("< 1234")
