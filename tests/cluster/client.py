@@ -86,5 +86,6 @@ class Cluster:
 
 def as_text(*objects: Mapping[str, Any]) -> str:
     """Objects as documents that kubectl reads. One List of them it would check by itself, from a
-    description of the whole API that the server needs seconds for, and not ask the server."""
-    return "\n---\n".join(json.dumps(each) for each in objects)
+    description of the whole API that the server needs seconds for, and not ask the server. The
+    first mark tells older ones that it is YAML, and more than one."""
+    return "".join(f"---\n{json.dumps(each)}\n" for each in objects)
