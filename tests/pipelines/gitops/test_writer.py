@@ -15,6 +15,7 @@ from manifests.render import Rendered, render
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, routing_in_git
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.writer import Writer
 from release.errors import GreenlightError, Refused, Waiting
@@ -327,3 +328,90 @@ def test_a_proposal_that_was_merged_otherwise_is_told(
     writer.sleep = sleep
     with pytest.raises(ChangedMeanwhile, match="other content"):
         writer.put(of_slot("green"), 1, "deploy")
+
+
+def elsewhere(server: Server, path: str) -> Callable[..., Any]:
+    """An Application that somebody points at ``path``; nothing of ours is in the cluster."""
+
+    def read(kind: str, *_: str) -> Any:
+        found = application(server.head)
+        found["spec"]["source"] = {**found["spec"]["source"], "path": path}
+        found["status"]["sync"]["comparedTo"]["source"] = found["spec"]["source"]
+        return found if kind == "Application" else None
+
+    return read
+
+
+def test_a_controller_that_follows_another_folder_has_not_applied_ours(
+    server: Server, tmp_path: Path
+) -> None:
+    """It reports the very commit, and is content with it: of ours nothing is in the cluster."""
+    writer, _ = writer_of(server, tmp_path, elsewhere(server, "apps/other"))
+    with pytest.raises(
+        GreenlightError, match=r"follows the folder apps/other.*assist-green is not there"
+    ):
+        writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_a_controller_that_follows_a_folder_which_leads_to_ours_is_enough(
+    server: Server, tmp_path: Path
+) -> None:
+    """Somebody's list of many environments, with ours among them: seen by what it made."""
+    follows = elsewhere(server, "clusters/production")
+    made = {(one.kind, one.name): one.object for one in of_slot("green")}
+
+    def read(kind: str, name: str, namespace: str) -> Any:
+        return made.get((kind, name)) or follows(kind, name, namespace)
+
+    writer, _ = writer_of(server, tmp_path, read)
+    writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_who_may_not_ask_a_controller_to_look_waits_for_it(
+    server: Server, writer: GitWriter
+) -> None:
+    """To be asked is quicker, and no more: its own interval ends too."""
+
+    def patch(*_: Any) -> None:
+        raise DeniedError("applications is forbidden")
+
+    writer.patch = patch
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
+
+
+def test_a_branch_that_is_rewritten_while_the_cluster_is_waited_for_is_told(
+    server: Server, tmp_path: Path
+) -> None:
+    """Git has it no longer, and the controller is not to blame."""
+    old = server.push({"elsewhere": "1"})
+
+    def read(*_: str) -> Any:
+        server.git("push", "-q", "--force", "origin", f"{old}:main")
+        return application(old)
+
+    writer, _ = writer_of(server, tmp_path, read, wait_seconds=4)
+    with pytest.raises(ChangedMeanwhile, match="by force"):
+        writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_a_git_that_is_away_while_the_cluster_is_waited_for_ends_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    """The controller reports a commit that nobody here knows, and the server is away just then."""
+    away, looks = server.bare.with_name("away"), []
+
+    def read(*_: str) -> Any:
+        looks.append(1)
+        if len(looks) == 1:
+            server.push({"elsewhere": "1"})
+            head = server.head
+            server.bare.rename(away)
+            return application(head)
+        if away.exists():
+            away.rename(server.bare)
+        return application(server.head)
+
+    writer, time = writer_of(server, tmp_path, read)
+    writer.put(of_slot("green"), 1, "deploy")
+    assert time.passed == 2.0
