@@ -273,6 +273,34 @@ def test_a_change_is_proposed_once_and_goes_on_when_it_is_merged(
     assert len(forge.pulls) == 1
 
 
+@pytest.mark.parametrize("how", ["squash", "rebase"])
+def test_what_is_squashed_or_rebased_is_another_commit_and_the_same_change(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge, how: str
+) -> None:
+    """The cluster reports that one; ours is in no branch that it follows."""
+    writer, _ = proposing
+    with pytest.raises(Waiting):
+        writer.put(of_slot("green"), 1, "deploy")
+    server.push({"elsewhere": "1"})
+    branch = forge.pulls[0]["head"]
+    server.git("fetch", "-q", "origin")
+    ours = server.git("rev-parse", f"origin/{branch}")
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    if how == "squash":
+        server.git(*who, "merge", "-q", "--squash", f"origin/{branch}")
+        server.git(*who, "commit", "-qm", "Deploy (#1)")
+    else:
+        server.git(*who, "cherry-pick", ours)
+    server.git("push", "-q", "origin", "main")
+    server.git("push", "-q", "origin", f":{branch}")
+    forge.merge(1, server.head)
+
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert writer.head == server.head != ours
+    assert len(forge.pulls) == 1
+
+
 def test_somebody_merges_while_it_is_waited_for(
     server: Server, proposing: tuple[GitWriter, Time], forge: Forge
 ) -> None:
