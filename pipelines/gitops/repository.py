@@ -71,6 +71,7 @@ class Repository:
         """The folder at the branch's head, as the server has it now."""
         with self._alone():
             head = self._fetch(self.branch)
+            self._require_folder(head)
             texts = {name: self._text(blob) for name, blob in self._blobs(head).items()}
         return Folder(head, texts)
 
@@ -88,6 +89,7 @@ class Repository:
         for _ in range(TRIES):
             head = self._fetch(self.branch)
             self._require_branch(head)
+            self._require_folder(head)
             made = self._made(head, files, message)
             if made == head:
                 return head
@@ -108,6 +110,7 @@ class Repository:
         with self._alone():
             head = self._fetch(self.branch)
             self._require_branch(head)
+            self._require_folder(head)
             made = self._made(head, files, message)
             if made != head:
                 self._require_unchanged(expected, head)
@@ -293,6 +296,17 @@ class Repository:
             found = ", ".join(map(shown, others[:5])) + (" and others" if others[5:] else "")
             remedy = "Make it, or name another in git.branch."
             raise BadInput(Problem(f"branch {self.branch}", found, remedy, shown(self.url)))
+
+    def _require_folder(self, head: str) -> None:
+        """BadInput where the folder, or one that it is in, is somebody's file or link."""
+        parts = self.folder.split("/")
+        paths = ["/".join(parts[: number + 1]) for number in range(len(parts))]
+        listed = self.git.run("ls-tree", "-z", head, "--", *paths) if head else ""
+        for entry in filter(None, listed.split("\0")):
+            about, _, path = entry.partition("\t")
+            if about.split()[1] != "tree":
+                remedy = "Name another in git.folder, or move that file."
+                raise BadInput(Problem("a folder", f"a file {path}", remedy, self.place))
 
     def _require_unchanged(self, base: str, head: str) -> None:
         """ChangedMeanwhile where a commit after ``base`` touched the folder."""

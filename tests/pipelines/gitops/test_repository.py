@@ -374,3 +374,15 @@ def test_a_branch_that_is_not_there_is_not_made_beside_others(
     assert server.git("branch", "--format=%(refname:short) %(objectname)", at=server.bare) == (
         f"main {head}"
     )
+
+
+@pytest.mark.parametrize("path", ["apps", FOLDER])
+def test_a_file_where_our_folder_should_be_is_not_replaced(
+    server: Server, repository: Repository, path: str
+) -> None:
+    """Somebody's, of another kind: a link to a folder, for one."""
+    head = server.push({path: "theirs"})
+
+    with pytest.raises(BadInput, match=rf"expected a folder, found a file {path}"):
+        repository.commit({"a": "1"}, "first", repository.read().head)
+    assert server.head == head
