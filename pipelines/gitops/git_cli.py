@@ -75,7 +75,9 @@ class Git:
         except FileNotFoundError:
             raise GitError("expected git on PATH, found none. Install git 2.30 or later") from None
         except subprocess.TimeoutExpired:
-            raise GitError(f"git {words[0]} gave no answer for {SECONDS} s") from None
+            what = f"git {words[0]} gave no answer for {SECONDS} s and was ended"
+            remedy = "Look whether the repository's server is well; run the command again"
+            raise GitError(f"{what}. {remedy}") from None
 
     def config(self, key: str) -> str:
         """The user's own setting; empty where there is none."""

@@ -336,10 +336,12 @@ class Repository:
             return True  # the server took it, and its answer was lost
         if head != before or _RACE.search(out + err):
             return False
+        remedy = "A protected branch takes pull requests alone: set git.propose to pull-request"
+        if branch != self.branch:
+            remedy = f"Whoever runs this has to be let make branches such as {branch}"
         raise PushRefused(
             f"{self.place}: expected the push of one commit to be taken, found: "
-            f"{shown(err or out)}. Nothing was changed. A protected branch takes pull requests "
-            "alone: set git.propose to pull-request"
+            f"{shown(err or out)}. Nothing was changed. {remedy}"
         )
 
 

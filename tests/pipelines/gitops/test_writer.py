@@ -328,6 +328,34 @@ def test_the_same_change_at_a_later_time_is_another_proposal(
     assert len({one["head"] for one in forge.pulls}) == 3
 
 
+def test_a_proposal_with_conflicts_is_made_anew_on_top_of_what_came_between(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """Run again, as the error says; the old one is nobody's any more."""
+    writer, _ = proposing
+    with pytest.raises(Waiting):
+        writer.put(of_slot("green"), 1, "deploy")
+    server.push({f"{FOLDER}/{of_slot('green')[0].file}": "theirs"})
+    forge.pulls[0] |= {"mergeable": False, "state": "closed"}
+
+    with pytest.raises(Waiting, match="pull/2 is not merged yet"):
+        writer.put(of_slot("green"), 1, "deploy")
+    merge(server, forge, 2)
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
+
+
+def test_who_may_not_make_the_branch_of_a_proposal_is_told_that(
+    server: Server, proposing: tuple[GitWriter, Time]
+) -> None:
+    """And not to propose, which is just what was tried."""
+    server.hook("pre-receive", "echo 'unsigned commit'; exit 1")
+
+    with pytest.raises(PushRefused, match=r"unsigned commit.*branches such as greenlight/") as told:
+        proposing[0].put(of_slot("green"), 1, "deploy")
+    assert "set git.propose" not in str(told.value)
+
+
 def test_a_proposal_that_was_closed_is_a_refusal(
     proposing: tuple[GitWriter, Time], forge: Forge
 ) -> None:
