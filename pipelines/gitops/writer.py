@@ -71,8 +71,12 @@ class GitWriter:
         """``objects`` in the folder, by one commit that the cluster has when this returns. Others
         stay. ``why`` is the commit's subject, a clause such as ``assist@3f2a91c in green``.
         """
-        self._arrive(self._commit({one.file: one.text for one in objects}, objects, fence, why))
-        self._require_followed(objects)
+        commit = self._commit({one.file: one.text for one in objects}, objects, fence, why)
+        try:
+            self._arrive(commit)
+            self._require_followed(objects)
+        except DeniedError:  # a watcher may not look at the controller, and sees what it makes
+            self._await(objects)
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
         """The folder without these, by kind and name, when the cluster has it so. Who may not look
@@ -140,18 +144,35 @@ class GitWriter:
         followed = self.controller.follows(self.read)
         if followed == self.repository.folder:
             return
-        with suppress(DeniedError):
-            if lost := next(filter(None, map(self._lost, objects)), ""):
-                raise GreenlightError(
-                    f"{self.controller.called} has the commit and follows the folder "
-                    f"{followed or 'of the whole repository'}, not {self.repository.folder}: "
-                    f"{lost}. Apply what `greenlight render --out` writes into `controller` again"
-                )
+        if lost := self._lost(objects):
+            raise GreenlightError(
+                f"{self.controller.called} has the commit and follows the folder "
+                f"{followed or 'of the whole repository'}, not {self.repository.folder}: "
+                f"{lost}. Apply what `greenlight render --out` writes into `controller` again"
+            )
 
-    def _lost(self, one: Rendered) -> str:
-        """What shows that ``one`` is not in the cluster as it was committed."""
+    def _await(self, objects: Sequence[Rendered]) -> None:
+        """Until the cluster has ``objects``. Waiting with what is not there."""
+        seconds, deadline = self.settings.wait_seconds, self.now() + self.settings.wait_seconds
+        while lost := self._lost(objects):
+            if self.now() >= deadline:
+                raise Waiting(
+                    f"{self.repository.place} has the commit, and {lost} after {seconds} s. Who "
+                    f"runs this may not look at {self.controller.called}: look there, and run the "
+                    "command again to go on waiting"
+                )
+            self.sleep(min(controllers.LOOK_SECONDS, max(0.0, deadline - self.now())))
+
+    def _lost(self, objects: Sequence[Rendered]) -> str:
+        """What shows that one of them is not in the cluster as committed; empty where nothing."""
+        return next(filter(None, map(self._why_lost, objects)), "")
+
+    def _why_lost(self, one: Rendered) -> str:
         meta = one.object["metadata"]
-        found = self.read(one.kind, one.name, meta.get("namespace", ""))
+        try:
+            found = self.read(one.kind, one.name, meta.get("namespace", ""))
+        except DeniedError:
+            return ""  # nobody here can know
         if found is None:
             return f"{one.kind} {one.name} is not there"
         notes = found["metadata"].get("annotations") or {}

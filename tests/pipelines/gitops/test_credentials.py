@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pipelines.gitops import git_cli
 from pipelines.gitops.git_cli import GitError
 from pipelines.gitops.repository import PushRefused, Repository
 from tests.pipelines.gitops.conftest import FOLDER, Server
@@ -142,7 +141,7 @@ def far(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     with Forge(tmp_path, pem) as forge:
         thread = threading.Thread(target=forge.serve_forever, args=(0.02,))
         thread.start()
-        monkeypatch.setattr(git_cli.subprocess, "Popen", noted)
+        monkeypatch.setattr("pipelines.gitops.git_cli.subprocess.Popen", noted)
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setenv("GIT_SSL_CAINFO", str(pem))
         monkeypatch.setenv("GIT_CONFIG_COUNT", "1")

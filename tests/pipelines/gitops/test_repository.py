@@ -353,9 +353,12 @@ def test_a_revision_that_nobody_knows_is_asked_for_once(
     ours = repository.commit({"a": "1"}, "ours", "")
     fetched: list[str] = []
     fetch = Repository._fetch
-    monkeypatch.setattr(
-        Repository, "_fetch", lambda self, branch: fetched.append(branch) or fetch(self, branch)
-    )
+
+    def counted(self: Repository, branch: str) -> str:
+        fetched.append(branch)
+        return fetch(self, branch)
+
+    monkeypatch.setattr(Repository, "_fetch", counted)
 
     assert not any(repository.contains("0" * 40, ours) for _ in range(5))
     assert fetched == ["main"]

@@ -471,3 +471,39 @@ def test_a_git_that_is_away_while_the_cluster_is_waited_for_ends_nothing(
     writer, time = writer_of(server, tmp_path, read)
     writer.put(of_slot("green"), 1, "deploy")
     assert time.passed == 2.0
+
+
+def beside_a_controller_that_may_not_be_read(applied: int) -> Callable[..., Any]:
+    """As a watcher sees it: its own namespace alone. What is committed is there at that look."""
+    made = {(one.kind, one.name): one.object for one in of_slot("green")}
+    looks: list[str] = []
+
+    def read(kind: str, name: str, namespace: str) -> Any:
+        if kind == "Application":
+            raise DeniedError("applications is forbidden")
+        looks.append(name)
+        return made[kind, name] if len(looks) >= applied else None
+
+    return read
+
+
+def test_who_may_not_look_at_the_controller_waits_for_what_it_makes(
+    server: Server, tmp_path: Path
+) -> None:
+    """A watcher that has to make a slot again before it can bring users back to it."""
+    writer, time = writer_of(server, tmp_path, beside_a_controller_that_may_not_be_read(3))
+    writer.patch = lambda *_: None
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert (writer.head, time.passed) == (server.head, 4.0)
+
+
+def test_and_says_after_a_while_what_is_not_there(server: Server, tmp_path: Path) -> None:
+    read = beside_a_controller_that_may_not_be_read(1000)
+    writer, time = writer_of(server, tmp_path, read, wait_seconds=60)
+
+    with pytest.raises(
+        Waiting, match=r"assist-green is not there after 60 s.*may not look at Argo"
+    ):
+        writer.put(of_slot("green"), 1, "deploy")
+    assert time.passed == 60
