@@ -141,10 +141,12 @@ class GitWriter:
         """GreenlightError where the controller follows another folder, and that does not lead to
         ours: it reports every commit of the repository, and applies nothing of this one.
         """
-        followed = self.controller.follows(self.read)
+        followed, lost = self.controller.follows(self.read), ""
         if followed == self.repository.folder:
             return
-        if lost := self._lost(objects):
+        with suppress(DeniedError):  # by the path alone nobody is accused
+            lost = self._lost(objects)
+        if lost:
             raise GreenlightError(
                 f"{self.controller.called} has the commit and follows the folder "
                 f"{followed or 'of the whole repository'}, not {self.repository.folder}: "
@@ -152,7 +154,9 @@ class GitWriter:
             )
 
     def _await(self, objects: Sequence[Rendered]) -> None:
-        """Until the cluster has ``objects``. Waiting with what is not there."""
+        """Until the cluster has ``objects``. Waiting with what is not there, DeniedError for who
+        may not even see that.
+        """
         seconds, deadline = self.settings.wait_seconds, self.now() + self.settings.wait_seconds
         while lost := self._lost(objects):
             if self.now() >= deadline:
@@ -169,10 +173,7 @@ class GitWriter:
 
     def _why_lost(self, one: Rendered) -> str:
         meta = one.object["metadata"]
-        try:
-            found = self.read(one.kind, one.name, meta.get("namespace", ""))
-        except DeniedError:
-            return ""  # nobody here can know
+        found = self.read(one.kind, one.name, meta.get("namespace", ""))
         if found is None:
             return f"{one.kind} {one.name} is not there"
         notes = found["metadata"].get("annotations") or {}

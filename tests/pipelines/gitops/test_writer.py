@@ -507,3 +507,13 @@ def test_and_says_after_a_while_what_is_not_there(server: Server, tmp_path: Path
     ):
         writer.put(of_slot("green"), 1, "deploy")
     assert time.passed == 60
+
+
+def test_who_may_see_nothing_at_all_is_told_that(server: Server, tmp_path: Path) -> None:
+    """A token that has run out: nothing is taken for done."""
+
+    def read(*_: str) -> Any:
+        raise DeniedError("Unauthorized")
+
+    with pytest.raises(DeniedError, match="Unauthorized"):
+        writer_of(server, tmp_path, read)[0].put(of_slot("green"), 1, "deploy")
