@@ -111,7 +111,8 @@ places are right, is what the tests know.
 `greenlight diff APP --env ENV` shows what bringing the candidate to the cluster would change, and
 applies nothing. The API server answers a dry run of the same server-side apply, so its defaults
 make no noise, and what it would refuse is said: a field of another manager's, with the manager's
-name, or an object that a policy does not let in.
+name, or an object that a policy does not let in. By Git it is asked as the controller,
+whose the fields are; those of anybody else's are said all the same.
 
 - The candidate goes to the slot that holds it already, else to one that is free, else to the one
   with the least traffic. Weights are shown as they are: moving them is the rollout's work.

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from manifests.model import Rendering
 from manifests.order import RANKS
 from manifests.render import Rendered, render_route, render_shell, render_slot
+from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.rendering import rendering_of
 from pipelines.targets.kubernetes import diff
+from pipelines.targets.kubernetes.api import MANAGER, Api
 from pipelines.targets.kubernetes.diff import Change, changes, leftover
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, Live, place
 from pipelines.targets.kubernetes.routing import Routing, read_route
@@ -54,8 +56,6 @@ def difference_of(
     """
     rendering = rendering_of(workspace, environment)
     if cluster is None:
-        from pipelines.targets.kubernetes.api import Api
-
         cluster = Api(rendering.settings.context)
     live = _live(cluster, rendering)
     (candidate,) = rendering.slots
@@ -64,7 +64,12 @@ def difference_of(
         wanted = _wanted(replace(rendering, slots=(replace(candidate, name=slot),)), live)
     gone = leftover(_ours(cluster, rendering), wanted, slot)
     label = candidate.release.label
-    return Difference(environment, label, slot, changes(cluster, wanted, gone))
+    return Difference(environment, label, slot, changes(cluster, wanted, gone, _manager(rendering)))
+
+
+def _manager(r: Rendering) -> str:
+    """Who would apply it, and so owns the fields already: by Git that is its controller."""
+    return FIELD_MANAGERS[r.settings.git.controller] if r.settings.git else MANAGER
 
 
 def _live(cluster: Cluster, r: Rendering) -> Live:

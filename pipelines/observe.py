@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines import past
@@ -49,11 +49,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Reading:
-    """The counts of the slots at one moment; what could not be read is left out, never zero."""
+    """The counts of the slots at one moment; what could not be read is left out, never zero.
+
+    ``why``: by slot, what kept it from being read.
+    """
 
     counts: Mapping[str, Measured]
     at: float
     monotonic: float
+    why: Mapping[str, str] = field(default_factory=dict)
 
 
 def observe_baseline(run: Run, step: Baseline) -> Window:
@@ -64,7 +68,10 @@ def observe_baseline(run: Run, step: Baseline) -> Window:
     window = _window(run, look, step.release, step.environment)
     _record(run, step.environment, window, release="", before=step.release, slot=step.slot)
     if window.blue is None or window.blue.requests == 0:
-        raise GreenlightError(f"{step.environment}: blue could not be measured; run again")
+        why = read(look).why.get(step.slot) or "nothing was counted in time"
+        raise GreenlightError(
+            f"{step.environment}: blue could not be measured: {why.rstrip('.')}. Run again"
+        )
     return window
 
 
@@ -181,7 +188,12 @@ def _window(run: Run, look: Look, release: str, environment: str) -> Window:
     name = label(run.workspace.application, release)
     run.reporter.note(f"{environment}: a window of {look.analysis.interval:g} s, {name}")
     replayer = Replayer(run, environment, look)
-    return asyncio.run(measure_window(look, replayer))
+    window = asyncio.run(measure_window(look, replayer))
+    sides = ((look.green, window.green), (look.blue, window.blue))
+    if any(slot and side is None for slot, side in sides):
+        for slot, why in read(look).why.items():
+            run.reporter.note(f"{environment}: {slot} is not measured: {why}")
+    return window
 
 
 async def measure_window(
@@ -222,11 +234,14 @@ async def measure_window(
 
 def read(look: Look) -> Reading:
     """The counts of both slots now."""
-    found = {}
+    found: dict[str, Measured] = {}
+    why: dict[str, str] = {}
     for slot in filter(None, (look.green, look.blue)):
-        with contextlib.suppress(GreenlightError):
+        try:
             found[slot] = look.target.measure(slot)
-    return Reading(found, look.clock.time(), look.clock.monotonic())
+        except GreenlightError as error:
+            why[slot] = str(error)
+    return Reading(found, look.clock.time(), look.clock.monotonic(), why)
 
 
 def _sides(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Side | None]:

@@ -11,11 +11,12 @@ asked for here: a Deployment that does not get ready is told by its pods, with b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
+from pipelines.gitops.git_cli import GitError
 from release.errors import GreenlightError, Waiting
 
 Object = Mapping[str, Any]
@@ -68,6 +69,12 @@ class Controller:
         )  # fmt: skip
         return f"kubectl --namespace {self.namespace} describe {plural} {self.name}"
 
+    def follows(self, read: Read) -> str:
+        """The folder that it follows; empty where that is the whole repository, or several."""
+        spec = _at(read(self.object_kind, self.name, self.namespace) or {}, "spec")
+        path = _at(spec, "source").get("path") if self.kind == "argocd" else spec.get("path")
+        return str(path or "").removeprefix("./").strip("/")
+
     def refreshed(self, at: datetime | None = None) -> list[tuple[str, str, str, Object]]:
         """Merge patches that ask for a look at once: kind, name, namespace, patch."""
         if self.kind == "argocd":
@@ -88,9 +95,13 @@ def progress(controller: Controller, read: Read, contains: Contains) -> Progress
     found = read(controller.object_kind, controller.name, controller.namespace)
     if found is None:
         return Progress("waiting", "it is not there; `greenlight render --out` writes it")
+    of = of_application if controller.kind == "argocd" else of_kustomization
+    try:
+        told = of(found, contains)
+    except GitError as error:  # what it reports could not be looked up just now
+        return Progress("waiting", f"it reports a commit that is not known here, and {error}")
     if controller.kind == "argocd":
-        return of_application(found, contains)
-    told = of_kustomization(found, contains)
+        return told
     if told.state != "waiting":
         return told
     ref = _at(found, "spec", "sourceRef")
@@ -135,7 +146,23 @@ def _why_out_of_sync(found: Object) -> str:
     automated = _at(found, "spec", "syncPolicy").get("automated")
     if automated is None or automated.get("enabled") is False:
         return "it knows the commit and its automated sync is off: sync it, or switch that on"
-    return "; ".join(["it knows the commit and is not in sync with it", *_conditions_said(found)])
+    behind = [*_behind(found, automated.get("prune"))]
+    head = f"it knows the commit and is not in sync with it{': ' * bool(behind)}{', '.join(behind)}"
+    windows = "a sync window of its project may hold it up"
+    return "; ".join([head, *(_conditions_said(found) or [windows])])
+
+
+def _behind(found: Object, prunes: object) -> Iterator[str]:
+    """The objects that keep an Application from being in sync."""
+    for one in _at(found, "status").get("resources") or ():
+        if one.get("requiresPruning") and not prunes:
+            yield f"{_named(one)} has to be pruned, and its automated sync does not prune"
+        elif one.get("status") == "OutOfSync":
+            yield _named(one)
+
+
+def _named(one: Object) -> str:
+    return f"{one.get('kind')} {one.get('name')}"
 
 
 def _conditions_said(found: Object) -> list[str]:

@@ -7,6 +7,7 @@ name, link, filter or hook of somebody else's reaches this machine's file system
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -21,6 +22,9 @@ SECONDS = 300
 """After that a server is taken not to answer."""
 
 SECRETS = ("GITHUB_TOKEN", "GH_TOKEN")
+SHORTEST = 8
+"""Characters of a word in a header that is taken for a secret; ``Basic`` and ``Bearer`` have less.
+"""
 
 _SAFE = (
     "core.hooksPath=/dev/null",
@@ -71,7 +75,9 @@ class Git:
         except FileNotFoundError:
             raise GitError("expected git on PATH, found none. Install git 2.30 or later") from None
         except subprocess.TimeoutExpired:
-            raise GitError(f"git {words[0]} gave no answer for {SECONDS} s") from None
+            what = f"git {words[0]} gave no answer for {SECONDS} s and was ended"
+            remedy = "Look whether the repository's server is well; run the command again"
+            raise GitError(f"{what}. {remedy}") from None
 
     def config(self, key: str) -> str:
         """The user's own setting; empty where there is none."""
@@ -106,9 +112,28 @@ def _environment() -> dict[str, str]:
 
 def shown(text: str) -> str:
     """``text`` on one line, without what lets somebody in."""
-    for name in SECRETS:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        text = text.replace(secret, "***")
     lines = (line.strip() for line in _IDENTITY.sub("", text).splitlines())
     printable = "; ".join(filter(None, lines))
     return "".join(one if one.isprintable() else "?" for one in printable)[:2000]
+
+
+def _secrets() -> set[str]:
+    """What the environment gives git to sign in with: some servers say back what they were sent."""
+    found = {os.environ.get(name, "") for name in SECRETS}
+    for name, key in os.environ.items():
+        if name.startswith("GIT_CONFIG_KEY_") and key.lower().endswith(".extraheader"):
+            value = os.environ.get(name.replace("_KEY_", "_VALUE_"), "")
+            words = [word for word in value.partition(":")[2].split() if len(word) >= SHORTEST]
+            found |= {part for word in words for part in (word, *_passwords(word))}
+    return found - {""}
+
+
+def _passwords(word: str) -> tuple[str, ...]:
+    """What is behind the colon of ``Basic``'s word; nothing where it is none."""
+    try:
+        password = base64.b64decode(word, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ()
+    return (password,) if len(password) >= SHORTEST else ()

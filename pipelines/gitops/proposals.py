@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -30,12 +31,19 @@ LOOK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pull request. ``commit`` is its merge commit, empty until it is merged."""
+    """A pull request. ``commit`` is its merge commit, empty until it is merged. ``conflicts``:
+    nobody can merge it as it is.
+    """
 
     number: int
     url: str
     state: Literal["open", "merged", "closed"]
     commit: str = ""
+    conflicts: bool = False
+
+
+class ForgeAway(GreenlightError):
+    """The forge gave no answer that says anything: later it may."""
 
 
 class Proposals(Protocol):
@@ -110,8 +118,8 @@ class GitHub:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             _tell(what, error)
-        except (OSError, ValueError) as error:
-            raise GreenlightError(f"{what}: {shown(str(error))}. Run the command again") from None
+        except (OSError, ValueError, HTTPException) as error:
+            raise ForgeAway(f"{what}: {shown(str(error))}. Run the command again") from None
 
     def _token(self) -> str:
         found = next(filter(None, map(os.environ.get, TOKENS)), "")
@@ -151,11 +159,13 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
     except (ValueError, KeyError, TypeError, AttributeError):
         said = error.reason
     remedy = {
+        301: " It has moved: name its new address in git.repository.",
         401: " Renew the token.",
         403: " The token may lack a right, or its hour's requests are used up.",
         404: " The repository is not there, or the token may not see it.",
     }.get(error.code, "")
-    raise GreenlightError(f"{what}: {error.code} {shown(str(said))}.{remedy}") from None
+    kind = ForgeAway if error.code == 429 or error.code >= 500 else GreenlightError
+    raise kind(f"{what}: {error.code} {shown(str(said))}.{remedy}") from None
 
 
 def _proposal(answer: Any) -> Proposal:
@@ -163,7 +173,8 @@ def _proposal(answer: Any) -> Proposal:
         number, url = int(answer["number"]), str(answer["html_url"])
         if answer.get("merged_at"):
             return Proposal(number, url, "merged", str(answer["merge_commit_sha"]))
-        return Proposal(number, url, "open" if answer["state"] == "open" else "closed")
+        state: Literal["open", "closed"] = "open" if answer["state"] == "open" else "closed"
+        return Proposal(number, url, state, conflicts=answer.get("mergeable") is False)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise GreenlightError("expected a pull request from GitHub, found something else") from None
 
@@ -186,12 +197,25 @@ def merged(
     deadline = now() + seconds
     while proposal.state == "open":
         if now() >= deadline:
-            raise Waiting(
-                f"{proposal.url} is not merged yet. Merge it and run the command again: it goes on "
-                "from there"
-            )
+            raise Waiting(_why_open(proposal))
         sleep(min(LOOK_SECONDS, max(0.0, deadline - now())))
-        proposal = proposals.look(proposal.number)
+        try:
+            proposal = proposals.look(proposal.number)
+        except ForgeAway:
+            if now() >= deadline:
+                raise
     if proposal.state == "closed":
         raise Refused(f"{proposal.url} was closed and not merged. Reopen it to go on")
     return proposal.commit
+
+
+def _why_open(proposal: Proposal) -> str:
+    if proposal.conflicts:
+        return (
+            f"{proposal.url} has conflicts with what came in between. Close it and run the command "
+            "again: it proposes the change anew, on top of that"
+        )
+    return (
+        f"{proposal.url} is not merged yet. Merge it and run the command again: it goes on from "
+        "there"
+    )

@@ -65,11 +65,13 @@ class Repository:
         self.branch = branch
         self.folder = folder
         self.git = Git(store)
+        self._strange: set[str] = set()  # revisions that the server's branch did not have
 
     def read(self) -> Folder:
         """The folder at the branch's head, as the server has it now."""
         with self._alone():
             head = self._fetch(self.branch)
+            self._require_folder(head)
             texts = {name: self._text(blob) for name, blob in self._blobs(head).items()}
         return Folder(head, texts)
 
@@ -86,6 +88,8 @@ class Repository:
     def _commit(self, files: Mapping[str, str | None], message: str, base: str) -> str:
         for _ in range(TRIES):
             head = self._fetch(self.branch)
+            self._require_branch(head)
+            self._require_folder(head)
             made = self._made(head, files, message)
             if made == head:
                 return head
@@ -105,6 +109,8 @@ class Repository:
         _require_plain(files)
         with self._alone():
             head = self._fetch(self.branch)
+            self._require_branch(head)
+            self._require_folder(head)
             made = self._made(head, files, message)
             if made != head:
                 self._require_unchanged(expected, head)
@@ -156,14 +162,25 @@ class Repository:
 
     def contains(self, revision: str, commit: str) -> bool:
         """Whether ``revision`` is ``commit`` or came after it. An id that nobody here knows is
-        asked for once; still unknown, it does not.
+        asked for once; still unknown, it does not. ChangedMeanwhile as by ``require_kept``.
         """
         if revision == commit:
             return True
-        if not self._has(revision):
-            with self._alone():
-                self._fetch(self.branch)
+        if revision not in self._strange and not self._has(revision):
+            self.require_kept(commit)
+            self._strange |= set() if self._has(revision) else {revision}
         return self._came_after(revision, commit)
+
+    def require_kept(self, commit: str) -> None:
+        """ChangedMeanwhile where ``commit`` is in the branch no longer: nobody will report it."""
+        with self._alone():
+            head = self._fetch(self.branch)
+        if not self._came_after(head, commit):
+            raise ChangedMeanwhile(
+                f"{self.place}: somebody pushed by force: commit {commit[:12]} is in the branch no "
+                f"longer, which is at {head[:12] or 'no commit'}. Find out who, and let the server "
+                "refuse that; run the command again to commit it anew"
+            )
 
     def _came_after(self, revision: str, commit: str) -> bool:
         if not self._has(revision):
@@ -269,6 +286,28 @@ class Repository:
         words = (*as_who, "commit-tree", *sign, tree, *parents, "-F", "-")
         return self.git.run(*words, given=given).strip()
 
+    def _require_branch(self, head: str) -> None:
+        """BadInput where the branch is not there and others are: one beside them, which nobody
+        follows, would have no history in common with them.
+        """
+        listed = "" if head else self.git.run("ls-remote", "--heads", self.url)
+        others = [line.partition("refs/heads/")[2] for line in listed.splitlines()]
+        if others:
+            found = ", ".join(map(shown, others[:5])) + (" and others" if others[5:] else "")
+            remedy = "Make it, or name another in git.branch."
+            raise BadInput(Problem(f"branch {self.branch}", found, remedy, shown(self.url)))
+
+    def _require_folder(self, head: str) -> None:
+        """BadInput where the folder, or one that it is in, is somebody's file or link."""
+        parts = self.folder.split("/")
+        paths = ["/".join(parts[: number + 1]) for number in range(len(parts))]
+        listed = self.git.run("ls-tree", "-z", head, "--", *paths) if head else ""
+        for entry in filter(None, listed.split("\0")):
+            about, _, path = entry.partition("\t")
+            if about.split()[1] != "tree":
+                remedy = "Name another in git.folder, or move that file."
+                raise BadInput(Problem("a folder", f"a file {path}", remedy, self.place))
+
     def _require_unchanged(self, base: str, head: str) -> None:
         """ChangedMeanwhile where a commit after ``base`` touched the folder."""
         if base == head or not head or self.tree(base) == self.tree(head):
@@ -297,10 +336,12 @@ class Repository:
             return True  # the server took it, and its answer was lost
         if head != before or _RACE.search(out + err):
             return False
+        remedy = "A protected branch takes pull requests alone: set git.propose to pull-request"
+        if branch != self.branch:
+            remedy = f"Whoever runs this has to be let make branches such as {branch}"
         raise PushRefused(
             f"{self.place}: expected the push of one commit to be taken, found: "
-            f"{shown(err or out)}. Nothing was changed. A protected branch takes pull requests "
-            "alone: set git.propose to pull-request"
+            f"{shown(err or out)}. Nothing was changed. {remedy}"
         )
 
 

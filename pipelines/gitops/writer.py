@@ -20,12 +20,13 @@ from manifests.model import Rendering, own
 from manifests.render import Rendered
 from pipelines.gitops import controllers
 from pipelines.gitops.controllers import Controller, Object, Read
+from pipelines.gitops.git_cli import GitError
 from pipelines.gitops.proposals import GitHub, Proposals, merged
 from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
-from release.errors import GreenlightError
+from release.errors import GreenlightError, Waiting
 from release.git_section import Git
 from release.integrity import sha256
 
@@ -70,7 +71,12 @@ class GitWriter:
         """``objects`` in the folder, by one commit that the cluster has when this returns. Others
         stay. ``why`` is the commit's subject, a clause such as ``assist@3f2a91c in green``.
         """
-        self._arrive(self._commit({one.file: one.text for one in objects}, objects, fence, why))
+        commit = self._commit({one.file: one.text for one in objects}, objects, fence, why)
+        try:
+            self._arrive(commit)
+            self._require_followed(objects)
+        except DeniedError:  # a watcher may not look at the controller, and sees what it makes
+            self._await(objects)
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
         """The folder without these, by kind and name, when the cluster has it so. Who may not look
@@ -121,10 +127,58 @@ class GitWriter:
     def _arrive(self, commit: str) -> None:
         for one in self.controller.refreshed() if self.patch else ():
             self._ask_for_a_look(*one)
-        controllers.arrived(
-            self.controller, self.read, lambda head: self.repository.contains(head, commit),
-            self.settings.wait_seconds, self.now, self.sleep,
-        )  # fmt: skip
+        try:
+            controllers.arrived(
+                self.controller, self.read, lambda head: self.repository.contains(head, commit),
+                self.settings.wait_seconds, self.now, self.sleep,
+            )  # fmt: skip
+        except Waiting:
+            with suppress(GitError):
+                self.repository.require_kept(commit)
+            raise
+
+    def _require_followed(self, objects: Sequence[Rendered]) -> None:
+        """GreenlightError where the controller follows another folder, and that does not lead to
+        ours: it reports every commit of the repository, and applies nothing of this one.
+        """
+        followed, lost = self.controller.follows(self.read), ""
+        if followed == self.repository.folder:
+            return
+        with suppress(DeniedError):  # by the path alone nobody is accused
+            lost = self._lost(objects)
+        if lost:
+            raise GreenlightError(
+                f"{self.controller.called} has the commit and follows the folder "
+                f"{followed or 'of the whole repository'}, not {self.repository.folder}: "
+                f"{lost}. Apply what `greenlight render --out` writes into `controller` again"
+            )
+
+    def _await(self, objects: Sequence[Rendered]) -> None:
+        """Until the cluster has ``objects``. Waiting with what is not there, DeniedError for who
+        may not even see that.
+        """
+        seconds, deadline = self.settings.wait_seconds, self.now() + self.settings.wait_seconds
+        while lost := self._lost(objects):
+            if self.now() >= deadline:
+                raise Waiting(
+                    f"{self.repository.place} has the commit, and {lost} after {seconds} s. Who "
+                    f"runs this may not look at {self.controller.called}: look there, and run the "
+                    "command again to go on waiting"
+                )
+            self.sleep(min(controllers.LOOK_SECONDS, max(0.0, deadline - self.now())))
+
+    def _lost(self, objects: Sequence[Rendered]) -> str:
+        """What shows that one of them is not in the cluster as committed; empty where nothing."""
+        return next(filter(None, map(self._why_lost, objects)), "")
+
+    def _why_lost(self, one: Rendered) -> str:
+        meta = one.object["metadata"]
+        found = self.read(one.kind, one.name, meta.get("namespace", ""))
+        if found is None:
+            return f"{one.kind} {one.name} is not there"
+        notes = found["metadata"].get("annotations") or {}
+        is_old = notes.get(RELEASE) != (meta.get("annotations") or {}).get(RELEASE)
+        return f"{one.kind} {one.name} is of another release" if is_old else ""
 
     def _require_newest(self, fence: int) -> None:
         """StaleFenceError where a writer with a higher fence has committed. One that does so from
@@ -138,9 +192,12 @@ class GitWriter:
             )
 
     def _ask_for_a_look(self, kind: str, name: str, namespace: str, patch: Object) -> None:
-        """An object that is not there is told by whoever waits for it."""
+        """An object that is not there is told by whoever waits for it. Who may not ask waits
+        until the controller looks by itself.
+        """
         if self.patch and self.read(kind, name, namespace) is not None:
-            self.patch(kind, name, namespace, patch)
+            with suppress(DeniedError):
+                self.patch(kind, name, namespace, patch)
 
     def _write(
         self, files: Mapping[str, str | None], message: str, seconds: float, fence: int | None

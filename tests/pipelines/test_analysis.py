@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines import observe
 from pipelines.analysis import Finding, Side, Tally, Window, judge, quantile, side, tally
+from pipelines.clock import SYSTEM
+from pipelines.steps import Baseline
 from pipelines.targets.base import Copies, Histogram, Measured
+from release.errors import GreenlightError
 from release.rollout_section import Analysis, Limit
 
 GOOD = Side(
@@ -176,3 +181,28 @@ def test_counts_that_began_anew_are_no_measurement() -> None:
 
     assert side(before, after) is None
     assert side(before, replace(before, requests=30)) is not None
+
+
+BLUE = Baseline(environment="production", slot="blue", release="0" * 64, reason="first")
+
+
+def test_s13_who_cannot_be_measured_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the target has it: where to look is in there."""
+    why = "Prometheus at http://p does not answer (refused)."
+
+    def measure(slot: str) -> Measured:
+        raise GreenlightError(why)
+
+    target: Any = SimpleNamespace(measure=measure)
+    run: Any = SimpleNamespace(target=lambda _: target, clock=SYSTEM)
+    unmeasured = Window("baseline", 0, 0.0, 2.0, False, None, None, ())
+    monkeypatch.setattr(observe, "_analysis", lambda _: Analysis())
+    monkeypatch.setattr(observe, "_window", lambda *_: unmeasured)
+    monkeypatch.setattr(observe, "_record", lambda *_, **__: None)
+
+    with pytest.raises(GreenlightError, match=r"blue could not be measured: Prometheus at .*refu"):
+        observe.observe_baseline(run, BLUE)
+    look = observe.Look("step", target, "green", "blue", 5, Analysis())
+    assert dict(observe.read(look).why) == {"green": why, "blue": why}

@@ -17,13 +17,15 @@ from pipelines.targets.kubernetes.kinds import KINDS
 
 def disagreements(ground: Ground, folder: Folder) -> tuple[str, ...]:
     """A line for each: who is live, then every field and object. Weights of a rollout are none."""
-    wanted = [*_objects(folder)]
+    read = {name: _object(text) for name, text in _ours(folder)}
+    wanted = [one for one in read.values() if one and one["kind"] in KINDS]
+    torn = [f"{name} in Git is no object that can be read" for name in read if read[name] is None]
     live = {}
     for one in wanted:
         name, namespace = one["metadata"]["name"], one["metadata"].get("namespace", "")
         if found := ground.api.get(one["kind"], name, namespace):
             live[one["kind"], name] = found
-    return (*_live(ground, folder), *drift_lines(drift(wanted, live)))
+    return (*_live(ground, folder), *torn, *drift_lines(drift(wanted, live)))
 
 
 def _live(ground: Ground, folder: Folder) -> Iterator[str]:
@@ -35,11 +37,16 @@ def _live(ground: Ground, folder: Folder) -> Iterator[str]:
         yield f"Git says that {named} is live, the cluster sends everybody to {next(iter(has))}"
 
 
-def _objects(folder: Folder) -> Iterator[Mapping[str, Any]]:
-    """Those that Greenlight has written there; what it does not know is not its business."""
-    for name, text in sorted(folder.files.items()):
-        if not OURS.fullmatch(name):
-            continue
+def _ours(folder: Folder) -> list[tuple[str, str]]:
+    """Names and texts of what Greenlight has written; what it does not know is not its business."""
+    return [one for one in sorted(folder.files.items()) if OURS.fullmatch(one[0])]
+
+
+def _object(text: str) -> Mapping[str, Any] | None:
+    """None for what somebody has spoiled, such as by a merge that went wrong."""
+    try:
         one = yaml.safe_load(text)
-        if isinstance(one, Mapping) and one.get("kind") in KINDS:
-            yield one
+        named = isinstance(one["kind"], str) and isinstance(one["metadata"]["name"], str)
+    except (yaml.YAMLError, TypeError, KeyError):
+        return None
+    return one if named else None

@@ -73,22 +73,22 @@ class Api:
 
     def apply(
         self, one: Object, *, dry_run: bool = False, version: str = "",
-        over: Collection[str] = (),
+        over: Collection[str] = (), manager: str = MANAGER,
     ) -> dict[str, Any]:  # fmt: skip
         """Server-side apply; what it is then. With ``version`` only over that resourceVersion.
 
-        OwnedError for fields of others than those in ``over``, ChangedError where the version has
-        passed.
+        OwnedError for fields of others than ``manager`` and those in ``over``, ChangedError where
+        the version has passed.
         """
         if version:
             one = {**one, "metadata": {**one["metadata"], "resourceVersion": version}}
-        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
         try:
             return self._write("PATCH", one, "application/apply-patch+yaml", query)
         except OwnedError as error:
-            if not error.owners <= {MANAGER, *over}:
+            if not error.owners <= {MANAGER, manager, *over}:
                 raise
         # what we have written otherwise than by an apply, the server takes for another's
         return self._write("PATCH", one, "application/apply-patch+yaml", query | {"force": "true"})

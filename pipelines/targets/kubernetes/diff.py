@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from manifests.model import own
 from manifests.render import Rendered
+from pipelines.targets.kubernetes.api import MANAGER
 from pipelines.targets.kubernetes.refusals import ApiError, UnreachableError
 from policies.rules.azure.credentials import without_credentials
 
@@ -39,7 +40,9 @@ class Cluster(Protocol):
     def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         """The object, None where there is none."""
 
-    def apply(self, one: Object, *, dry_run: bool = False) -> dict[str, Any]:
+    def apply(
+        self, one: Object, *, dry_run: bool = False, manager: str = MANAGER
+    ) -> dict[str, Any]:
         """The object as it would be. ApiError for what would be refused."""
 
 
@@ -86,27 +89,29 @@ def difference(before: Object | None, after: Object | None) -> Change:
 
 
 def changes(
-    cluster: Cluster, wanted: Sequence[Rendered], gone: Iterable[Object] = ()
-) -> tuple[Change, ...]:
-    """What applying ``wanted`` would do, and that ``gone`` would go; UnreachableError.
+    cluster: Cluster, wanted: Sequence[Rendered], gone: Iterable[Object] = (),
+    manager: str = MANAGER,
+) -> tuple[Change, ...]:  # fmt: skip
+    """What ``manager`` would do by applying ``wanted``, and that ``gone`` would go;
+    UnreachableError.
 
     An object that is new is shown as it is rendered: what the API server adds says nothing then.
     """
     objects = [one.object for one in wanted]
     spaces = {one["metadata"].get("namespace", "") for one in objects} - {""}
     unmade = {space for space in spaces if cluster.get("Namespace", space) is None}
-    return (*(_change(cluster, one, unmade) for one in objects),
+    return (*(_change(cluster, one, unmade, manager) for one in objects),
             *(difference(one, None) for one in gone))  # fmt: skip
 
 
-def _change(cluster: Cluster, wanted: Object, unmade: Set[str]) -> Change:
+def _change(cluster: Cluster, wanted: Object, unmade: Set[str], manager: str) -> Change:
     kind, name = wanted["kind"], wanted["metadata"]["name"]
     namespace = wanted["metadata"].get("namespace", "")
     if namespace in unmade:  # nothing in it can be tried
         return difference(None, wanted)
     before = cluster.get(kind, name, namespace)
     try:
-        after = cluster.apply(wanted, dry_run=True)
+        after = cluster.apply(wanted, dry_run=True, manager=manager)
     except UnreachableError:
         raise
     except ApiError as error:

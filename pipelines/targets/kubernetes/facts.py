@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,12 +90,21 @@ def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:
     if live.route is None:
         return TargetFacts(False, address, slots, reason=reason)
     weights = read_route(live.route, live.application).weights
-    watched = any(labels(one).get(COMPONENT) == "watcher" for one in live.deployments)
+    watchers = [one for one in live.deployments if labels(one).get(COMPONENT) == "watcher"]
     behind = why_not_accepted(live.route, live.gateway_name)
-    notice = "; ".join(filter(None, (notice, behind)))
+    idle = "; ".join(_why_idle(live, watchers))
+    notice = "; ".join(filter(None, (notice, behind, idle)))
     return TargetFacts(
-        not reason, address, slots, weights, reason=reason, watched=watched, notice=notice
+        not reason, address, slots, weights, reason=reason, watched=bool(watchers), notice=notice
     )
+
+
+def _why_idle(live: Live, watchers: Iterable[Object]) -> Iterator[str]:
+    """Watchers of which no pod runs: nobody would bring back what nobody goes on with."""
+    for one in watchers:
+        if one["spec"].get("replicas", 1) and not available(one):
+            said = why_not_ready([one], live.pods_of(one)).text
+            yield f"its watcher does not run, so nobody watches: {said}"
 
 
 def why_not_provisioned(live: Live, address: str) -> str:

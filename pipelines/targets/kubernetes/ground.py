@@ -12,7 +12,7 @@ from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render_route
 from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.targets.base import PlatformError
-from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.api import MANAGER, Api
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
     MANAGED,
@@ -23,7 +23,7 @@ from pipelines.targets.kubernetes.facts import (
     ready_since,
 )
 from pipelines.targets.kubernetes.fence import Anchor
-from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.refusals import DeniedError, OwnedError
 from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
 from release.kubernetes_section import Kubernetes
 
@@ -127,11 +127,17 @@ class Ground:
 
     def write(self, routing: Routing, fence: int) -> None:
         """The route says ``routing``, whole. A controller that made it from Git gives way: what it
-        says once it is there belongs to the rollout.
+        says once it is there belongs to the rollout. So does who wrote by hand what we say as well.
         """
-        git = self.settings.git
-        over = (FIELD_MANAGERS[git.controller],) if git else ()
-        self.anchor.apply(self.route(routing).object, fence, over)
+        git, found = self.settings.git, self.route_now()
+        over = {FIELD_MANAGERS[git.controller]} if git else set()
+        try:
+            over |= of_one_mind(found) if found else set()
+            self.anchor.apply(self.route(routing).object, fence, over)
+        except OwnedError as error:
+            wanted = ", ".join(f"{slot} {one}" for slot, one in routing.weights.items())
+            how = f"Who wrote it by hand can write the weights that are wanted ({wanted or 'none'})"
+            raise OwnedError(f"{error}. {how}, and run again", error.owners) from None
 
     def hold(self, routing: Routing, fence: int) -> None:
         """Say ``routing`` again where a controller that was just at work has put back what it had
@@ -164,6 +170,20 @@ class Ground:
     def _why_not_accepted(self) -> str:
         route = self.route_now()
         return why_not_accepted(route, self.settings.gateway.name) if route else "it is not there"
+
+
+def of_one_mind(route: Object) -> set[str]:
+    """Managers who wrote the route's rules as we have: who writes others takes them from us.
+
+    By an update, as ``kubectl edit`` does. Who applies them means to keep them.
+    """
+    owners = [
+        (one["manager"], one["operation"])
+        for one in route["metadata"].get("managedFields") or ()
+        if "f:rules" in (one.get("fieldsV1") or {}).get("f:spec", {})
+    ]
+    is_ours = (MANAGER, "Apply") in owners
+    return {manager for manager, operation in owners if is_ours and operation == "Update"}
 
 
 def ready_pods(live: Live, slot: str) -> list[Object]:

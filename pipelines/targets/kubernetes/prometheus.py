@@ -121,7 +121,9 @@ def _refusal(error: urllib.error.HTTPError) -> str:
         what = "does not accept" if os.environ.get(TOKEN) else "wants a token, and there is none in"
         return f"it {what} {TOKEN} (HTTP status {error.code})"
     try:
-        return f"it refused the query: {json.load(error)['error']}"
+        said = str(json.load(error)["error"])
+        token = os.environ.get(TOKEN, "").strip()
+        return f"it refused the query: {said.replace(token, '***') if token else said}"
     except (ValueError, KeyError, TypeError, OSError):
         return f"HTTP status {error.code}; is this the address of Prometheus itself?"
 

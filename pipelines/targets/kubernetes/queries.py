@@ -7,7 +7,9 @@ the sum over every process that there was. Nothing is extrapolated, as ``increas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,7 +116,7 @@ def parse(rows: Sequence[Mapping[str, Any]]) -> Reading:
     at, scraped = None, {}
     found: dict[Process, dict[Series, float]] = {}
     for row in rows:
-        labels, value = row["metric"], float(row["value"][1])
+        labels, value = row["metric"], _number(row)
         if labels.get(_KIND) == "now":
             at = value
         elif labels.get(_KIND) == "scraped":
@@ -125,6 +127,19 @@ def parse(rows: Sequence[Mapping[str, Any]]) -> Reading:
     if at is None:
         raise GreenlightError("Prometheus did not say what time it is: is it Prometheus?")
     return Reading(at, found, scraped)
+
+
+def _number(row: Mapping[str, Any]) -> float:
+    """A count or a time. NaN, such as a stale mark that was handed on, is none."""
+    labels, text = row["metric"], str(row["value"][1])
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < math.inf:
+            return value
+    series = f"{labels.get('__name__', 'its time')} of the pod {labels.get('pod', '?')}"
+    raise GreenlightError(
+        f"Prometheus gives {series} as {text[:40]!r}, expected a number from zero on. Compare the "
+        "pod's own /metrics, and rules or storages that hand the series on."
+    )
 
 
 def _process(labels: Mapping[str, str]) -> Process:

@@ -27,7 +27,7 @@ def contains(revision: str) -> bool:
     return revision in (OURS, LATER)
 
 
-SOURCE = {"repoURL": "https://h/r", "path": "f", "targetRevision": "main"}
+SOURCE = {"repoURL": "https://h/r", "path": "assist/production", "targetRevision": "main"}
 AUTOMATED: dict[str, Any] = {"automated": {"prune": True}}
 
 
@@ -75,6 +75,28 @@ APPLICATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
         application(OLD, "OutOfSync", **operation("Failed", OLD, "denied")),
         "waiting",
         "knows 000000000000",
+    ),
+    "not automated, and what is to go is still there": (
+        application(
+            status="OutOfSync",
+            policy={"automated": {"prune": False}},
+            resources=[
+                {"kind": "Service", "name": "a", "status": "OutOfSync", "requiresPruning": True}
+            ],
+        ),
+        "waiting",
+        "Service a has to be pruned, and its automated sync does not prune",
+    ),
+    "some of it is not in sync": (
+        application(
+            status="OutOfSync",
+            resources=[
+                {"kind": "Service", "name": "a", "status": "Synced"},
+                {"kind": "Deployment", "name": "b", "status": "OutOfSync"},
+            ],
+        ),
+        "waiting",
+        "not in sync with it: Deployment b; a sync window",
     ),
     "it cannot read Git": (
         application(OLD, conditions=[{"type": "ComparisonError", "message": "no route"}]),

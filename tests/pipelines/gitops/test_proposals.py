@@ -225,3 +225,52 @@ def test_a_token_does_not_travel_in_the_clear(
 )  # fmt: skip
 def test_a_repository_has_an_owner_and_a_name(url: str) -> None:
     assert owner_and_name(url) == "o/r"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_forge_that_is_away_for_a_moment_ends_no_wait(
+    forge: Forge, github: GitHub, status: int
+) -> None:
+    """Reviews take hours; in hours a server is restarted."""
+    proposal, time = github.open("b", "t", ""), Time()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        forge.failing = (status, {"message": "later"}, {}) if time.passed < 100 else None
+        if time.passed >= 100:
+            forge.merge(1, "c" * 40)
+
+    assert merged(github, proposal, 600, time.now, sleep) == "c" * 40
+
+
+def test_a_forge_that_stays_away_is_told_in_the_end(forge: Forge, github: GitHub) -> None:
+    proposal, time = github.open("b", "t", ""), Time()
+    forge.failing = (503, {"message": "later"}, {})
+
+    with pytest.raises(GreenlightError, match="503 later"):
+        merged(github, proposal, 60, time.now, time.sleep)
+    assert time.passed == 60
+
+
+def test_an_answer_that_breaks_off_is_told(forge: Forge, github: GitHub) -> None:
+    """Half a body is no pull request, and no crash."""
+    forge.failing = (200, {"number": 1}, {"Content-Length": "1000"})
+
+    with pytest.raises(GreenlightError, match=r"GET pulls/1 of o/r: .*Run the command again"):
+        github.look(1)
+
+
+def test_one_with_conflicts_says_so(forge: Forge, github: GitHub) -> None:
+    """Nobody can merge it: the same command, run again, proposes what can be."""
+    proposal, time = github.open("b", "t", ""), Time()
+    forge.pulls[0] |= {"mergeable": False, "mergeable_state": "dirty"}
+
+    with pytest.raises(Waiting, match=r"pull/1 has conflicts"):
+        merged(github, proposal, 30, time.now, time.sleep)
+
+
+def test_a_repository_that_has_moved_is_told(forge: Forge, github: GitHub) -> None:
+    forge.failing = (301, {"message": "Moved Permanently"}, {"Location": f"{forge.url}/elsewhere"})
+
+    with pytest.raises(GreenlightError, match=r"301 Moved Permanently.*git\.repository"):
+        github.look(1)

@@ -324,3 +324,68 @@ def test_a_server_with_filters_sends_texts_when_they_are_read(
 
     assert far.read() == Folder(head, {"a": "1"})
     assert far.commit({"a": "2"}, "second", head) == server.head
+
+
+def test_a_branch_that_somebody_rewrote_without_our_commit_is_told(
+    server: Server, repository: Repository
+) -> None:
+    """By force: the cluster will never report what is in Git no longer. Run again, it is."""
+    first = server.push({"elsewhere": "1"})
+    ours = repository.commit({"a": "1"}, "ours", first)
+    server.git("checkout", "-q", "-B", "main", first)
+    (server.clone / "theirs").write_text("1")
+    server.git("add", "-A")
+    server.git("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-qm", "theirs")
+    server.git("push", "-q", "--force", "origin", "HEAD:main")
+
+    with pytest.raises(ChangedMeanwhile, match=rf"by force.*{ours[:12]}"):
+        repository.contains(server.head, ours)
+    with pytest.raises(ChangedMeanwhile, match="by force"):
+        repository.require_kept(ours)
+    again = repository.commit({"a": "1"}, "ours", repository.read().head)
+    repository.require_kept(again)
+
+
+def test_a_revision_that_nobody_knows_is_asked_for_once(
+    server: Server, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller that follows another branch is looked at every two seconds."""
+    ours = repository.commit({"a": "1"}, "ours", "")
+    fetched: list[str] = []
+    fetch = Repository._fetch
+
+    def counted(self: Repository, branch: str) -> str:
+        fetched.append(branch)
+        return fetch(self, branch)
+
+    monkeypatch.setattr(Repository, "_fetch", counted)
+
+    assert not any(repository.contains("0" * 40, ours) for _ in range(5))
+    assert fetched == ["main"]
+
+
+def test_a_branch_that_is_not_there_is_not_made_beside_others(
+    server: Server, tmp_path: Path
+) -> None:
+    """It would have no history in common with them, and nobody follows it: a name mistyped."""
+    head = server.push({"elsewhere": "1"})
+    typo = Repository(str(server.bare), "mian", FOLDER, tmp_path / "typo")
+
+    for attempt in (typo.commit, typo.prepare):
+        with pytest.raises(BadInput, match=r"expected branch mian, found main\. Make it"):
+            attempt({"a": "1"}, "first", typo.read().head)
+    assert server.git("branch", "--format=%(refname:short) %(objectname)", at=server.bare) == (
+        f"main {head}"
+    )
+
+
+@pytest.mark.parametrize("path", ["apps", FOLDER])
+def test_a_file_where_our_folder_should_be_is_not_replaced(
+    server: Server, repository: Repository, path: str
+) -> None:
+    """Somebody's, of another kind: a link to a folder, for one."""
+    head = server.push({path: "theirs"})
+
+    with pytest.raises(BadInput, match=rf"expected a folder, found a file {path}"):
+        repository.commit({"a": "1"}, "first", repository.read().head)
+    assert server.head == head

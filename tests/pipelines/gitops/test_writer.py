@@ -15,6 +15,7 @@ from manifests.render import Rendered, render
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, routing_in_git
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.writer import Writer
 from release.errors import GreenlightError, Refused, Waiting
@@ -272,6 +273,34 @@ def test_a_change_is_proposed_once_and_goes_on_when_it_is_merged(
     assert len(forge.pulls) == 1
 
 
+@pytest.mark.parametrize("how", ["squash", "rebase"])
+def test_what_is_squashed_or_rebased_is_another_commit_and_the_same_change(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge, how: str
+) -> None:
+    """The cluster reports that one; ours is in no branch that it follows."""
+    writer, _ = proposing
+    with pytest.raises(Waiting):
+        writer.put(of_slot("green"), 1, "deploy")
+    server.push({"elsewhere": "1"})
+    branch = forge.pulls[0]["head"]
+    server.git("fetch", "-q", "origin")
+    ours = server.git("rev-parse", f"origin/{branch}")
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    if how == "squash":
+        server.git(*who, "merge", "-q", "--squash", f"origin/{branch}")
+        server.git(*who, "commit", "-qm", "Deploy (#1)")
+    else:
+        server.git(*who, "cherry-pick", ours)
+    server.git("push", "-q", "origin", "main")
+    server.git("push", "-q", "origin", f":{branch}")
+    forge.merge(1, server.head)
+
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert writer.head == server.head != ours
+    assert len(forge.pulls) == 1
+
+
 def test_somebody_merges_while_it_is_waited_for(
     server: Server, proposing: tuple[GitWriter, Time], forge: Forge
 ) -> None:
@@ -297,6 +326,34 @@ def test_the_same_change_at_a_later_time_is_another_proposal(
             writer.tell(route(**weights), "live")
         merge(server, forge, number)
     assert len({one["head"] for one in forge.pulls}) == 3
+
+
+def test_a_proposal_with_conflicts_is_made_anew_on_top_of_what_came_between(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """Run again, as the error says; the old one is nobody's any more."""
+    writer, _ = proposing
+    with pytest.raises(Waiting):
+        writer.put(of_slot("green"), 1, "deploy")
+    server.push({f"{FOLDER}/{of_slot('green')[0].file}": "theirs"})
+    forge.pulls[0] |= {"mergeable": False, "state": "closed"}
+
+    with pytest.raises(Waiting, match="pull/2 is not merged yet"):
+        writer.put(of_slot("green"), 1, "deploy")
+    merge(server, forge, 2)
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
+
+
+def test_who_may_not_make_the_branch_of_a_proposal_is_told_that(
+    server: Server, proposing: tuple[GitWriter, Time]
+) -> None:
+    """And not to propose, which is just what was tried."""
+    server.hook("pre-receive", "echo 'unsigned commit'; exit 1")
+
+    with pytest.raises(PushRefused, match=r"unsigned commit.*branches such as greenlight/") as told:
+        proposing[0].put(of_slot("green"), 1, "deploy")
+    assert "set git.propose" not in str(told.value)
 
 
 def test_a_proposal_that_was_closed_is_a_refusal(
@@ -327,3 +384,136 @@ def test_a_proposal_that_was_merged_otherwise_is_told(
     writer.sleep = sleep
     with pytest.raises(ChangedMeanwhile, match="other content"):
         writer.put(of_slot("green"), 1, "deploy")
+
+
+def elsewhere(server: Server, path: str) -> Callable[..., Any]:
+    """An Application that somebody points at ``path``; nothing of ours is in the cluster."""
+
+    def read(kind: str, *_: str) -> Any:
+        found = application(server.head)
+        found["spec"]["source"] = {**found["spec"]["source"], "path": path}
+        found["status"]["sync"]["comparedTo"]["source"] = found["spec"]["source"]
+        return found if kind == "Application" else None
+
+    return read
+
+
+def test_a_controller_that_follows_another_folder_has_not_applied_ours(
+    server: Server, tmp_path: Path
+) -> None:
+    """It reports the very commit, and is content with it: of ours nothing is in the cluster."""
+    writer, _ = writer_of(server, tmp_path, elsewhere(server, "apps/other"))
+    with pytest.raises(
+        GreenlightError, match=r"follows the folder apps/other.*assist-green is not there"
+    ):
+        writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_a_controller_that_follows_a_folder_which_leads_to_ours_is_enough(
+    server: Server, tmp_path: Path
+) -> None:
+    """Somebody's list of many environments, with ours among them: seen by what it made."""
+    follows = elsewhere(server, "clusters/production")
+    made = {(one.kind, one.name): one.object for one in of_slot("green")}
+
+    def read(kind: str, name: str, namespace: str) -> Any:
+        return made.get((kind, name)) or follows(kind, name, namespace)
+
+    writer, _ = writer_of(server, tmp_path, read)
+    writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_who_may_not_ask_a_controller_to_look_waits_for_it(
+    server: Server, writer: GitWriter
+) -> None:
+    """To be asked is quicker, and no more: its own interval ends too."""
+
+    def patch(*_: Any) -> None:
+        raise DeniedError("applications is forbidden")
+
+    writer.patch = patch
+    writer.put(of_slot("green"), 1, "deploy")
+    assert writer.head == server.head
+
+
+def test_a_branch_that_is_rewritten_while_the_cluster_is_waited_for_is_told(
+    server: Server, tmp_path: Path
+) -> None:
+    """Git has it no longer, and the controller is not to blame."""
+    old = server.push({"elsewhere": "1"})
+
+    def read(*_: str) -> Any:
+        server.git("push", "-q", "--force", "origin", f"{old}:main")
+        return application(old)
+
+    writer, _ = writer_of(server, tmp_path, read, wait_seconds=4)
+    with pytest.raises(ChangedMeanwhile, match="by force"):
+        writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_a_git_that_is_away_while_the_cluster_is_waited_for_ends_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    """The controller reports a commit that nobody here knows, and the server is away just then."""
+    away, looks = server.bare.with_name("away"), []
+
+    def read(*_: str) -> Any:
+        looks.append(1)
+        if len(looks) == 1:
+            server.push({"elsewhere": "1"})
+            head = server.head
+            server.bare.rename(away)
+            return application(head)
+        if away.exists():
+            away.rename(server.bare)
+        return application(server.head)
+
+    writer, time = writer_of(server, tmp_path, read)
+    writer.put(of_slot("green"), 1, "deploy")
+    assert time.passed == 2.0
+
+
+def beside_a_controller_that_may_not_be_read(applied: int) -> Callable[..., Any]:
+    """As a watcher sees it: its own namespace alone. What is committed is there at that look."""
+    made = {(one.kind, one.name): one.object for one in of_slot("green")}
+    looks: list[str] = []
+
+    def read(kind: str, name: str, namespace: str) -> Any:
+        if kind == "Application":
+            raise DeniedError("applications is forbidden")
+        looks.append(name)
+        return made[kind, name] if len(looks) >= applied else None
+
+    return read
+
+
+def test_who_may_not_look_at_the_controller_waits_for_what_it_makes(
+    server: Server, tmp_path: Path
+) -> None:
+    """A watcher that has to make a slot again before it can bring users back to it."""
+    writer, time = writer_of(server, tmp_path, beside_a_controller_that_may_not_be_read(3))
+    writer.patch = lambda *_: None
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert (writer.head, time.passed) == (server.head, 4.0)
+
+
+def test_and_says_after_a_while_what_is_not_there(server: Server, tmp_path: Path) -> None:
+    read = beside_a_controller_that_may_not_be_read(1000)
+    writer, time = writer_of(server, tmp_path, read, wait_seconds=60)
+
+    with pytest.raises(
+        Waiting, match=r"assist-green is not there after 60 s.*may not look at Argo"
+    ):
+        writer.put(of_slot("green"), 1, "deploy")
+    assert time.passed == 60
+
+
+def test_who_may_see_nothing_at_all_is_told_that(server: Server, tmp_path: Path) -> None:
+    """A token that has run out: nothing is taken for done."""
+
+    def read(*_: str) -> Any:
+        raise DeniedError("Unauthorized")
+
+    with pytest.raises(DeniedError, match="Unauthorized"):
+        writer_of(server, tmp_path, read)[0].put(of_slot("green"), 1, "deploy")

@@ -196,3 +196,21 @@ def users_notice_nothing(bed: KubernetesBed) -> None:
     """Blue answers, and has all weight."""
     assert dict(bed.target.facts().weights) == {"blue": 100}
     assert bed.ask() == bed.release("one").label
+
+
+def every_write(bed: KubernetesBed, target: KubernetesTarget) -> tuple[Callable[[], None], ...]:
+    """What a rollout and a return call, one after the other; in the end blue has all traffic."""
+    two, fence = bed.release("two"), bed.fence
+    return (
+        lambda: target.provision(fence()),
+        lambda: target.deploy("green", two, fence()),
+        lambda: target.watch(True, fence()),
+        lambda: target.expose({"green": 100}, fence()),
+        lambda: target.expose({"blue": 100}, fence()),
+        lambda: _retired(target, fence()),
+        lambda: target.watch(False, fence()),
+    )
+
+
+def _retired(target: KubernetesTarget, fence: int) -> None:
+    target.retire("green", 0.0, fence)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.api import MANAGER, Api
 from pipelines.targets.kubernetes.refusals import ChangedError
 
 Key = tuple[str, str, str]
@@ -44,7 +44,7 @@ class MemoryApi(Api):
 
     def apply(
         self, one: Mapping[str, Any], *, dry_run: bool = False, version: str = "",
-        over: Collection[str] = (),
+        over: Collection[str] = (), manager: str = MANAGER,
     ) -> dict[str, Any]:  # fmt: skip
         self._begin("apply", one, version)
         return self._put(one)

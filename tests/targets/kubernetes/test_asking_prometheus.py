@@ -92,6 +92,7 @@ def test_the_token_is_sent_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> 
         (401, "", "", f"wants a token, and there is none in {TOKEN}"),
         (403, "", "abc.def", f"does not accept {TOKEN}"),
         (422, '{"error": "query timed out"}', "", "refused the query: query timed out"),
+        (422, '{"error": "odd: abc.def"}', "abc.def", r"refused the query: odd: \*\*\*"),
         (502, "<html>", "", "HTTP status 502; is this the address of Prometheus"),
         (200, "<html>", "", "does not speak Prometheus' API"),
         (200, '{"status": "success", "data": {"resultType": "matrix"}}', "", "does not speak"),

@@ -58,7 +58,9 @@ class Remembered:
         found = self.objects.get((kind, name))
         return None if found is None else copy.deepcopy(dict(found))
 
-    def apply(self, one: Object, *, dry_run: bool = False) -> dict[str, Any]:
+    def apply(
+        self, one: Object, *, dry_run: bool = False, manager: str = "greenlight"
+    ) -> dict[str, Any]:
         """The object over what is there."""
         assert dry_run, "a difference writes nothing"
         self.applied += 1

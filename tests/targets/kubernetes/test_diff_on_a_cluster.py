@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.__main__ import main
+from pipelines.gitops.controllers import FIELD_MANAGERS
 from release.errors import DONE, REFUSED
 from tests import tiny
 from tests.cluster.client import Cluster
@@ -131,3 +132,29 @@ def test_a_pull_request_and_a_terminal_are_told_the_same(
         assert sign in out
         assert "tiny-bot@" in out
         assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("controller", FIELD_MANAGERS)
+def test_by_git_it_is_what_the_controller_would_do(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str], controller: str
+) -> None:
+    """Whose the fields are: no conflict, and what Git says no longer goes."""
+    git = f"git: {{repository: /srv/r.git, controller: {controller}}}"
+    file = there / "llm.yaml"
+    file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{git}, "))
+    patch = "{kind: Service, name: tiny-bot-blue, patch: {metadata: {annotations: {team: bots}}}}"
+    before = there / "before.yaml"
+    before.write_text(f"environments: {{production: {{kubernetes: {{patches: [{patch}]}}}}}}\n")
+    capsys.readouterr()
+    assert main(["render", str(there), "--env", "production", "--with", str(before)]) == DONE
+    apply(cluster, capsys.readouterr().out, FIELD_MANAGERS[controller])
+    more = there / "more.yaml"
+    asks = "{cpu: 250m, memory: 1Gi}"
+    more.write_text(f"environments: {{production: {{kubernetes: {{application: {asks}}}}}}}\n")
+
+    found = asked(there, capsys, "--with", str(more))
+
+    assert found["exit_code"] == DONE
+    changed = {one["kind"]: one["fields"] for one in found["changes"]}
+    assert set(changed) == {"Deployment", "Service"}
+    assert [field["path"] for field in changed["Service"]] == ["metadata.annotations"]

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from manifests.render import render
+from pipelines.gitops.repository import Folder
+from pipelines.targets.kubernetes.agreement import disagreements
 from pipelines.targets.kubernetes.drift import Drift, drift, drift_lines, equal
-from tests.manifests.making import release, rendering
+from pipelines.targets.kubernetes.ground import Ground
+from tests.manifests.making import release, rendering, settings
 from tests.manifests.variants import VARIANTS
+from tests.targets.kubernetes.memory import MemoryApi
 
 BOTH = rendering(release(), release("b"), weights={"blue": 100})
 WANTED = [one.object for one in render(BOTH)]
@@ -144,3 +148,20 @@ def test_a_line_shows_no_more_than_the_beginning_of_a_value() -> None:
 
     assert len(line) < 200
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    "text", ["<<<<<<< HEAD\nkind: [", "kind: Service\n", "kind: Service\nmetadata: x\n"]
+)
+def test_s05_a_file_in_git_that_is_no_object_any_more_is_told_beside_the_rest(text: str) -> None:
+    """Somebody's merge went wrong: `status` is what people look at then."""
+    wanted = next(one for one in render(BOTH) if one.kind == "ServiceAccount")
+    bad = next(one for one in render(BOTH) if one.kind == "Service")
+    files = {wanted.file: wanted.text, bad.file: text}
+
+    told = disagreements(
+        Ground("assist", "production", settings(), 30, MemoryApi()), Folder("a" * 40, files)
+    )
+
+    assert f"{bad.file} in Git is no object that can be read" in told
+    assert f"ServiceAccount/{wanted.name} is missing" in told

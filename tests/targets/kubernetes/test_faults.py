@@ -39,6 +39,7 @@ from tests.targets.kubernetes.faulty import (
     InBackground,
     by_wire,
     elsewhere,
+    every_write,
     patient,
     users_notice_nothing,
     waiting_for,
@@ -307,12 +308,8 @@ def wire(bed: KubernetesBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(
     bed: KubernetesBed, wire: Wire
 ) -> None:
-    """In the middle of a deploy, and of a change of weights."""
-    target = by_wire(bed, 60.0)
-    for call in (
-        lambda: target.deploy("green", bed.release("two"), bed.fence()),
-        lambda: target.expose({"green": 100}, bed.fence()),
-    ):
+    """Whatever is just being done."""
+    for call in every_write(bed, by_wire(bed, 60.0)):
         wire.cut()
         going = InBackground(call)
         going.join(2.0)
@@ -320,7 +317,8 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(
         wire.mend()
         going.end()
 
-    assert dict(bed.target.facts().weights) == {"green": 100}
+    users_notice_nothing(bed)
+    assert set(bed.target.facts().slots) == {"blue"}
 
 
 def test_an_api_server_that_goes_in_mid_deploy_and_stays_away_is_told(

@@ -105,6 +105,15 @@ def test_an_answer_that_is_no_measurement_is_refused(rows: list[Any], what: str)
         parse(rows)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -1.0])
+def test_s13_what_is_no_number_of_anything_is_an_error_and_no_zero(value: float) -> None:
+    """A stale mark that another storage hands on, or a rule that divided by nothing."""
+    rows = [NOW, row(value, name=REQUESTS, outcome="whole", pod=A.pod, process=A.begun)]
+
+    with pytest.raises(GreenlightError, match=rf"{REQUESTS} of the pod {A.pod} as .*, expected a"):
+        parse(rows)
+
+
 def test_a_slot_is_the_sum_of_its_processes() -> None:
     """Those that have gone as well; in flight is only what is still read."""
     both = reading(A, B, whole=3, error=1, cut=1, synthetic=2, refused=1, in_flight=4)

@@ -117,3 +117,35 @@ def test_s05_weights_that_a_controller_has_put_back_are_said_again(
     ground.hold(wanted, 1)
 
     assert ground.routing() == wanted
+
+
+NO_KEY = 'MountVolume.SetUp failed: secret "assist-watcher-keys" not found'
+
+
+@pytest.mark.parametrize(
+    ("asked", "ready", "waiting", "said"),
+    [
+        (2, 0, {"reason": "CreateContainerConfigError", "message": NO_KEY}, NO_KEY),
+        (2, 0, {"reason": "ContainerCreating"}, "assist-watcher-1 is not ready yet: Container"),
+        (2, 1, {"reason": "ContainerCreating"}, ""),
+        (0, 0, {}, ""),
+    ],
+)
+def test_s08_a_watcher_that_does_not_run_watches_nothing_and_somebody_is_told(
+    asked: int, ready: int, waiting: dict[str, str], said: str
+) -> None:
+    """Its Secret is gone, or its image: a rollout that nobody goes on with would stay as it is."""
+    labels = {"app.kubernetes.io/component": "watcher"}
+    meta = {"name": "assist-watcher", "labels": labels}
+    spec = {"replicas": asked, "selector": {"matchLabels": labels}, "template": {"metadata": {}}}
+    watcher = {"metadata": meta, "spec": spec, "status": {"availableReplicas": ready}}
+    one = {"metadata": {"name": "assist-watcher-1", "labels": labels},
+           "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}  # fmt: skip
+    route = render_route(replace(rendering(), known=("blue",), weights={"blue": ALL})).object
+    pods = [one] * asked
+
+    found = target_facts(Live("assist", "gw", route, GATEWAY, [watcher], pods), "http://192.0.2.1")
+
+    assert (found.provisioned, found.watched) == (True, True)
+    assert ("its watcher does not run" in found.notice) == bool(said)
+    assert said in found.notice
