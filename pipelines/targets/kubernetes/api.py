@@ -37,6 +37,14 @@ PATIENCE_SECONDS = 90.0
 BUSY = (429, 500, 502, 503, 504)
 """Statuses that another try may turn: too many requests, or a server that is on its way."""
 
+APPLY = "application/apply-patch+yaml"
+
+NEVER = "1"
+"""A resourceVersion that no object has: the first write of all gets 2 (etcd), or is no object. An
+apply over it makes what is not there, and is refused over what is: the server compares versions
+only with what it finds.
+"""
+
 FINAL = ("webhook", UNKNOWN_FIELD)
 """What says that another try ends alike, whatever the status."""
 
@@ -86,25 +94,24 @@ class Api:
         if dry_run:
             query["dryRun"] = "All"
         try:
-            return self._write("PATCH", one, "application/apply-patch+yaml", query)
+            return self._write("PATCH", one, APPLY, query)
         except OwnedError as error:
             if not error.owners <= {MANAGER, manager, *over}:
                 raise
         # what we have written otherwise than by an apply, the server takes for another's
-        return self._write("PATCH", one, "application/apply-patch+yaml", query | {"force": "true"})
+        return self._write("PATCH", one, APPLY, query | {"force": "true"})
 
     def create(self, one: Object) -> dict[str, Any]:
-        """Make it, as an apply would have; ChangedError where somebody was quicker.
+        """Make it, by an apply; ChangedError where somebody was quicker.
 
-        What a POST wrote would else stay for ever: the server keeps it as another manager's.
+        A POST would do that as well, but the server keeps its fields as another manager's, which no
+        later apply takes away. Who makes it needs the rights to create and to patch.
         """
-        path = kind_of(one["kind"]).path(one["metadata"].get("namespace", ""))
-        query = {"fieldManager": MANAGER}
-        what = f"create {_named(one)}"
-        made = self._ask("POST", path, what, query, one, "application/json")["metadata"]
-        applied = [{**each, "operation": "Apply"} for each in made["managedFields"]]
-        meta = {"managedFields": applied, "resourceVersion": made["resourceVersion"]}
-        return self.patch(one["kind"], made["name"], made.get("namespace", ""), {"metadata": meta})
+        meta = {**one["metadata"], "resourceVersion": NEVER}
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "force": "true"}
+        path = kind_of(one["kind"]).path(meta.get("namespace", ""), meta["name"])
+        body = {**one, "metadata": meta}
+        return self._ask("PATCH", path, f"create {_named(one)}", query, body, APPLY)
 
     def patch(self, kind: str, name: str, namespace: str, patch: Object) -> dict[str, Any]:
         """RFC 7396 over the object as it is."""

@@ -80,7 +80,7 @@ class Anchor:
             meta = one["metadata"]
             found = self.api.get(one["kind"], meta["name"], meta["namespace"])
             self._require(found, fence)
-            if found is None:  # an apply would also go over what somebody has made meanwhile
+            if found is None:  # a plain apply would go over what somebody has made meanwhile
                 return self._create(one, fence)
             version = found["metadata"]["resourceVersion"]
             return self.api.apply(marked(one, fence), version=version, over=over)

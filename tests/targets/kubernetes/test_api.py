@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,83 @@ def test_an_apply_takes_away_what_it_no_longer_says(api: Api, namespace: str) ->
     assert found["data"] == {"both": "3"}
 
 
+def lease(namespace: str) -> dict[str, Any]:
+    """What a fence is kept in."""
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "c", "namespace": namespace},
+            "spec": {"holderIdentity": "greenlight"}}  # fmt: skip
+
+
+def route(namespace: str) -> dict[str, Any]:
+    """Of a kind that the API server knows by a definition alone."""
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "c", "namespace": namespace},
+            "spec": {"hostnames": ["c.example.com"]}}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [config, lease, route])
+def test_s22_what_is_made_is_made_by_one_request(
+    api: Api, namespace: str, kind: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nothing can be cut in it: all fields are those of an apply, which a later one gives up."""
+    sent = counted(monkeypatch)
+    made = api.create(kind(namespace))
+
+    assert len(sent) == 1
+    owners = [(one["manager"], one["operation"]) for one in made["metadata"]["managedFields"]]
+    assert owners == [("greenlight", "Apply")]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The method of each request from now on."""
+    sent: list[str] = []
+    once = Api._once
+
+    def counting(self: Api, method: str, *rest: Any) -> dict[str, Any]:
+        sent.append(method)
+        return once(self, method, *rest)
+
+    monkeypatch.setattr(Api, "_once", counting)
+    return sent
+
+
+@pytest.mark.parametrize("kind", [config, lease, route])
+def test_s09_of_many_who_make_an_object_at_once_one_does(
+    api: Api, namespace: str, kind: Callable[[str], dict[str, Any]]
+) -> None:
+    """The others are told, and what is there is all of the one's."""
+
+    def make(number: int) -> str:
+        one = kind(namespace)
+        one["metadata"]["labels"] = {"who": str(number)}
+        try:
+            api.create(one)
+        except ChangedError:
+            return ""
+        return str(number)
+
+    api.get("ConfigMap", "c", namespace)  # signed in, before there are several
+    with ThreadPoolExecutor(8) as pool:
+        (winner,) = filter(None, pool.map(make, range(24)))
+
+    found = api.get(kind(namespace)["kind"], "c", namespace)
+    assert found
+    assert found["metadata"]["labels"] == {"who": winner}
+
+
+def test_what_somebody_else_has_made_is_not_taken_by_a_create(
+    api: Api, cluster: Cluster, namespace: str
+) -> None:
+    """Though it is an apply, and by force."""
+    theirs = yaml.safe_dump(config(namespace, x="theirs"))
+    cluster.must("apply", "--server-side", "--field-manager=hand", "--filename=-", given=theirs)
+
+    with pytest.raises(ChangedError):
+        api.create(config(namespace, x="ours"))
+
+    assert (api.get("ConfigMap", "c", namespace) or {})["data"] == {"x": "theirs"}
+
+
 def test_a_dry_run_changes_nothing(api: Api, namespace: str) -> None:
     """And says what would be."""
     assert api.apply(config(namespace, x="1"), dry_run=True)["data"] == {"x": "1"}
@@ -127,7 +205,7 @@ REFUSED: dict[str, tuple[Callable[[Api, str], Any], type[ApiError], str]] = {
     ),
     "the quota is used up": (full, FullError, "exceeded quota"),
     "somebody changed it": (stale, ChangedError, "modified"),
-    "somebody made it": (made_twice, ChangedError, "already exists"),
+    "somebody made it": (made_twice, ChangedError, "modified"),
     "S18 it may not change": (fixed, InvalidError, "immutable"),
     "an unknown kind": (
         lambda api, _: api.get("Gremlin", "x"), ApiError, "Gremlin",

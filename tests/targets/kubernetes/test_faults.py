@@ -138,7 +138,7 @@ LOOK = {"apiGroups": [""], "verbs": ["get"], "resources": ["namespaces"]}
 STRANGERS: dict[str, tuple[list[Any], type[ApiError], str]] = {
     "who may not look either": ([ANYTHING], MissingError, 'namespaces "{}" not found. Make it'),
     "who may look": (
-        [ANYTHING, LOOK], DeniedError, 'cannot create resource "namespaces".* Ask whoever keeps',
+        [ANYTHING, LOOK], DeniedError, 'cannot patch resource "namespaces".* Ask whoever keeps',
     ),
     "who may do nothing": ([], DeniedError, 'cannot get resource "leases".* Ask whoever keeps'),
 }  # fmt: skip
