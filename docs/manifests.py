@@ -117,7 +117,9 @@ whose the fields are; those of anybody else's are said all the same.
 - The candidate goes to the slot that holds it already, else to one that is free, else to the one
   with the least traffic. Weights are shown as they are: moving them is the rollout's work.
 - New objects are shown as they are rendered; in a namespace that is not there yet, nothing can be
-  tried. What an earlier release has left in that slot, and nobody else needs, is removed.
+  tried. What nobody needs once the candidate is there is shown as removed, just as a deploy
+  takes it away: prompts that no slot mounts, model servers that none asks, an autoscaler of the
+  other kind. All else stays until `destroy`.
 - Values of Secrets are never shown, credentials in other places neither.
 - `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
   longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every

@@ -133,7 +133,7 @@ def rules(r: Rendering) -> tuple[Rule, ...]:
         Rule("policy", ("poddisruptionbudgets",), _ALL),
         Rule("networking.k8s.io", ("networkpolicies",), _ALL),
         Rule(scaling[0], scaling[1:], _ALL),
-        Rule(other[0], other[1:], ("delete",)),
+        Rule(other[0], other[1:], ("get", "delete")),
         Rule("", ("pods",), ("get", "list")),
         Rule("", ("secrets",), ("delete",), (keys_name(r),)),
         Rule(_LEASES, ("leases",), _KEEP, (watcher_name(r), anchor_name(r))),

@@ -11,10 +11,10 @@ from manifests.model import Rendering, own
 from manifests.render import render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
+from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, OF_A_SLOT, prompt_of
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
 from pipelines.targets.kubernetes.quotas import Lists
-from pipelines.targets.kubernetes.slots import OF_A_SERVER, OF_A_SLOT, prompt_of
 
 Names = frozenset[tuple[str, str]]
 """Kinds and names of objects, or keys and values of labels."""
@@ -97,7 +97,7 @@ class Coming:
     def going_everywhere(self) -> Names:
         """The objects of all other slots."""
         slots, every = [self.rendering.of_slot(name) for name in self.beside], (*self.servers,)
-        of_slots = {(kind, name) for name in slots for kind in ("Deployment", *OF_A_SLOT)}
+        of_slots = {(kind, name) for name in slots for kind in OF_A_SLOT}
         servers = {(kind, one) for one in self._leaving(every) for kind in OF_A_SERVER}
         return frozenset(of_slots | servers) | self._prompts(every)
 

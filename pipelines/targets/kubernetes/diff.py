@@ -119,36 +119,6 @@ def _change(cluster: Cluster, wanted: Object, unmade: Set[str], manager: str) ->
     return difference(before, after if before else wanted)
 
 
-def leftover(live: Iterable[Object], wanted: Iterable[Rendered], slot: str) -> tuple[Object, ...]:
-    """Objects of ours in the namespace that nobody needs once ``slot`` is as ``wanted``.
-
-    What another slot has, its prompt and its model server stay; so does the watcher.
-    """
-    live = tuple(one for one in live if _component(one) != "watcher")
-    kept = {(one.kind, one.name) for one in wanted} | {*_of_others(live, slot)}
-    return tuple(one for one in live if (one["kind"], one["metadata"]["name"]) not in kept)
-
-
-def _component(one: Object) -> str:
-    labels = one["metadata"].get("labels") or {}
-    return str(labels.get("app.kubernetes.io/component", ""))
-
-
-def _of_others(live: Sequence[Object], slot: str) -> Iterator[tuple[str, str]]:
-    """Kind and name of each object that a slot beside ``slot`` needs."""
-    names = set()
-    for one in live:
-        held = (one["metadata"].get("labels") or {}).get(own("slot"), slot)
-        if one["kind"] == "Deployment" and held != slot:
-            notes = one["metadata"].get("annotations") or {}
-            volumes = one["spec"]["template"]["spec"].get("volumes") or ()
-            names |= {one["metadata"]["name"], notes.get(own("server"))}
-            names |= {each["configMap"]["name"] for each in volumes if "configMap" in each}
-    for one in live:
-        if one["metadata"]["name"] in names:
-            yield one["kind"], one["metadata"]["name"]
-
-
 def plain(one: Object) -> dict[str, Any]:
     """``one`` without what the API server and its controllers write by themselves."""
     meta = {key: value for key, value in one["metadata"].items() if key not in NOISE}

@@ -84,6 +84,10 @@ class Ground:
             pods=self.api.list("Pod", self.namespace, self.ours),
         )
 
+    def maps(self) -> list[dict[str, Any]]:
+        """The ConfigMaps of ours."""
+        return self.api.list("ConfigMap", self.namespace, self.ours)
+
     def _gateway(self) -> Object | None:
         """Empty for who may not read it, as a watcher may not."""
         gateway = self.settings.gateway

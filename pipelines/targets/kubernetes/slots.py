@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manifests.model import PROMPT, Rendering, Slot
-from manifests.render import render_slot
+from manifests.model import Rendering, Slot
+from manifests.render import Rendered, render_slot
 from pipelines.capacity import ALL
 from pipelines.targets.base import DeployFailedError
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
     FAILED,
     RELEASE,
-    SERVER,
     SHARE,
     SLOT,
     Live,
     available,
     is_current,
+    labels,
     notes,
     reason_of,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, displaced, unneeded
 from pipelines.targets.kubernetes.reasons import ENDS, Reason
-from pipelines.targets.kubernetes.writer import Name, Writer
+from pipelines.targets.kubernetes.writer import Writer
 from release.bundle import Release
 from release.errors import GreenlightError, Waiting
 from release.kubernetes_section import Patch
 
 GONE_SECONDS = 60.0
 """Beyond its grace, for a pod to be gone."""
-
-OF_A_SLOT = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
-OF_A_SERVER = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 Object = Mapping[str, Any]
 
@@ -65,11 +63,12 @@ class Slots:
         objects = render_slot(self._scaled(scale, what), what.name)
         last = ("Deployment", ground.of_slot(what.name))  # what says that all is there
         objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
+        self._make_way(objects, what.name, fence)
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
         ground.let_in(what.name, fence)
         self._await_ready(what, scale, fence)
-        self.tidy(fence, f"nobody needs what was in {what.name}")
+        self.tidy(ground.live(), what.name, fence)
 
     def stop(self, slot: str, deadline: float, fence: int) -> None:
         """Let its pods go, each when it has answered what it has begun, or at ``deadline``."""
@@ -77,12 +76,11 @@ class Slots:
         ground.let_out(slot, fence)
         live = ground.live()
         grace = _grace(live.slots.get(slot)) or ground.drain_seconds
-        gone: list[Name] = [(kind, ground.of_slot(slot)) for kind in OF_A_SLOT]
-        if slot in live.slots:
-            gone.append(("Deployment", ground.of_slot(slot)))
+        kinds = [kind for kind in OF_A_SLOT if kind != "Deployment" or slot in live.slots]
+        gone = [(kind, ground.of_slot(slot)) for kind in kinds]
         self.writer.take_away(gone, fence, f"{slot} is retired")
         self._hurry(slot, grace - max(0, ground.drain_seconds - math.ceil(deadline)), grace)
-        self.tidy(fence, f"nobody needs what was in {slot}")
+        self.tidy(ground.live(), slot, fence)
 
     def share(self, scale: int | None) -> int:
         """Per cent of the pods that a slot is to have, with at most ``scale`` of each kind."""
@@ -92,13 +90,22 @@ class Slots:
         whole = max(settings.scaling.min, settings.server.replicas)
         return min(ALL, ALL * scale // whole)
 
-    def tidy(self, fence: int, why: str) -> None:
-        """Take away prompts that no slot mounts, and model servers that none asks any more."""
+    def tidy(self, live: Live, slot: str, fence: int) -> None:
+        """Take away prompts that no slot mounts, and model servers that none asks any more, such as
+        those of a release that was in ``slot``.
+        """
+        if names := unneeded(live, self.ground.maps()):
+            self.writer.take_away(names, fence, f"nobody needs what was in {slot}")
+
+    def _make_way(self, objects: Sequence[Rendered], slot: str, fence: int) -> None:
+        """For an autoscaler: one of the other kind would fight it over the Deployment, and KEDA
+        lets nobody make the second.
+        """
         ground = self.ground
-        live = ground.live()
-        maps = ground.api.list("ConfigMap", ground.namespace, ground.ours)
-        if names := [*_unasked(live), *_unread(live, maps)]:
-            self.writer.take_away(names, fence, why)
+        for kind, name in displaced(objects, ground.of_slot(slot)):
+            found = ground.api.get(kind, name, ground.namespace)
+            if found and ground.ours.items() <= labels(found).items():
+                self.writer.take_away([(kind, name)], fence, f"{slot} is scaled in another way")
 
     def _scaled(self, scale: int | None, what: Slot) -> Rendering:
         rendering, settings = self.ground.rendering(what), self.ground.settings
@@ -178,31 +185,8 @@ class Slots:
             time.sleep(POLL_SECONDS)
 
     def _pods(self, slot: str) -> list[dict[str, Any]]:
-        labels = {APPLICATION: self.ground.application, SLOT: slot}
-        return self.ground.api.list("Pod", self.ground.namespace, labels)
-
-
-def _unasked(live: Live) -> Iterator[Name]:
-    """What belongs to model servers that no slot asks."""
-    used = {notes(one).get(SERVER, "") for one in live.slots.values()}
-    for name in live.servers:
-        if name not in used:
-            yield from ((kind, name) for kind in OF_A_SERVER)
-
-
-def _unread(live: Live, maps: list[dict[str, Any]]) -> Iterator[Name]:
-    """Prompts that no slot mounts."""
-    mounted = {prompt_of(one) for one in live.slots.values()}
-    for one in maps:
-        if PROMPT.fullmatch(name_of(one)) and name_of(one) not in mounted:
-            yield "ConfigMap", name_of(one)
-
-
-def prompt_of(one: Object) -> str:
-    """The ConfigMap that the pods of a slot's Deployment read; empty where there is none."""
-    volumes = one["spec"]["template"]["spec"].get("volumes") or ()
-    named = (volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
-    return next((name for name in named if PROMPT.fullmatch(name)), "")
+        its = {APPLICATION: self.ground.application, SLOT: slot}
+        return self.ground.api.list("Pod", self.ground.namespace, its)
 
 
 def _grace(one: Object | None) -> int:

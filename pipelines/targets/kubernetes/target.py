@@ -158,8 +158,8 @@ class KubernetesTarget:
             direct.put(what.objects, fence, "a rollout is watched")
         keep = {one.name for one in what.objects} if on else set()
         maps = ground.api.list("ConfigMap", ground.namespace, ground.ours | COMPONENT)
-        names = [("ConfigMap", name_of(one)) for one in maps if name_of(one) not in keep]
-        names += [] if on else what.goes
+        old = [("ConfigMap", name_of(one)) for one in maps if name_of(one) not in keep]
+        names = old if on else [*what.goes, *old]
         direct.take_away(names, fence, "nothing is watched any more")
 
     def retire(self, slot: str, deadline: float, fence: int) -> int | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from manifests.model import own
-from manifests.order import RANKS
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import APPLICATION, labels
@@ -29,7 +28,7 @@ class Writer(Protocol):
         """Make these as they are rendered; others stay."""
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
-        """Let these go."""
+        """Let these go, in this order."""
 
     def tell(self, route: Rendered, why: str) -> None:
         """Say where it is kept which slot is live, after the cluster has it."""
@@ -79,8 +78,8 @@ class DirectWriter:
             )
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
-        """The last of what is applied goes first."""
-        for kind, name in sorted(names, key=lambda one: -RANKS.get(one[0], 0)):
+        """One by one; a deployment only where nobody newer has written it."""
+        for kind, name in names:
             if kind in GUARDED:
                 self.anchor.delete(kind, name, fence)
             else:

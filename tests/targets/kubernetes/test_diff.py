@@ -1,4 +1,4 @@
-"""A difference is what matters: no noise of the API server's, no secret, and whose objects go."""
+"""A difference is what matters: no noise of the API server's, and no secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.model import own
-from manifests.render import merge, render, render_shell, render_slot
+from manifests.render import merge, render, render_shell
 from pipelines.targets.kubernetes.diff import (
     HIDDEN,
     Change,
@@ -21,11 +21,10 @@ from pipelines.targets.kubernetes.diff import (
     concealed,
     difference,
     fields,
-    leftover,
 )
 from pipelines.targets.kubernetes.diff_text import document, markdown, terminal
 from pipelines.targets.kubernetes.refusals import OwnedError, UnreachableError
-from tests.manifests.making import release, rendering, settings
+from tests.manifests.making import release, rendering
 
 Object = Mapping[str, Any]
 
@@ -201,38 +200,6 @@ def test_a_server_that_does_not_answer_is_no_difference() -> None:
 
     with pytest.raises(UnreachableError):
         changes(cluster, render(rendering(release())))
-
-
-def test_what_the_release_before_has_left_in_the_slot_goes() -> None:
-    """Its prompt and its model server; never what the slot beside it needs."""
-    old = rendering(release(), release("Be kind.", threads=4))
-    new = rendering(release(), release("Be short."))
-    live = [one.object for one in render(old)]
-    wanted = (*render_shell(new), *render_slot(new, "green"))
-    gone = {(one["kind"], one["metadata"]["name"]) for one in leftover(live, wanted, "green")}
-
-    server = old.slot("green").server_name
-    assert gone == {
-        ("ConfigMap", old.slot("green").prompt_name),
-        *((kind, server) for kind in ("Deployment", "Service", "PodDisruptionBudget")),
-        ("HTTPRoute", "assist"),  # is no part of a slot
-    }
-
-
-def test_an_autoscaler_of_the_other_kind_goes() -> None:
-    """Two of them would fight over one Deployment."""
-    old = rendering(release())
-    new = rendering(release(), given=settings(scaling={"prometheus": "http://p:9090"}))
-    gone = leftover([one.object for one in render(old)], render(new), "blue")
-
-    assert [one["kind"] for one in gone] == ["HorizontalPodAutoscaler"]
-
-
-def test_the_watcher_stays() -> None:
-    """It belongs to the environment, whatever is in its slots."""
-    meta = {"name": "assist-watcher", "labels": {"app.kubernetes.io/component": "watcher"}}
-
-    assert leftover([{"kind": "Deployment", "metadata": meta}], (), "blue") == ()
 
 
 def test_a_change_is_a_value() -> None:

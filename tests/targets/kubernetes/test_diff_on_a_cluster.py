@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cli.__main__ import main
 from pipelines.gitops.controllers import FIELD_MANAGERS
@@ -102,6 +103,40 @@ def test_another_prompt_comes_to_the_slot_that_is_free(
     assert names["Deployment", "tiny-bot-green"] == "added"
     assert names["HTTPRoute", "tiny-bot"] == "changed"  # it learns of the slot
     assert not any(name.startswith(("model-", "tiny-bot-blue")) for _, name in names)
+
+
+def test_only_what_a_deploy_takes_away_is_told_to_go(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A prompt that no slot mounts any more; whose keys the pods know is in no file, and stays."""
+    apply(cluster, rendered(there, capsys))
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
+    labels = {"app.kubernetes.io/name": "tiny-bot", "app.kubernetes.io/managed-by": "greenlight"}
+    for name in ("tiny-bot-callers", "prompt-0123456789ab"):
+        meta = {"name": name, "namespace": namespace, "labels": labels}
+        apply(cluster, json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}))
+
+    (one,) = asked(there, capsys)["changes"]
+
+    assert (one["kind"], one["name"], one["what"]) == (
+        "ConfigMap", "prompt-0123456789ab", "removed",
+    )  # fmt: skip
+
+
+def test_an_autoscaler_of_the_other_kind_is_told_to_go(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a deploy takes it away before it makes its own."""
+    apply(cluster, rendered(there, capsys))
+    more = there / "more.yaml"
+    scaling = "{scaling: {prometheus: 'http://p:9090'}}"
+    more.write_text(f"environments: {{production: {{kubernetes: {scaling}}}}}\n")
+
+    found = asked(there, capsys, "--with", str(more))["changes"]
+
+    scalers = {(one["kind"], one["what"]) for one in found if one["name"] == "tiny-bot-blue"}
+    assert scalers == {("HorizontalPodAutoscaler", "removed"), ("ScaledObject", "added")}
 
 
 def test_a_field_of_somebody_elses_is_told_before_it_is_met(

@@ -127,7 +127,7 @@ def test_only_prompts_are_tidied_away(application: str) -> None:
         meta = {"name": name, "namespace": SPACE, "labels": labels}
         api.create({"kind": "ConfigMap", "metadata": meta})
 
-    Slots(there, DirectWriter(api, there.anchor), Patience()).tidy(1, "")
+    Slots(there, DirectWriter(api, there.anchor), Patience()).tidy(there.live(), "blue", 1)
 
     gone = {("ConfigMap", SPACE, "prompt-0123456789ab")}
     assert before <= {*api.objects}
