@@ -118,9 +118,11 @@ class KubernetesTarget:
     def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         self.ground.anchor.take(fence)
-        slots = Slots(self.ground, self._writer, self.patience)
-        if self._serves(slot, release, slots.share(scale)):
-            self.ground.let_in(slot, fence)  # whoever started it may have been killed before that
+        slots, live = Slots(self.ground, self._writer, self.patience), self.ground.live()
+        if _serves(live, slot, release, slots.share(scale)):
+            # whoever started it may have been killed before either
+            self.ground.let_in(slot, fence)
+            slots.tidy(live, slot, fence)
             return
         slots.start(Slot(slot, release, self.markers(release), self.refusal), scale, fence)
 
@@ -130,7 +132,7 @@ class KubernetesTarget:
         """Write the route, whole; return when the gateway follows it. Then Git is told."""
         ground, mirror = self.ground, mirror or {}
         ground.anchor.take(fence)
-        states = {name: str(one.state) for name, one in self._slots().items()}
+        states = {name: str(one.state) for name, one in _slots(ground.live()).items()}
         require_possible(weights, mirror, states)
         known = [slot for slot in ground.routing().slots if slot in states]
         slots = tuple(dict.fromkeys((*known, *weights)))
@@ -221,16 +223,6 @@ class KubernetesTarget:
         if said or (lease and UNTOLD in notes(lease)):
             anchor.mark("Lease", anchor.name, {UNTOLD: said}, fence)
 
-    def _slots(self) -> Mapping[str, SlotFacts]:
-        """What is in them. Unlike facts, an error where the cluster does not answer."""
-        return target_facts(self.ground.live(), "").slots
-
-    def _serves(self, slot: str, release: Release, share: int) -> bool:
-        found = self._slots().get(slot)
-        if found is None or (found.release, found.state) != (release.digest, "ready"):
-            return False
-        return found.share >= share
-
     def _meter(self, live: Live, slot: str) -> Meter:
         if slot not in live.slots:
             environment = self.ground.environment
@@ -246,6 +238,17 @@ class KubernetesTarget:
             expected = "where Prometheus answers: without its counts no rollout is judged"
             raise BadInput(Problem(expected, "nothing", "Give its URL.", path=path))
         return Prometheus(url, remembered=self.remembered)
+
+
+def _slots(live: Live) -> Mapping[str, SlotFacts]:
+    return target_facts(live, "").slots
+
+
+def _serves(live: Live, slot: str, release: Release, share: int) -> bool:
+    found = _slots(live).get(slot)
+    if found is None or (found.release, found.state) != (release.digest, "ready"):
+        return False
+    return found.share >= share
 
 
 def _read_by_now(live: Live, slot: str) -> list[str] | None:

@@ -20,6 +20,8 @@ from tests.targets.kubernetes.memory import MemoryApi
 
 NOBODY = "http://127.0.0.1:1"
 ONE, TWO = release(), release("Be kind.")
+THREE, FOUR = release("Be short.", threads=4), release("Be brief.", threads=8)
+"""Each with a model server of its own."""
 
 Step = Callable[[KubernetesTarget], Any]
 
@@ -29,6 +31,8 @@ STEPS: dict[str, Step] = {
     "expose": lambda target: target.expose({"blue": 100}, 2),
     "watch": lambda target: target.watch(True, 2),
     "deploy beside it": lambda target: target.deploy("green", TWO, 3),
+    "deploy in its place": lambda target: target.deploy("green", THREE, 3),
+    "deploy with another server": lambda target: target.deploy("green", FOUR, 3),
     "split": lambda target: target.expose({"blue": 30, "green": 70}, 3),
     "move": lambda target: target.expose({"green": 100}, 4),
     "retire": lambda target: target.retire("blue", 1.0, 5),
