@@ -75,11 +75,16 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
     _keep(folder / INDEX, _listed(files))
 
 
+def is_marked(text: str) -> bool:
+    """Whether this is a file that Greenlight wrote: what it writes itself may go, or be another."""
+    return MARK in text
+
+
 def _is_foreign(file: Path) -> bool:
     """Whether somebody else wrote it. A link leads to somebody else's."""
     if file.is_symlink():
         return True
-    return file.exists() and MARK not in _text(file)
+    return file.exists() and not is_marked(_text(file))
 
 
 def _keep(file: Path, text: str) -> None:

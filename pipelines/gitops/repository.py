@@ -50,7 +50,10 @@ class Folder:
 
     head: str
     files: Mapping[str, str]
-    """Text by name: plain files directly in the folder, without links."""
+    """Text by name: plain files directly in the folder."""
+
+    others: frozenset[str] = frozenset()
+    """What else is directly in it: links, folders, submodules."""
 
 
 class Repository:
@@ -72,8 +75,9 @@ class Repository:
         with self._alone():
             head = self._fetch(self.branch)
             self._require_folder(head)
-            texts = {name: self._text(blob) for name, blob in self._blobs(head).items()}
-        return Folder(head, texts)
+            entries = self._entries(head)
+            texts = {name: self._text(blob) for name, blob in entries.items() if blob}
+        return Folder(head, texts, frozenset(entries.keys() - texts.keys()))
 
     def commit(self, files: Mapping[str, str | None], message: str, expected: str) -> str:
         """The commit at the branch's head with ``files`` in it; None takes a file away.
@@ -239,14 +243,14 @@ class Repository:
         known = self.git.ask("cat-file", "-t", revision, more={"GIT_NO_LAZY_FETCH": "1"})
         return known[1].strip() == "commit"
 
-    def _blobs(self, commit: str) -> dict[str, str]:
-        """Ids of the plain files directly in the folder, by name."""
+    def _entries(self, commit: str) -> dict[str, str]:
+        """What is directly in the folder, by name: a plain file's blob, empty for all else."""
         if not commit or not self.tree(commit):
             return {}
         listed = self.git.run("ls-tree", "-z", f"{commit}:{self.folder}")
         split = (entry.partition("\t") for entry in listed.split("\0") if entry)
         fields = ((head.split(), name) for head, _, name in split)
-        return {name: one[2] for one, name in fields if one[0] in ("100644", "100755")}
+        return {name: one[2] if one[0] in ("100644", "100755") else "" for one, name in fields}
 
     def _text(self, blob: str) -> str:
         return self.git.run("cat-file", "blob", blob)

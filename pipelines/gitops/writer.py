@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from manifests import gitops
+from manifests.folder import MARK, is_marked
 from manifests.model import Rendering, own
 from manifests.render import Rendered
 from pipelines.gitops import controllers
@@ -26,7 +27,7 @@ from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
-from release.errors import GreenlightError, Waiting
+from release.errors import BadInput, GreenlightError, Problem, Waiting
 from release.git_section import Git
 from release.integrity import sha256
 
@@ -191,6 +192,20 @@ class GitWriter:
                 "Another run holds the lease; let it finish, or start again to get one of your own."
             )
 
+    def _require_ours(self, there: Folder, files: Mapping[str, str | None]) -> None:
+        """BadInput where one of ``files`` is there and somebody else wrote it: it is theirs, so it
+        is neither written over nor taken away.
+        """
+        foreign = [name for name in (*files, gitops.INDEX) if name in there.others]
+        foreign += [name for name in files if not is_marked(there.files.get(name, MARK))]
+        if foreign:
+            path = f"environments.{self.rendering.environment}.kubernetes.git.folder"
+            remedy = "Move it, or name another folder. Nothing was committed."
+            raise BadInput(
+                Problem(f"in {self.repository.place} a file that Greenlight wrote, or none",
+                        "somebody else's", remedy, file=foreign[0], path=path)
+            )  # fmt: skip
+
     def _ask_for_a_look(self, kind: str, name: str, namespace: str, patch: Object) -> None:
         """An object that is not there is told by whoever waits for it. Who may not ask waits
         until the controller looks by itself.
@@ -206,6 +221,7 @@ class GitWriter:
         there = self.repository.read()
         if fence is not None:
             self._require_newest(fence)
+        self._require_ours(there, files)
         expected = there.head if self.head is None else self.head
         files = {**files, gitops.INDEX: _index(there.files, files)}
         if self.settings.propose == "pull-request":

@@ -29,14 +29,21 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def push(self, files: Mapping[str, str], subject: str = "somebody's work") -> str:
-        """A commit of somebody's with ``files``, on top of what is there; its id."""
+    def push(self, files: Mapping[str, str | Path | None], subject: str = "somebody's work") -> str:
+        """A commit of somebody's with ``files``, on top of what is there; its id. None takes a file
+        away, a path makes a link.
+        """
         if self.head:
             self.git("fetch", "-q", "origin", "main")
             self.git("checkout", "-q", "-B", "main", "origin/main")
         for name, text in files.items():
             (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.clone / name).write_text(text)
+            if text is None:
+                (self.clone / name).unlink()
+            elif isinstance(text, Path):
+                (self.clone / name).symlink_to(text)
+            else:
+                (self.clone / name).write_text(text)
         self.git("add", "-A")
         self.git(
             "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-qm", subject

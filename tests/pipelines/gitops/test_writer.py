@@ -18,7 +18,7 @@ from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.writer import Writer
-from release.errors import GreenlightError, Refused, Waiting
+from release.errors import BAD_INPUT, BadInput, GreenlightError, Refused, Waiting
 from tests.manifests.making import release, rendering, settings
 from tests.pipelines.gitops.conftest import Server
 from tests.pipelines.gitops.test_controllers import Time, application, operation
@@ -168,6 +168,64 @@ def test_an_edit_of_somebody_between_two_steps_stops_the_second(
     writer.folder()
     writer.put(of_slot("green"), 1, "deploy")
     assert server.log()[1] == "tune by hand"
+
+
+GREEN = of_slot("green")[0]
+
+WRITES: dict[str, Callable[[GitWriter], None]] = {
+    "written over": lambda writer: writer.put(of_slot("green"), 1, "deploy"),
+    "taken away": lambda writer: writer.take_away([(GREEN.kind, GREEN.name)], 1, "retire"),
+}
+
+
+@pytest.mark.parametrize("how", WRITES)
+def test_a_file_that_somebody_else_wrote_is_refused_by_name(
+    server: Server, writer: GitWriter, how: str
+) -> None:
+    """Though it has the name of one of ours. Moved out of the way, the same command goes on."""
+    theirs = f"{FOLDER}/{GREEN.file}"
+    server.push({theirs: "kind: ConfigMap\n"}, "ours first")
+
+    with pytest.raises(BadInput, match=GREEN.file) as refused:
+        WRITES[how](writer)
+
+    assert refused.value.exit_code == BAD_INPUT
+    assert server.log() == ["ours first"]
+    server.push({theirs: None}, "moved")
+    writer.folder()
+    WRITES[how](writer)
+
+
+@pytest.mark.parametrize("name", [GREEN.file, INDEX])
+def test_a_link_is_never_ours(server: Server, writer: GitWriter, name: str) -> None:
+    """It leads to somebody else's, whatever that says."""
+    server.push({f"{FOLDER}/{name}": Path("../shared.yaml")})
+
+    with pytest.raises(BadInput, match=name):
+        writer.put(of_slot("green"), 1, "deploy")
+
+
+def test_a_file_of_ours_that_somebody_has_edited_is_written_over(
+    server: Server, writer: GitWriter
+) -> None:
+    """Once the edit was looked at: it says still that it is Greenlight's."""
+    writer.put(of_slot("green"), 1, "deploy")
+    server.push({f"{FOLDER}/{GREEN.file}": GREEN.text + "# by hand\n"}, "tune by hand")
+    writer.folder()
+
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert server.files(FOLDER)[GREEN.file] == GREEN.text.strip()
+
+
+def test_s05_a_route_that_somebody_else_wrote_stays_and_a_return_goes_on(
+    server: Server, writer: GitWriter
+) -> None:
+    """The traffic is where it should be; that Git says otherwise is told."""
+    server.push({f"{FOLDER}/{route().file}": "spec: {rules: []}"})
+
+    with pytest.raises(GitNotTold, match=route().file):
+        writer.tell(route(blue=100), "back to blue")
 
 
 def test_s09_a_writer_with_an_older_fence_is_stale(server: Server, writer: GitWriter) -> None:
@@ -335,7 +393,8 @@ def test_a_proposal_with_conflicts_is_made_anew_on_top_of_what_came_between(
     writer, _ = proposing
     with pytest.raises(Waiting):
         writer.put(of_slot("green"), 1, "deploy")
-    server.push({f"{FOLDER}/{of_slot('green')[0].file}": "theirs"})
+    edited = of_slot("green")[0]
+    server.push({f"{FOLDER}/{edited.file}": f"{edited.text}# theirs\n"})
     forge.pulls[0] |= {"mergeable": False, "state": "closed"}
 
     with pytest.raises(Waiting, match="pull/2 is not merged yet"):
