@@ -39,6 +39,12 @@ An object of another application or environment is never written, whatever it is
 only where Greenlight made it and nobody else is in it. In a namespace that has a name here, the
 closing policy is for the application's own pods.
 
+What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
+dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A
+namespace takes none, and is `APP-ENV` by default: where that is labelled as another's, since `a-b`
+in `c` and `a` in `b-c` come to the same, `ship` stops and says whose it is; then `namespace` names
+another.
+
 Before anything is changed it is counted whether the release has room, on the nodes and by the
 namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's
 application has got an answer of its model server. A pod that goes leaves the endpoints, answers

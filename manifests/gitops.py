@@ -38,8 +38,7 @@ NAMESPACES = {"argocd": "argocd", "flux": "flux-system"}
 def watched(rendering: Rendering) -> tuple[str, str]:
     """Name and namespace of the controller's object. The environment needs ``git``."""
     git = _git(rendering)
-    name = git.name or f"{rendering.application}-{rendering.environment}"
-    return name, git.namespace or NAMESPACES[git.controller]
+    return rendering.controlled_as, git.namespace or NAMESPACES[git.controller]
 
 
 def render_controller(rendering: Rendering) -> tuple[Rendered, ...]:

@@ -114,8 +114,24 @@ class Rendering:
         return self.known or tuple(slot.name for slot in self.slots)
 
     @property
+    def full_name(self) -> str:
+        """Application and environment by a name that no other two have: neither has a dot in its
+        own, and a dash joins ``a-b`` in ``c`` as it joins ``a`` in ``b-c``. At most 63 characters,
+        as the value of a label.
+        """
+        return f"{self.application}.{self.environment}"
+
+    @property
+    def controlled_as(self) -> str:
+        """The name of the object by which a controller follows it; without one as if it had one."""
+        git = self.settings.git
+        return (git.name if git else None) or self.full_name
+
+    @property
     def namespace(self) -> str:
-        """The namespace that everything is in."""
+        """The namespace that everything is in. Its name can have no dot, so two may come to one:
+        then whoever finds it labelled as another's stays out (``Shell``).
+        """
         return self.settings.namespace or f"{self.application}-{self.environment}"
 
     @property
@@ -131,10 +147,12 @@ class Rendering:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What every object of it carries."""
+        """What every object of it carries. By the instance Argo CD tells what is its own, where it
+        tracks by labels.
+        """
         return {
             "app.kubernetes.io/name": self.application,
-            "app.kubernetes.io/instance": f"{self.application}-{self.environment}",
+            "app.kubernetes.io/instance": self.controlled_as,
             "app.kubernetes.io/managed-by": "greenlight",
             own("environment"): self.environment,
         }

@@ -237,7 +237,7 @@ def _told(slot: Slot, values: Mapping[str, Any]) -> dict[str, Any]:
 def _dashboard(r: Rendering) -> dict[str, Any]:
     return {
         "dashboard_labels": {**r.labels, "grafana_dashboard": "1"},
-        "dashboard_file": f"{r.application}-{r.environment}.json",
+        "dashboard_file": f"{r.full_name}.json",
         "dashboard": dashboard(r),
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manifests.model import SHORT, Rendering
+from release.integrity import sha256
 
 IN_FLIGHT = "greenlight_in_flight"
 REQUESTS = "greenlight_requests_total"
@@ -80,7 +81,7 @@ def dashboard(r: Rendering) -> str:
     )  # fmt: skip
     return json.dumps(
         {
-            "uid": f"greenlight-{r.application}-{r.environment}"[:40],
+            "uid": f"greenlight-{sha256(r.full_name.encode())[:SHORT]}",
             "title": f"{r.application} in {r.environment}",
             "tags": ["greenlight"],
             "schemaVersion": 39,

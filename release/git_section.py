@@ -72,7 +72,7 @@ class Git(Section):
     )
     controller: Literal["argocd", "flux"] = Field(description="who applies the folder")
     name: Label | None = Field(
-        None, description="of its Application or Kustomization; None: NAME-ENVIRONMENT"
+        None, description="of its Application or Kustomization; None: NAME.ENVIRONMENT"
     )
     namespace: Label | None = Field(None, description="of that; None: argocd, or flux-system")
     project: Label = Field("default", description="Argo CD's AppProject")

@@ -293,7 +293,7 @@ class Kubernetes(Section):
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
     namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
-        None, description="None: NAME-ENVIRONMENT"
+        None, description="that it has, or shares, by name; None: NAME-ENVIRONMENT, for it alone"
     )
     gateway: Gateway = Field(Gateway(), description="what traffic comes through")
     application: Resources = Field(

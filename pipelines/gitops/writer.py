@@ -254,8 +254,7 @@ class GitWriter:
         a kill it is the same; the same change at a later time is another.
         """
         change = f"{self.repository.last_change()} {self.repository.tree(made)}"
-        place = f"{self.rendering.application}-{self.rendering.environment}"
-        return f"greenlight/{place}-{sha256(change.encode())[:12]}"
+        return f"greenlight/{self.rendering.full_name}-{sha256(change.encode())[:12]}"
 
 
 def git_writer(

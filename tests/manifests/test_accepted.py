@@ -12,7 +12,8 @@ from manifests.gitops import render_controller
 from manifests.model import Rendering
 from manifests.render import render, render_watcher
 from tests.cluster.client import Cluster, as_text
-from tests.manifests.making import watched_spec
+from tests.manifests.making import release, rendering, settings, watched_spec
+from tests.manifests.test_called import LONGEST
 from tests.manifests.variants import VARIANTS, WATCHED
 
 
@@ -49,3 +50,20 @@ def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
     assert said.code == 0, said.err
     assert len(said.out.splitlines()) == len(objects)
     assert "Warning" not in said.err, said.err
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_the_api_server_takes_the_longest_names(cluster: Cluster, controller: str) -> None:
+    """Of application and environment, in names and in values of labels."""
+    git = {"repository": "https://git.example.com/o/r", "controller": controller,
+           "namespace": f"long-{controller}"}  # fmt: skip
+    one = rendering(release(), given=settings(namespace=f"longest-{controller}", git=git))
+    one = replace(one, application=LONGEST, environment=LONGEST)
+    objects = [each.object for each in (*render(one), *render_controller(one))]
+
+    with ready_for(cluster, one):
+        how = ("--server-side", "--validate=strict", "--dry-run=server", "--force-conflicts")
+        said = cluster.ask("apply", *how, "--filename=-", given=as_text(*objects))
+
+    assert said.code == 0, said.err
+    assert {one["metadata"]["name"] for one in objects} >= {f"{LONGEST}.{LONGEST}"}

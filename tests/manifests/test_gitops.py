@@ -28,7 +28,7 @@ def test_an_environment_without_git_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("controller", "expected"),
-    [("argocd", ("assist-production", "argocd")), ("flux", ("assist-production", "flux-system"))],
+    [("argocd", ("assist.production", "argocd")), ("flux", ("assist.production", "flux-system"))],
 )
 def test_it_is_where_the_controller_looks(controller: str, expected: tuple[str, str]) -> None:
     """And where the section says, if it does."""
@@ -82,7 +82,7 @@ def test_what_an_autoscaler_sets_is_in_no_file() -> None:
 
 def test_a_patch_reaches_the_controllers_object_and_the_others_alike() -> None:
     """Each kind where it belongs; without Git there is no such object to patch."""
-    to_application = {"kind": "Application", "name": "assist-production",
+    to_application = {"kind": "Application", "name": "assist.production",
                       "patch": {"spec": {"destination": {"server": "https://far"}}}}  # fmt: skip
     to_service = {"kind": "Service", "name": "assist-blue",
                   "patch": {"metadata": {"annotations": {"a": "b"}}}}  # fmt: skip
@@ -91,7 +91,7 @@ def test_a_patch_reaches_the_controllers_object_and_the_others_alike() -> None:
     assert render_controller(both)[0].object["spec"]["destination"]["server"] == "https://far"
     services = [one.object["metadata"] for one in render(both) if one.kind == "Service"]
     assert {"a": "b"} in [meta.get("annotations") for meta in services]
-    with pytest.raises(BadInput, match="Application/assist-production"):
+    with pytest.raises(BadInput, match=r"Application/assist\.production"):
         render(rendering(release(), given=settings(patches=[to_application])))
 
 

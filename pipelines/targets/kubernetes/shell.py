@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
 from pipelines.targets.kubernetes.kinds import KINDS, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
-from pipelines.targets.kubernetes.writer import Writer
+from pipelines.targets.kubernetes.writer import Writer, require_ours
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
@@ -50,13 +51,23 @@ class Shell:
         if kind_of(one.kind).namespaced:
             return False
         try:
-            there = self.ground.api.get(one.kind, one.name) is not None
+            there = self.ground.api.get(one.kind, one.name)
         except DeniedError:  # who may not even look has been given one
             return True
-        if not there and one.kind == "Namespace":
-            meta = {**one.object["metadata"], "annotations": {MADE: "true"}}
-            self.ground.api.create({**one.object, "metadata": meta})
-        return there or one.kind == "Namespace"
+        if one.kind == "Namespace":
+            self._enter(there, one.object)
+            return True
+        return there is not None
+
+    def _enter(self, there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+        """GreenlightError for a namespace that somebody else was in first, where ``llm.yaml`` does
+        not name it: ``a-b`` in ``c`` and ``a`` in ``b-c`` both come to ``a-b-c``.
+        """
+        if there is None:
+            meta = {**wanted["metadata"], "annotations": {MADE: "true"}}
+            self.ground.api.create({**wanted, "metadata": meta})
+        elif self.ground.settings.namespace is None:
+            require_ours(there, wanted)
 
     def take_away(self, fence: int) -> None:
         """All that is ours; the namespace too where it was made here, and nobody else is in it."""

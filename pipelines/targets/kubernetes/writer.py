@@ -55,27 +55,14 @@ class DirectWriter:
     def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
         """Kind by kind; a deployment only where nobody newer has written it."""
         for one in objects:
-            self._require_ours(one.object)
+            meta = one.object["metadata"]
+            found = self.api.get(one.kind, one.name, meta.get("namespace", ""))
+            require_ours(found, one.object)
             if one.kind in GUARDED:
                 self.anchor.apply(one.object, fence)
             else:
                 self.anchor.require(fence)
                 self.api.apply(one.object)
-
-    def _require_ours(self, one: Mapping[str, Any]) -> None:
-        """GreenlightError for an object of another application or environment, which would lose it:
-        all of them write as the same field manager, so the API server sees no conflict.
-        """
-        kind, meta = one["kind"], one["metadata"]
-        found = self.api.get(kind, meta["name"], meta.get("namespace", ""))
-        theirs, ours = labels(found) if found else {}, labels(one)
-        if any(key in theirs and theirs[key] != ours.get(key, theirs[key]) for key in WHOSE):
-            who = " in ".join(theirs.get(key, "?") for key in WHOSE)
-            raise GreenlightError(
-                f"{kind} {meta['name']} in {meta.get('namespace', 'no namespace')} belongs to "
-                f"{who}: nothing of it was changed. Give each application and each environment a "
-                "namespace of its own (kubernetes.namespace)"
-            )
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
         """One by one; a deployment only where nobody newer has written it."""
@@ -88,3 +75,19 @@ class DirectWriter:
 
     def tell(self, route: Rendered, why: str) -> None:
         """The cluster is all there is."""
+
+
+def require_ours(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """GreenlightError where what is ``found`` in the place of ``wanted`` is of another application
+    or environment, which would lose it: all of them write as the same field manager, so the API
+    server sees no conflict.
+    """
+    kind, meta = wanted["kind"], wanted["metadata"]
+    theirs, ours = labels(found) if found else {}, labels(wanted)
+    if any(key in theirs and theirs[key] != ours.get(key, theirs[key]) for key in WHOSE):
+        who = " in ".join(theirs.get(key, "?") for key in WHOSE)
+        where = f" in {meta['namespace']}" if "namespace" in meta else ""
+        raise GreenlightError(
+            f"{kind} {meta['name']}{where} belongs to {who}: nothing of it was changed. Give each "
+            "application and each environment a namespace of its own (kubernetes.namespace)"
+        )

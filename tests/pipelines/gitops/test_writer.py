@@ -125,7 +125,7 @@ def test_a_controller_is_asked_to_look_at_once(server: Server, writer: GitWriter
     writer.patch = lambda *given: asked.append(given)
     writer.put(of_slot("green"), 1, "deploy")
 
-    assert [one[:3] for one in asked] == [("Application", "assist-production", "argocd")]
+    assert [one[:3] for one in asked] == [("Application", "assist.production", "argocd")]
 
 
 def test_a_controller_that_is_stuck_leaves_the_commit_and_goes_on_later(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from manifests.model import Slot
 from manifests.render import render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import FENCE
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
@@ -18,6 +20,7 @@ from pipelines.targets.kubernetes.shell import MADE, Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
+from tests.cluster.client import Cluster
 from tests.manifests.making import release, settings
 from tests.targets.kubernetes.memory import MemoryApi
 
@@ -100,6 +103,78 @@ def test_no_key_of_a_watcher_stays_in_a_namespace_that_was_there_before() -> Non
     Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
 
     assert not api.objects
+
+
+def unnamed(api: MemoryApi, application: str, environment: str) -> Ground:
+    """An environment in a namespace that is called after both."""
+    return Ground(application, environment, settings(), 30, api)
+
+
+def test_a_namespace_that_has_somebody_elses_name_by_chance_is_not_entered() -> None:
+    """Both come to a-b-c. Whoever comes second writes nothing there, not even a fence."""
+    api = MemoryApi()
+    for there in (unnamed(api, "a-b", "c"), unnamed(api, "a", "b-c")):
+        shell = Shell(there, DirectWriter(api, there.anchor))
+        assert there.namespace == "a-b-c"
+        if there.application == "a-b":
+            made(shell, api)
+            before = {**api.objects}
+
+    with pytest.raises(GreenlightError, match=r"a-b-c belongs to a-b in c.*kubernetes\.namespace"):
+        shell.make(1)
+
+    assert api.objects == before
+
+
+def made(shell: Shell, api: MemoryApi) -> None:
+    """Made, by a gateway that follows at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ground, "await_accepted", lambda _: None)
+        shell.make(1)
+
+
+def test_a_real_namespace_tells_whose_it_is(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the API server keeps of the first who came; they themselves come again."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setattr(Ground, "await_accepted", lambda _: None)
+    mine = f"t{uuid.uuid4().hex[:8]}"
+    first, second = (
+        Ground(*names, settings(), 30, Api()) for names in ((f"{mine}-b", "c"), (mine, "b-c"))
+    )
+    try:
+        for fence in (1, 2):
+            Shell(first, DirectWriter(first.api, first.anchor)).make(fence)
+        with pytest.raises(GreenlightError, match=f"belongs to {mine}-b in c"):
+            Shell(second, DirectWriter(second.api, second.anchor)).make(1)
+
+        assert second.anchor.lease() is None
+        assert not first.api.list("NetworkPolicy", first.namespace, second.ours)
+    finally:
+        cluster.must("delete", "namespace", first.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.mark.parametrize("labels", [{}, {"team": "shop"}, None])
+def test_a_namespace_that_says_nothing_of_us_is_entered(labels: dict[str, str] | None) -> None:
+    """The platform's team made it, for whom it names."""
+    meta = {"name": "a-b-c", **({} if labels is None else {"labels": labels})}
+    api = MemoryApi({"kind": "Namespace", "metadata": meta})
+    there = unnamed(api, "a", "b-c")
+
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+
+    assert api.get("ServiceAccount", "a", "a-b-c")
+
+
+def test_a_namespace_that_both_name_is_shared() -> None:
+    """They mean it: whose labels it has is who came first."""
+    api = MemoryApi()
+    for there in (ground(api, "a-b", "c"), ground(api, "a", "b-c")):
+        made(Shell(there, DirectWriter(api, there.anchor)), api)
+
+    accounts = {one["metadata"]["name"] for one in api.list("ServiceAccount", SPACE)}
+    assert accounts == {"a-b", "a"}
 
 
 def test_policies_close_nothing_that_is_not_ours_in_a_namespace_that_has_a_name() -> None:

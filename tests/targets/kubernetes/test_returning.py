@@ -93,11 +93,11 @@ def test_s05_nothing_is_destroyed_that_a_controller_would_put_back(tmp_path: Pat
     git = {"repository": "/srv/clusters.git", "controller": "argocd"}
     r = rendering(release(), given=settings(git=git))
     assert r.settings.git
-    one = Controller("argocd", "assist-production", "argocd")
+    one = Controller("argocd", "assist.production", "argocd")
     repository = Repository("/srv/clusters.git", "main", r.folder, tmp_path)
     there: dict[str, Any] = {"metadata": {}}
 
-    with pytest.raises(GreenlightError, match=r"Application assist-production .* put back"):
+    with pytest.raises(GreenlightError, match=r"Application assist.production .* put back"):
         GitWriter(r, r.settings.git, repository, one, lambda *_: there).require_unfollowed()
 
     GitWriter(r, r.settings.git, repository, one, lambda *_: None).require_unfollowed()
