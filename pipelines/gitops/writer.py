@@ -27,6 +27,7 @@ from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
+from pipelines.targets.kubernetes.writer import require_ours
 from release.errors import BadInput, GreenlightError, Problem, Waiting
 from release.git_section import Git
 from release.integrity import sha256
@@ -71,7 +72,14 @@ class GitWriter:
     def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
         """``objects`` in the folder, by one commit that the cluster has when this returns. Others
         stay. ``why`` is the commit's subject, a clause such as ``assist@3f2a91c in green``.
+
+        GreenlightError where the cluster has one of them from another application or environment:
+        the controller would take it from them, since it writes all as the same field manager.
         """
+        for one in objects:
+            with suppress(DeniedError):  # who may not look leaves it to the controller
+                meta = one.object["metadata"]
+                require_ours(self.read(one.kind, one.name, meta.get("namespace", "")), one.object)
         commit = self._commit({one.file: one.text for one in objects}, objects, fence, why)
         try:
             self._arrive(commit)

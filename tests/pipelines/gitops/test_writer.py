@@ -12,6 +12,7 @@ import yaml
 
 from manifests.gitops import INDEX
 from manifests.render import Rendered, render
+from manifests.render import merge as merged
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer, routing_in_git
 from pipelines.targets.base import StaleFenceError
@@ -111,7 +112,9 @@ def test_it_is_done_when_the_cluster_has_that_very_commit(server: Server, tmp_pa
     old = server.push({"elsewhere": "1"})
     said = [application(old), application(old), None]
 
-    def read(*_: str) -> Any:
+    def read(kind: str, *_: str) -> Any:
+        if kind != "Application":
+            return None
         return (said.pop(0) if said else None) or application(server.head)
 
     writer, time = writer_of(server, tmp_path, read)
@@ -168,6 +171,36 @@ def test_an_edit_of_somebody_between_two_steps_stops_the_second(
     writer.folder()
     writer.put(of_slot("green"), 1, "deploy")
     assert server.log()[1] == "tune by hand"
+
+
+def test_an_object_of_another_application_in_the_cluster_is_not_committed(
+    server: Server, tmp_path: Path
+) -> None:
+    """In a namespace that both name: the controller would take it from them, and then they back."""
+    (account,) = (one for one in render(BLUE) if one.kind == "ServiceAccount")
+    theirs = merged(account.object, {"metadata": {"labels": {"app.kubernetes.io/name": "bot"}}})
+
+    def read(kind: str, *_: str) -> Any:
+        return theirs if kind == "ServiceAccount" else None
+
+    writer, _ = writer_of(server, tmp_path, read)
+    with pytest.raises(GreenlightError, match=r"ServiceAccount assist .* belongs to bot in"):
+        writer.put([account], 1, "begin")
+
+    assert not server.head
+
+
+def test_who_may_not_look_at_an_object_commits_it(server: Server, tmp_path: Path) -> None:
+    """The controller may."""
+
+    def read(kind: str, *_: str) -> Any:
+        if kind != "Application":
+            raise DeniedError("no")
+        return application(server.head)
+
+    writer_of(server, tmp_path, read)[0].put(of_slot("green"), 1, "deploy")
+
+    assert len(server.log()) == 1
 
 
 GREEN = of_slot("green")[0]
@@ -516,7 +549,9 @@ def test_a_git_that_is_away_while_the_cluster_is_waited_for_ends_nothing(
     """The controller reports a commit that nobody here knows, and the server is away just then."""
     away, looks = server.bare.with_name("away"), []
 
-    def read(*_: str) -> Any:
+    def read(kind: str, *_: str) -> Any:
+        if kind != "Application":
+            return None
         looks.append(1)
         if len(looks) == 1:
             server.push({"elsewhere": "1"})
@@ -541,7 +576,8 @@ def beside_a_controller_that_may_not_be_read(applied: int) -> Callable[..., Any]
         if kind == "Application":
             raise DeniedError("applications is forbidden")
         looks.append(name)
-        return made[kind, name] if len(looks) >= applied else None
+        waited = len(looks) - len(made)  # each was looked at before the commit
+        return made[kind, name] if waited >= applied else None
 
     return read
 
