@@ -51,7 +51,9 @@ application has got an answer of its model server. A pod that goes leaves the en
 what it has begun for `drainSeconds` at most, and tells Prometheus what it had to cut.
 
 What pods ask for, such as memory or replicas, reaches a slot with its next release: a setting that
-is changed alone changes nothing that serves.
+is changed alone changes nothing that serves. Images are the environment's and not the release's:
+before a return has to start a release of another engine again, bring `image` and `server` back as
+they were.
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
