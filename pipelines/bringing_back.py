@@ -47,8 +47,9 @@ def plan_return(
     shipped again.
     """
     there = facts.environment(environment)
-    if there.returning:
+    if there.returning:  # whoever finishes it: what it was begun for is what it was for
         bad = there.returned_from
+        hold, reason = bad in facts.held, facts.held.get(bad, reason)
     by_hand = not bad  # nobody says which one is bad: the live one, if it is not back already
     bad = bad or _what_is_on_its_way(there) or there.live
     goal = to or there.returning or (there.live if bad != there.live else "")
@@ -119,7 +120,7 @@ def _return_steps(
         steps = [Deploy(environment=there.name, slot=slot, release=goal, reason="it is there")]
     yield from steps
     yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
-    if not (there.returning and there.came_back):
+    if not (there.returning and there.came_back and there.live == goal):
         yield Record(environment=there.name, release=goal, returned=True, reason=reason)
     for name, occupant in sorted(now.slots.items()):
         if name != slot:

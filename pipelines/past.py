@@ -70,7 +70,7 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
         if entry.kind == LIVE:
             live.append(entry.data["release"])
             arriving, came_back = "", bool(entry.data.get("returned"))
-        if entry.kind == ROLLOUT_ENDED:
+        if (entry.kind == LIVE and not came_back) or _is_last_of_a_return(entry):
             returning = returned_from = ""
         if entry.kind == INTENT and entry.data.get("step") == "deploy":
             arriving = entry.data["release"]
@@ -81,6 +81,11 @@ def live_history(entries: Sequence[Entry], environment: str) -> LiveHistory:
     arriving = "" if arriving == live[-1] else arriving
     before = tuple(newest_first)
     return LiveHistory(live[-1], before, returning, returned_from, arriving, came_back)
+
+
+def _is_last_of_a_return(entry: Entry) -> bool:
+    """``rollout-ended`` is written before the watcher goes: who is cut between them is not done."""
+    return entry.kind == DONE and entry.data.get("step") == "end-rollout"
 
 
 @dataclass(frozen=True)

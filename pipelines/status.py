@@ -48,7 +48,7 @@ def _candidate(workspace: Workspace) -> tuple[str | None, str | None]:
 
 
 def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) -> dict[str, Any]:
-    facts = environment_facts(workspace, name, entries)
+    facts, lease = environment_facts(workspace, name, entries), _lease(entries, name)
     application = workspace.application
     return {
         "provisioned": facts.provisioned,
@@ -66,16 +66,16 @@ def _environment(workspace: Workspace, name: str, entries: tuple[Entry, ...]) ->
             }
             for slot, one in sorted(facts.slots.items())
         },
-        "drift": _drift(workspace, facts),
-        "lease": _lease(entries, name),
+        "drift": _drift(workspace, facts, lease is not None),
+        "lease": lease,
         "rollout": _rollout(workspace, name, entries),
     }
 
 
-def _drift(workspace: Workspace, there: EnvironmentFacts) -> list[str]:
+def _drift(workspace: Workspace, there: EnvironmentFacts, at_work: bool) -> list[str]:
     """What somebody should know of the environment, and put right."""
     told = [there.notice] if there.notice else []
-    if there.returning:
+    if there.returning and not at_work:
         goal = label(workspace.application, there.returning)
         verb = f"greenlight rollback {workspace.sources.app} --env {there.name}"
         told.append(f"the return to {goal} is not finished; `{verb}` finishes it")

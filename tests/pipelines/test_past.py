@@ -43,8 +43,8 @@ def live(release: str, environment: str = "production", *, returned: bool = Fals
     return entry(LIVE, environment, release=release, returned=returned, reason="")
 
 
-def ended(release: str, environment: str = "production") -> Entry:
-    return entry(ROLLOUT_ENDED, environment, release=release, outcome="returned", reason="")
+def ended(environment: str = "production") -> Entry:
+    return entry(DONE, environment, step="end-rollout")
 
 
 def begun(release: str, goal: str, environment: str = "production") -> Entry:
@@ -91,8 +91,16 @@ HISTORIES: dict[str, tuple[list[Entry], LiveHistory]] = {
         LiveHistory("a", ("b",), returning="a", returned_from="b", came_back=True),
     ),
     "a return that ended": (
-        [live("a"), live("b"), begun("b", "a"), live("a", returned=True), ended("b")],
+        [live("a"), live("b"), begun("b", "a"), live("a", returned=True), ended()],
         LiveHistory("a", ("b",), came_back=True),
+    ),
+    "a return whose watcher is still to go": (
+        [live("a"), live("b"), begun("b", "a"), live("a", returned=True), entry(ROLLOUT_ENDED)],
+        LiveHistory("a", ("b",), returning="a", returned_from="b", came_back=True),
+    ),
+    "a release after a return that never said that it ended": (
+        [live("a"), live("b"), begun("b", "a"), live("a", returned=True), live("c")],
+        LiveHistory("c", ("a", "b")),
     ),
     "a return before anything was live": (
         [begun("a", "b")],
