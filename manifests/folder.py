@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from release.errors import BadInput, Problem
 INDEX = ".greenlight-rendered"
 """Names the files that a rendering wrote, so that the next one takes away what is no more."""
 
-MARK = "app.kubernetes.io/managed-by: greenlight"
-"""Stands in every object that is rendered, also where somebody else brought the file, as git."""
+MARK = re.compile(
+    r"""^\s*(["']?)app\.kubernetes\.io/managed-by\1:\s*(["']?)greenlight\2\s*$""", re.M
+)
+"""Stands in every object that is rendered, also where somebody else brought the file, as git, and
+a formatter has put quotes around it."""
 
 
 def write_rendered(rendered: Sequence[Rendered], folder: Path) -> None:
@@ -77,7 +81,7 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
 
 def is_marked(text: str) -> bool:
     """Whether this is a file that Greenlight wrote: what it writes itself may go, or be another."""
-    return MARK in text
+    return MARK.search(text) is not None
 
 
 def _is_foreign(file: Path) -> bool:

@@ -40,11 +40,12 @@ _SAFE = (
 )
 
 _KEPT = re.compile(
-    r"GIT_(?:CONFIG\w*|SSH\w*|ASKPASS|SSL\w*|HTTP\w*|PROXY\w*|AUTHOR_\w+|COMMITTER_\w+|EXEC_PATH)"
+    r"GIT_(?:CONFIG(?!_PARAMETERS)\w*|SSH\w*|ASKPASS|SSL\w*|HTTP\w*|PROXY\w*|AUTHOR_\w+|COMMITTER_\w+|EXEC_PATH)"
 )
 """How the user's git finds whom to trust. Others say which repository: a hook's would be its."""
 
-_IDENTITY = re.compile(r"(?<=://)[^/@\s]+@")
+_IDENTITY = re.compile(r"(?<=://)(?:[^/@\s]+|[^/@:\s]*:[^\s'\"]*)@")
+"""Who signs in, by an address; a password may hold what an address may not."""
 
 
 class GitError(GreenlightError):
@@ -133,7 +134,11 @@ def _secrets() -> set[str]:
 def _passwords(word: str) -> tuple[str, ...]:
     """What is behind the colon of ``Basic``'s word; nothing where it is none."""
     try:
-        password = base64.b64decode(word, validate=True).decode().partition(":")[2]
+        password = (
+            base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
+            .decode()
+            .partition(":")[2]
+        )
     except ValueError:
         return ()
     return (password,) if len(password) >= SHORTEST else ()

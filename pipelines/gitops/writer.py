@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from manifests import gitops
-from manifests.folder import MARK, is_marked
+from manifests.folder import is_marked
 from manifests.model import Rendering, own
 from manifests.render import Rendered
 from pipelines.gitops import controllers
@@ -205,7 +205,9 @@ class GitWriter:
         is neither written over nor taken away.
         """
         foreign = [name for name in (*files, gitops.INDEX) if name in there.others]
-        foreign += [name for name in files if not is_marked(there.files.get(name, MARK))]
+        foreign += [
+            name for name in files if name in there.files and not is_marked(there.files[name])
+        ]
         if foreign:
             path = f"environments.{self.rendering.environment}.kubernetes.git.folder"
             remedy = "Move it, or name another folder. Nothing was committed."

@@ -283,3 +283,14 @@ def test_a_cpu_node_of_the_tests_has_room_for_anyone() -> None:
     assert (node.pool, node.taints, node.free["cpu"], node.ready_seconds) == (
         "np", (), 8000, 3600.0
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [{"limits": {"memory": "1Gi"}}, {"requests": {"cpu": "1"}}])
+def test_a_pod_that_says_it_for_all_its_containers_is_asked_for_no_more(given: Any) -> None:
+    """Kubernetes does not ask its containers then, and it is no longer best effort."""
+    spec = {"containers": [{"name": "one"}], "resources": given}
+
+    one = pods_of("slot", spec, 1)
+
+    assert one.unsaid == {}
+    assert "NotBestEffort" in one.scopes

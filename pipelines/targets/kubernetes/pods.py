@@ -86,8 +86,11 @@ def claimed(claim: Thing) -> dict[str, int]:
 
 def _unsaid(spec: Thing) -> Iterator[tuple[str, str]]:
     """What quotas of cores and memory want of each container, where one does not say it; the list
-    is Kubernetes' own (pkg/quota/v1/evaluator/core/pods.go, ``validationSet``).
+    is Kubernetes' own (pkg/quota/v1/evaluator/core/pods.go, ``validationSet``). A pod that says it
+    for all of them is not asked.
     """
+    if any((spec.get("resources") or {}).values()):
+        return
     for one in containers(spec):
         for resource in ("cpu", "memory"):
             if resource not in of_container(one, "requests"):
@@ -101,7 +104,7 @@ def _scopes(spec: Thing) -> Iterator[str]:
     yield "NotTerminating" if spec.get("activeDeadlineSeconds") is None else "Terminating"
     says = any(
         of_container(one, which).get(name)
-        for one in containers(spec) for which in ("requests", "limits")
+        for one in (spec, *containers(spec)) for which in ("requests", "limits")
         for name in ("cpu", "memory")
     )  # fmt: skip
     yield "NotBestEffort" if says else "BestEffort"

@@ -120,12 +120,14 @@ def _read(file: Path) -> bytes:
         raise BadInput(Problem("a file of the pod's", found, remedy, file=str(file))) from None
 
 
-def longest_turn(spec: Spec) -> float:
+def longest_turn(spec: Spec, environment: str) -> float:
     """Seconds after which a turn that shows no sign of life is taken for one that hangs: it may
-    wait for a slot to get ready, for a window of the analysis, and for a drain.
+    wait for a slot to get ready, for a window of the analysis, for a drain, and for Git.
     """
-    rollout = spec.rollout
-    return rollout.progress_deadline + rollout.analysis.interval + rollout.drain_seconds + AROUND
+    rollout, settings = spec.rollout, spec.environments[environment].kubernetes
+    git = settings.git.wait_seconds if settings and settings.git else 0
+    slot = rollout.progress_deadline + rollout.drain_seconds
+    return slot + rollout.analysis.interval + git + AROUND
 
 
 @contextmanager
@@ -186,7 +188,7 @@ def main() -> int:
         return Watcher(workspace, options.environment, log, times)
 
     candidacy = Candidacy(election, terms, lambda: end_at_once(log))
-    with telling_health(options.port, pulse, longest_turn(spec)):
+    with telling_health(options.port, pulse, longest_turn(spec, options.environment)):
         candidacy.start()
         watch_when_leading(election, ending, lambda: stand_watch(watcher, log, ending))
         candidacy.stop()

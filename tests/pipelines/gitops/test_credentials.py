@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pipelines.gitops.git_cli import GitError
+from pipelines.gitops.git_cli import GitError, shown
 from pipelines.gitops.repository import PushRefused, Repository
 from tests.pipelines.gitops.conftest import FOLDER, Server
 
@@ -200,3 +200,25 @@ def test_what_a_server_says_back_of_a_credential_is_not_shown(server: Server, fa
     assert BASIC not in str(told.value)
     assert TOKEN not in str(told.value)
     assert not server.head
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"unable to access 'https://reader:{TOKEN}@forge.example.com/o/r'",
+        f"unable to access 'https://reader:pa@ss/{TOKEN}@forge.example.com/o/r'",
+        f"denied: Basic {BASIC.rstrip('=')}",
+        f"denied: reader:{TOKEN}",
+    ],
+)
+def test_who_signs_in_is_not_shown_however_it_is_written(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password may hold what an address may not, and a word of Basic may come unpadded."""
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "http.extraHeader")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", f"Authorization: Basic {BASIC.rstrip('=')}")
+
+    told = shown(said)
+
+    assert TOKEN not in told
+    assert BASIC.rstrip("=") not in told

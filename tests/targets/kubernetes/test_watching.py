@@ -212,7 +212,7 @@ def test_a_watcher_that_hangs_is_not_alive() -> None:
     """Longer than its longest turn; then the kubelet starts it again."""
     now = [0.0]
     pulse = Pulse(lambda: now[0])
-    limit = longest_turn(spec())
+    limit = longest_turn(spec(), "production")
     with telling_health(0, pulse, limit) as port:
         young = asked(port)
         now[0] = limit
