@@ -86,19 +86,16 @@ def unanswered(cluster: Cluster, namespace: str, resource: str) -> Iterator[None
 
 @contextmanager
 def someone(
-    cluster: Cluster, namespace: str, folder: Path, rules: Sequence[Object]
-) -> Iterator[Path]:
-    """The kubeconfig of an account that may do what ``rules`` say, in all of the cluster."""
+    cluster: Cluster, namespace: str, folder: Path, rules: Sequence[Object],
+    within: Sequence[Object] = (),
+) -> Iterator[Path]:  # fmt: skip
+    """The kubeconfig of an account that may do what ``rules`` say in all of the cluster, and what
+    those ``within`` say in ``namespace``.
+    """
     name = f"greenlight-test-{uuid.uuid4().hex[:8]}"
-    version, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
-    role = {"apiVersion": version, "kind": "ClusterRole", "metadata": {"name": name},
-            "rules": list(rules)}  # fmt: skip
-    binding = {
-        "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name}, "subjects": [subject],
-    }  # fmt: skip
-    with made(cluster, role, binding):
+    everywhere = _granted("Cluster", {"name": name}, namespace, rules)
+    there = _granted("", {"name": name, "namespace": namespace}, namespace, within)
+    with made(cluster, *everywhere, *there):
         where = f"--namespace={namespace}"
         eventually(lambda: not cluster.ask("get", "serviceaccount/default", where).code, "account")
         token = cluster.must("create", "token", "default", where).strip()
@@ -108,6 +105,18 @@ def someone(
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(given))
         yield path
+
+
+def _granted(scope: str, meta: Object, namespace: str, rules: Sequence[Object]) -> list[Object]:
+    """A role of ``rules``, and the account ``default`` of ``namespace`` bound to it."""
+    version, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    role = {"apiGroup": group, "kind": f"{scope}Role", "name": meta["name"]}
+    return [
+        {"apiVersion": version, "kind": f"{scope}Role", "metadata": meta, "rules": list(rules)},
+        {"apiVersion": version, "kind": f"{scope}RoleBinding", "metadata": meta, "roleRef": role,
+         "subjects": [subject]},
+    ]  # fmt: skip
 
 
 @contextmanager
