@@ -19,7 +19,8 @@ HEAD = """# Kubernetes
 With `target: kubernetes` in an environment, or `--target kubernetes` for all of them, `ship`,
 `promote`, `rollback` and the others work on a cluster: the one that `context` names in KUBECONFIG.
 The record is on object storage then (`ledger:`, [ledger.md](ledger.md)), so that every machine and
-the watcher in the cluster see the same.
+the watcher in the cluster see the same. From an empty cluster to a release, step by step:
+[first-release.md](first-release.md).
 
 - A slot is a Deployment `APP-blue` or `APP-green`, with its Service, autoscaler and budget.
 - Weights, pins and mirror are in the HTTPRoute `APP`, on the Gateway that `gateway` names; the
@@ -80,11 +81,12 @@ text, for names that hold a digest.
 ## What the platform keeps
 
 - **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
-  ImageVolume, for models and adapters from `oci://`.
+  ImageVolume, for models and adapters from `oci://`, and nodes whose container runtime mounts
+  images (containerd from 2.1, CRI-O from 1.31).
 - **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
-  metrics-server or KEDA, for the number of application pods. Where the operator's
-  `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`, patch PodMonitor and
-  PrometheusRule `*`.
+  metrics-server or KEDA (`keda.sh/v1alpha1`, 2.7 or later), for the number of application pods.
+  Where the operator's `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`,
+  patch PodMonitor and PrometheusRule `*`.
 - **Volumes** that many nodes may read (ReadOnlyMany, ReadWriteMany), for `volume://` and
   `server.weights` with more than one pod.
 - **A Gateway** of the Gateway API 1.3 or later, whose listener lets in routes of other namespaces.
@@ -93,10 +95,16 @@ text, for names that hold a digest.
   outside the cluster, `gateway.addresses`. `gateway.timeout_seconds` is the route's limit for a
   whole answer: none by default, since some gateways would cut at 15 s. Where a gateway takes no
   timeouts in routes, say null.
+- **Encryption.** The route is on every listener of its Gateway: beside HTTPS an open HTTP listener
+  would take prompts and keys in the clear. Let the Gateway have HTTPS alone, or name the listener
+  by a patch of HTTPRoute `APP`: `{spec: {parentRefs: [{name: greenlight, namespace: gateways,
+  sectionName: https}]}}`. Of two listeners Greenlight itself asks the one that is first.
 - **Names.** Pods ask for names where `k8s-app: kube-dns` is in `kube-system`. A cache on each node
   at a link-local address, or another place, needs a patch of the NetworkPolicies.
-- **GPUs.** Model servers go to nodes with the taint `sku=gpu`, or with one that is called as the
-  GPUs are (`nvidia.com/gpu`).
+- **GPUs.** Model servers tolerate the taint `sku=gpu`, and one that is called as the GPUs are
+  (`nvidia.com/gpu`). What brings them to a node is the GPUs that they ask for, and `gpu.pool`.
+- **Rights** of the account that ships: [rights.yaml](rights.yaml), explained in
+  [first-release.md](first-release.md#5-rights).
 
 ## Secrets
 
@@ -109,7 +117,7 @@ shows it to less. No value is ever in what is rendered.
   only for `env`. The platform keeps the Secrets Store CSI driver with Azure's provider (for `env`
   with its copying to Secrets on) and gives the identity the right to read.
 - From `external`: an ExternalSecret, of which its operator makes a Secret. The platform keeps
-  External Secrets and the store that `store` names.
+  External Secrets, 0.16 or later (`external-secrets.io/v1`), and the store that `store` names.
 
 Neither was tried against a vault: that a real API server takes the objects, and that names and
 places are right, is what the tests know.
