@@ -1,6 +1,6 @@
 """Other projects' definitions, which later targets validate against: data, never copied here.
 
-``GREENLIGHT_DEFINITIONS`` says where they are, by default ``../shared`` beside the checkout.
+``GREENLIGHT_DEFINITIONS`` says where they are; docs/testing.md what has to be there.
 """
 
 from __future__ import annotations

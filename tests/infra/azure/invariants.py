@@ -82,7 +82,7 @@ NAMES = {
     "network:PrivateEndpoint": ("privateEndpointName", r"^[A-Za-z0-9][\w.-]{0,62}\w$"),
     "authorization:RoleAssignment": ("roleAssignmentName", r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-.{12}$"),
 }
-"""Azure's rules for names, with what facts.md adds for endpoints: single dashes, 3 to 32."""
+"""Azure's rules for names, and for endpoints (docs/limits.md): single dashes, 3 to 32."""
 
 
 def broken(settings: AzureSettings, found: Recorded) -> list[str]:
