@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,10 +22,12 @@ from pipelines.targets.kubernetes.slots import Patience
 from pipelines.targets.kubernetes.target import KubernetesTarget
 from pipelines.targets.kubernetes.watching import to_take_away, watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import Watching
+from release.git_section import Git
 from release.state import StateFolder
 from tests.cluster.building import provide_prometheus
 from tests.cluster.client import Cluster
 from tests.cluster.fixtures import found
+from tests.cluster.gitops import following
 from tests.manifests.making import spec
 from tests.targets.kubernetes import faulty
 from tests.targets.kubernetes.bed import KubernetesBed, opened
@@ -89,6 +92,30 @@ def test_with_these_rights_an_environment_lives_from_its_first_day_to_its_last(
         assert (dict(facts.weights), {*facts.slots}) == ({"blue": 100}, {"blue"})
         target.destroy(bed.fence())
         assert not target.facts().provisioned
+
+
+def test_with_these_rights_a_release_is_brought_by_git(
+    bed: KubernetesBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With those on the controller's object beside them."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    cluster, namespace, bare = bed.cluster, bed.plane.namespace, tmp_path / "server.git"
+    subprocess.run(["git", "init", "-q", "--bare", "--initial-branch=main", str(bare)], check=True)
+    git = Git.model_validate({"repository": str(bare), "controller": "argocd",
+                              "namespace": namespace, "wait_seconds": 120})  # fmt: skip
+    by_git = rules("greenlight-by-git")
+    with faulty.someone(cluster, namespace, tmp_path, EVERYTHING, by_git) as path:
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        target = target_of(bed, namespace, git=git)
+        with following(cluster, bare, target.ground.rendering()):
+            target.provision(bed.fence())
+            target.deploy("blue", bed.release("one"), bed.fence())
+            target.expose({"blue": 100}, bed.fence())
+            assert (target.drift(), dict(target.facts().weights)) == ((), {"blue": 100})
+        name = target.ground.rendering().full_name
+        where = ("applications.argoproj.io", name, f"--namespace={namespace}")
+        cluster.must("delete", *where)  # as destroy asks of whoever keeps the controller
+        target.destroy(bed.fence())
 
 
 def test_with_these_rights_a_namespace_is_made_and_goes(
