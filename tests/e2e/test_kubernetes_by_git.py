@@ -21,8 +21,6 @@ def by_git(
     cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
 ) -> Iterator[ByGit]:
     """The small application, of which nothing is there yet."""
-    if cluster.real_pods:
-        pytest.skip("a cluster with real pods has its own data plane")
     with by_commits(cluster, s3, cache, pytestconfig, "by-git") as found:
         yield found
 

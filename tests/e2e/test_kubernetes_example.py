@@ -20,8 +20,6 @@ def bot(
     cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
 ) -> Iterator[ByGit]:
     """The example, of which nothing is there yet."""
-    if cluster.real_pods:
-        pytest.skip("a cluster with real pods has its own data plane")
     with by_commits(cluster, s3, cache, pytestconfig, "example", make_example) as found:
         yield found
 

@@ -67,8 +67,6 @@ def box(
     cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
 ) -> Iterator[Shipped]:
     """The application of this story, of which nothing runs yet."""
-    if cluster.real_pods:
-        pytest.skip("a cluster with real pods has its own data plane")
     with shipped(cluster, s3, cache, pytestconfig, "by-hand") as one:
         yield one
 
