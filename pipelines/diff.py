@@ -46,7 +46,7 @@ def difference_of(workspace: Workspace, environment: str) -> Difference:
     (candidate,) = r.slots
     slot = replace(candidate, name=place(live, candidate.release.digest))
     with workspace.sources.placed():
-        wanted = _wanted(ground, slot)
+        wanted = _wanted(ground, live, slot)
     gone = _gone(ground, live, wanted, slot.name)
     found = changes(api, wanted, gone, _manager(ground))
     return Difference(environment, slot.release.label, slot.name, found)
@@ -58,9 +58,9 @@ def _manager(ground: Ground) -> str:
     return FIELD_MANAGERS[git.controller] if git else MANAGER
 
 
-def _wanted(ground: Ground, slot: Slot) -> tuple[Rendered, ...]:
+def _wanted(ground: Ground, live: Live, slot: Slot) -> tuple[Rendered, ...]:
     """The shell, the candidate's slot, and the route, which learns of that slot."""
-    r, now = ground.rendering(slot), ground.routing()
+    r, now = ground.rendering(slot), live.routing
     known = tuple(sorted({*now.slots, slot.name}))
     route = ground.route(replace(now, slots=known))
     return (*render_shell(r), *render_slot(r, slot.name), route)

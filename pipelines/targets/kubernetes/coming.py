@@ -11,6 +11,7 @@ from manifests.model import Rendering, own
 from manifests.render import render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
+from pipelines.targets.kubernetes.facts import name_of
 from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, OF_A_SLOT, prompt_of
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
@@ -44,9 +45,9 @@ class Coming:
         """Those that it starts with. A model server that a slot beside it has needs nothing new."""
         there = {self.servers[name] for name in self.beside} & {*self._running}
         return tuple(
-            _started(one, self._least(_name(one)), self._limits)
+            _started(one, self._least(name_of(one)), self._limits)
             for one in self.objects
-            if one["kind"] == "Deployment" and _name(one) not in there
+            if one["kind"] == "Deployment" and name_of(one) not in there
         )
 
     @property
@@ -64,7 +65,7 @@ class Coming:
         """
         watcher = (one for one in self.watcher if one["kind"] == "Deployment")
         pods = [_started(one, one["spec"]["replicas"], self._limits) for one in watcher]
-        mine = {_name(one): one for one in self.objects if one["kind"] == "Deployment"}
+        mine = {name_of(one): one for one in self.objects if one["kind"] == "Deployment"}
         for name, (least, most) in self._scaled.items():
             pods += _growth(mine.get(name), least, most, self._limits)
         for name, most in self._most_beside():
@@ -103,7 +104,7 @@ class Coming:
 
     def _leaving(self, slots: tuple[str, ...]) -> list[str]:
         """The model servers that go with ``slots``: neither the slot nor any that stays asks."""
-        mine = {_name(one) for one in self.objects if one["kind"] == "Deployment"}
+        mine = {name_of(one) for one in self.objects if one["kind"] == "Deployment"}
         stay = {one for name, one in self.servers.items() if name not in slots}
         return sorted({self.servers.get(name, "") for name in slots} - stay - mine - {""})
 
@@ -112,7 +113,7 @@ class Coming:
         names = {name: self._running.get(self.rendering.of_slot(name)) for name in self.servers}
         read = {name: prompt_of(one) for name, one in names.items() if one}
         stay = {prompt for name, prompt in read.items() if name not in slots}
-        mine = {_name(one) for one in self.objects if one["kind"] == "ConfigMap"}
+        mine = {name_of(one) for one in self.objects if one["kind"] == "ConfigMap"}
         goes = {prompt for name, prompt in read.items() if name in slots and prompt}
         return frozenset(("ConfigMap", one) for one in goes - stay - mine)
 
@@ -146,7 +147,7 @@ class Coming:
     @cached_property
     def _running(self) -> dict[str, dict[str, Any]]:
         found = self.api.list("Deployment", self.rendering.namespace)
-        return {_name(one): one for one in found}
+        return {name_of(one): one for one in found}
 
     @cached_property
     def _limits(self) -> tuple[Limit, ...]:
@@ -157,14 +158,10 @@ def _started(one: Thing, least: int, limits: tuple[Limit, ...]) -> Pods:
     """The pods of a Deployment, as the namespace's limits make them."""
     spec = filled(one["spec"]["template"]["spec"], limits)
     wrong = tuple(why_refused(spec, limits))
-    return pods_of(_name(one), spec, one["spec"].get("replicas", least), wrong)
+    return pods_of(name_of(one), spec, one["spec"].get("replicas", least), wrong)
 
 
 def _growth(one: Thing | None, least: int, most: int, limits: tuple[Limit, ...]) -> Iterator[Pods]:
     if one is not None and most > least:
         spec = filled(one["spec"]["template"]["spec"], limits)
-        yield pods_of(f"{_name(one)} beyond its {least}", spec, most - least)
-
-
-def _name(one: Thing) -> str:
-    return str(one["metadata"]["name"])
+        yield pods_of(f"{name_of(one)} beyond its {least}", spec, most - least)

@@ -12,7 +12,7 @@ from pipelines.capacity import ALL
 from pipelines.facts import SLOTS, SlotFacts, SlotState
 from pipelines.targets.base import TargetFacts
 from pipelines.targets.kubernetes.reasons import ENDS, Reason, why_not_ready
-from pipelines.targets.kubernetes.routing import read_route, why_not_accepted
+from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
 
 Object = Mapping[str, Any]
 
@@ -47,6 +47,11 @@ class Live:
     pods: Sequence[Object] = ()
 
     @property
+    def routing(self) -> Routing:
+        """What the route says; nothing where there is none."""
+        return read_route(self.route, self.application) if self.route else Routing()
+
+    @property
     def slots(self) -> dict[str, Object]:
         """The Deployment of each slot, by the slot's name."""
         found = {labels(one).get(SLOT): one for one in self.deployments}
@@ -78,7 +83,7 @@ def place(live: Live, digest: str) -> str:
     one with the least traffic.
     """
     held = {slot: notes(one).get(RELEASE) for slot, one in live.slots.items()}
-    weights = read_route(live.route, live.application).weights if live.route else {}
+    weights = live.routing.weights
     return min(SLOTS, key=lambda slot: (held.get(slot) != digest, slot in held,
                                         weights.get(slot, 0)))  # fmt: skip
 
@@ -89,7 +94,7 @@ def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:
     reason = why_not_provisioned(live, address)
     if live.route is None:
         return TargetFacts(False, address, slots, reason=reason)
-    weights = read_route(live.route, live.application).weights
+    weights = live.routing.weights
     watchers = [one for one in live.deployments if labels(one).get(COMPONENT) == "watcher"]
     behind = why_not_accepted(live.route, live.gateway_name)
     idle = "; ".join(_why_idle(live, watchers))
@@ -177,6 +182,11 @@ def ready_since(pod: Object) -> float | None:
 def labels(one: Object) -> Mapping[str, str]:
     """The labels of an object."""
     return one["metadata"].get("labels") or {}
+
+
+def name_of(one: Object) -> str:
+    """An object's name."""
+    return str(one["metadata"]["name"])
 
 
 def notes(one: Object) -> Mapping[str, str]:

@@ -193,8 +193,3 @@ def of_one_mind(route: Object) -> set[str]:
 def ready_pods(live: Live, slot: str) -> list[Object]:
     """The pods of ``slot`` that answer."""
     return [pod for pod in live.pods if labels(pod).get(SLOT) == slot and ready_since(pod)]
-
-
-def name_of(one: Object) -> str:
-    """An object's name."""
-    return str(one["metadata"]["name"])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pipelines.cluster import UNIT, Needs, Quota, Scope
+from pipelines.targets.kubernetes.facts import name_of
 from pipelines.targets.kubernetes.kinds import kind_of
 from pipelines.targets.kubernetes.pods import Thing, amounts, claimed, pods_of
 
@@ -69,8 +70,8 @@ def counted(
     for one in objects:
         kind, takes = one["kind"], {n: x for n, x in taken_by(one).items() if n in wanted}
         if takes and kind not in found:
-            found[kind] = {_name(each) for each in api.list(kind, namespace)}
-        if takes and (_name(one) in found[kind]) == there:
+            found[kind] = {name_of(each) for each in api.list(kind, namespace)}
+        if takes and (name_of(one) in found[kind]) == there:
             total.update(takes)
     return total
 
@@ -81,14 +82,14 @@ def read_quotas(
     """Quotas without what ``past`` pods use; and of those that cannot be counted, that they are
     not.
     """
-    gone = Needs(tuple(pods_of(_name(pod), pod["spec"], 1) for pod in past))
+    gone = Needs(tuple(pods_of(name_of(pod), pod["spec"], 1) for pod in past))
     quotas, notes = [], []
     for one in given:
         scopes = tuple(_scopes(one["spec"]))
         unknown = [scope.name for scope in scopes if scope.name not in SCOPES]
         if unknown:
             scope = ", ".join(unknown)
-            notes.append(f"ResourceQuota {_name(one)} has the scope {scope} and is not counted")
+            notes.append(f"ResourceQuota {name_of(one)} has the scope {scope} and is not counted")
         else:
             quotas.append(without(_quota(one, scopes), gone))
     return tuple(quotas), tuple(notes)
@@ -97,7 +98,7 @@ def read_quotas(
 def _quota(one: Thing, scopes: tuple[Scope, ...]) -> Quota:
     status = one.get("status") or {}
     hard = amounts(status.get("hard") or one["spec"].get("hard"))
-    return Quota(_name(one), hard, amounts(status.get("used")), scopes)
+    return Quota(name_of(one), hard, amounts(status.get("used")), scopes)
 
 
 def without(quota: Quota, gone: Needs) -> Quota:
@@ -111,7 +112,3 @@ def _scopes(spec: Thing) -> Iterator[Scope]:
         yield Scope(name)
     for one in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
         yield Scope(one["scopeName"], one["operator"], tuple(one.get("values") or ()))
-
-
-def _name(one: Thing) -> str:
-    return str(one["metadata"]["name"])

@@ -12,7 +12,7 @@ from manifests.model import Rendering
 from pipelines.capacity import Room, find_room
 from pipelines.cluster import Cluster, Needs, Node, Taint
 from pipelines.targets.kubernetes.coming import Coming, Names
-from pipelines.targets.kubernetes.facts import APPLICATION
+from pipelines.targets.kubernetes.facts import APPLICATION, name_of
 from pipelines.targets.kubernetes.pods import Thing, amounts, pods_of
 from pipelines.targets.kubernetes.pools import AUTOSCALER, autoscaler, pools_of
 from pipelines.targets.kubernetes.quotas import Lists, counted, read_quotas, without
@@ -127,12 +127,8 @@ def read_cluster(api: Lists, past: Without, settings: Capacity, gpu: str, now: d
     quotas = tuple(without(one, going) for one in quotas)
     status = autoscaler(api.list("ConfigMap", AUTOSCALER[0]))
     pools, unknown = pools_of(status, nodes, settings, gpu)
-    ahead = tuple(pods_of(_name(one), one["spec"], 1) for one in stay if _waits(one))
+    ahead = tuple(pods_of(name_of(one), one["spec"], 1) for one in stay if _waits(one))
     return Cluster(nodes, quotas, pools, ahead, (*scoped, *unknown))
-
-
-def _name(one: Thing) -> str:
-    return str(one["metadata"]["name"])
 
 
 def _waits(pod: Thing) -> bool:
@@ -144,7 +140,7 @@ def _waits(pod: Thing) -> bool:
 def _nodes(nodes: Iterable[Thing], pods: Sequence[Thing], now: datetime) -> Iterator[Node]:
     used, daemons = _asked_by_node(pods), _asked_by_node(filter(_is_daemon, pods))
     for one in nodes:
-        name, spec = _name(one), one.get("spec") or {}
+        name, spec = name_of(one), one.get("spec") or {}
         offers = amounts(one["status"].get("allocatable"))
         taken = used.get(name, Counter())
         yield Node(

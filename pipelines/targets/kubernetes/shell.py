@@ -11,8 +11,8 @@ from manifests.model import own
 from manifests.order import RANKS
 from manifests.render import Rendered, render_shell
 from manifests.watcher import keys_name, watcher_name
-from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, notes
-from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
+from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
+from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.kinds import KINDS, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing

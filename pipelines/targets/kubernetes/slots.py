@@ -22,10 +22,11 @@ from pipelines.targets.kubernetes.facts import (
     available,
     is_current,
     labels,
+    name_of,
     notes,
     reason_of,
 )
-from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
+from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, displaced, unneeded
 from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Writer

@@ -21,13 +21,14 @@ from pipelines.targets.kubernetes.facts import (
     SERVER,
     UNTOLD,
     Live,
+    name_of,
     notes,
     place,
     ready_since,
     target_facts,
 )
 from pipelines.targets.kubernetes.fence import Anchor
-from pipelines.targets.kubernetes.ground import Ground, name_of, ready_pods
+from pipelines.targets.kubernetes.ground import Ground, ready_pods
 from pipelines.targets.kubernetes.prometheus import (
     FRESH_SECONDS,
     REMEMBERED_SECONDS,
