@@ -37,14 +37,15 @@ somebody else's stops the step, and names them. With `git`, commits take the pla
 
 An object of another application or environment is never written, whatever it is called: with
 `namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
-only where Greenlight made it and nobody else is in it. In a namespace that has a name here, the
-closing policy is for the application's own pods.
+only where Greenlight made it and nobody else is in it. What is rendered closes the application's
+own pods alone. In a namespace that Greenlight made, and that has no name here, one more policy,
+`APP-deny-all`, closes every pod; no file has it.
 
 What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
 dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A
-namespace takes none, and is `APP-ENV` by default: where that is labelled as another's, since `a-b`
-in `c` and `a` in `b-c` come to the same, `ship` stops and says whose it is; then `namespace` names
-another.
+namespace takes none, and is `APP-ENV` by default: where that is there and Greenlight did not make
+it for this environment, or it may not be looked at, `ship` stops and says so. Then `namespace`
+names another, or this one. `default`, `kube-…` and `…-system` are the cluster's own, and refused.
 
 Before anything is changed it is counted whether the release has room, on the nodes and by the
 namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's

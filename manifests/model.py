@@ -129,10 +129,8 @@ class Rendering:
 
     @property
     def namespace(self) -> str:
-        """The namespace that everything is in. Its name can have no dot, so two may come to one:
-        then whoever finds it labelled as another's stays out (``Shell``).
-        """
-        return self.settings.namespace or f"{self.application}-{self.environment}"
+        """The namespace that everything is in."""
+        return self.settings.namespace_of(self.application, self.environment)
 
     @property
     def folder(self) -> str:

@@ -37,8 +37,14 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
+APPLICATION = "app.kubernetes.io/name"
 OURS = ("app.kubernetes.io/", own(""))
 """How labels begin by which objects are found."""
+
+APART = ("Namespace",)
+"""Kinds that are in no folder of Git. A controller writes whatever has the name, by force; so
+Greenlight makes these itself, once it has seen whose they are.
+"""
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
@@ -67,12 +73,17 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def render(r: Rendering) -> tuple[Rendered, ...]:
-    """Every object of ``r``, in the order in which they are applied.
+    """Every object of ``r``, in the order in which they are applied; by Git, those of its folder.
 
     BadInput for a patch of an object that is not there.
     """
     apart = CONTROLLER_KINDS if r.settings.git else ()
-    return finished(r, _all(r), lambda kind: kind not in apart)
+    return kept(r, finished(r, _all(r), lambda kind: kind not in apart))
+
+
+def kept(r: Rendering, objects: Iterable[Rendered]) -> tuple[Rendered, ...]:
+    """Those of ``objects`` that the environment's folder has; without Git all of them."""
+    return tuple(one for one in objects if not (r.settings.git and one.kind in APART))
 
 
 def finished(
@@ -89,6 +100,16 @@ def finished(
 def render_shell(r: Rendering) -> tuple[Rendered, ...]:
     """What belongs to no slot and to no model server, whatever the slots are; not the route."""
     return _finished(r, _made(_shell(r, _common(r))))
+
+
+def render_closing(r: Rendering) -> Rendered:
+    """The policy that closes every pod of the namespace, whosever it is. It is in no folder: only
+    a namespace that was made here may be closed so, and no file can know that.
+    """
+    name = f"{r.application}-deny-all"
+    values = {**_common(r), "name": name, "closes": {}}
+    (closing,) = _finished(r, _made([("NetworkPolicy", name, "deny-all", values)]))
+    return closing
 
 
 def render_slot(r: Rendering, slot: str) -> tuple[Rendered, ...]:
@@ -140,7 +161,8 @@ def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
     yield "ServiceAccount", r.application, "service-account", common
     if r.settings.priority == "serving":
         yield "PriorityClass", PRIORITY_CLASS, "priority-class", common
-    yield "NetworkPolicy", f"{r.application}-deny", "deny-all", common
+    denied, closes = f"{r.application}-deny", {"matchLabels": {APPLICATION: r.application}}
+    yield "NetworkPolicy", denied, "deny-all", {**common, "name": denied, "closes": closes}
     yield "NetworkPolicy", r.application, "allow-application", common
     yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
     yield from _secrets(r, common)

@@ -5,6 +5,7 @@ Every default is the secure and quiet one. What has no field here is set by a pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
@@ -55,9 +56,20 @@ LabelValue = Annotated[
 ]
 
 
+OF_THE_CLUSTERS = re.compile(r"kube-.*|.*-system|default")
+"""Namespaces of what runs the cluster: an application in one of them could stop it."""
+
+
+def is_the_clusters(namespace: str) -> bool:
+    """Whether it is one that no application may be in, whoever asks for it."""
+    return OF_THE_CLUSTERS.fullmatch(namespace) is not None
+
+
 def _own(name: str) -> str:
-    if name.startswith("kube-"):
-        raise ValueError("must be a namespace of yours: kube-… are the cluster's own")
+    if is_the_clusters(name):
+        raise ValueError(
+            "must be a namespace of yours: default, kube-… and …-system are the cluster's own"
+        )
     return name
 
 
@@ -293,7 +305,9 @@ class Kubernetes(Section):
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
     namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
-        None, description="that it has, or shares, by name; None: NAME-ENVIRONMENT, for it alone"
+        None,
+        description="that it has, or shares, by name; None: NAME-ENVIRONMENT, which Greenlight "
+        "makes, and which is refused where somebody else has made it",
     )
     gateway: Gateway = Field(Gateway(), description="what traffic comes through")
     application: Resources = Field(
@@ -339,6 +353,12 @@ class Kubernetes(Section):
         if self.secrets and self.secrets.source.key_vault and self.identity is None:
             raise ValueError("identity, as whom the Key Vault of secrets is read")
         return self
+
+    def namespace_of(self, application: str, environment: str) -> str:
+        """The namespace that everything is in. By default its name can have no dot, so two may
+        come to one: then whoever finds it as another's stays out (``Shell``).
+        """
+        return self.namespace or f"{application}-{environment}"
 
     @property
     def measured_at(self) -> str | None:

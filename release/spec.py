@@ -23,10 +23,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from release.complaints import complaints
+from release.complaints import complaints, placed
 from release.documents import Document, Key, Place, overlay, read_document
 from release.errors import BadInput, Problem
-from release.kubernetes_section import Kubernetes
+from release.kubernetes_section import Kubernetes, is_the_clusters
 from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
 from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
@@ -377,6 +377,15 @@ class Spec(Section):
             raise ValueError("a model that a cluster fetches with engine vllm, and with no other")
         if vllm and any(one.target == LOCAL for one in self.environments.values()):
             raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_out_of_the_clusters_namespaces(self) -> Spec:
+        for name, one in self.environments.items():
+            space = one.kubernetes.namespace_of(self.name, name) if one.kubernetes else ""
+            if is_the_clusters(space):
+                expected = "another namespace than NAME-ENVIRONMENT: that is the cluster's own here"
+                raise placed(expected, space, "environments", name, "kubernetes", "namespace")
         return self
 
     @property

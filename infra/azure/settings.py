@@ -26,6 +26,7 @@ from pydantic.alias_generators import to_camel
 from policies.limits.tables import table
 from release.complaints import placed
 from release.documents import Key
+from release.kubernetes_section import is_the_clusters
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
@@ -71,9 +72,6 @@ https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas"""
 OF_AZURES = re.compile(r"^([\w-]+\.)*(kubernetes\.io|k8s\.io|kubernetes\.azure\.com)/")
 """Labels and taints that Kubernetes and AKS keep for themselves:
 https://learn.microsoft.com/azure/aks/use-labels#reserved-system-labels"""
-
-OF_THE_CLUSTERS = re.compile(r"^(kube-.*|.*-system|default)$")
-"""Namespaces of what runs the cluster: an application in one of them could stop it."""
 
 
 class Setting(BaseModel):
@@ -471,7 +469,7 @@ class Application(Setting):
     @model_validator(mode="after")
     def _keeps_out_of_the_clusters_namespaces(self) -> Application:
         space = self.namespace or self.name
-        if OF_THE_CLUSTERS.match(space):
+        if is_the_clusters(space):
             key = "namespace" if self.namespace else "name"
             raise placed("a namespace that is not one of the cluster's own", space, key)
         return self

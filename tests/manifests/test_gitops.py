@@ -9,7 +9,7 @@ import yaml
 
 from manifests.gitops import index, render_controller, watched
 from manifests.model import Rendering
-from manifests.render import render
+from manifests.render import render, render_shell
 from release.errors import BadInput
 from tests.manifests.making import release, rendering, settings
 
@@ -24,6 +24,17 @@ def by_git(controller: str, **given: Any) -> Rendering:
 
 def test_an_environment_without_git_has_none() -> None:
     assert render_controller(rendering(release())) == ()
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_no_folder_has_the_namespace(controller: str) -> None:
+    """A controller would lay ours over whatever has the name; a patch of it is still one."""
+    patch = {"kind": "Namespace", "name": "*", "patch": {"metadata": {"labels": {"a": "b"}}}}
+    one = by_git(controller, patches=[patch])
+
+    assert "Namespace" not in {each.kind for each in render(one)}
+    (made,) = (each.object for each in render_shell(one) if each.kind == "Namespace")
+    assert made["metadata"]["labels"]["a"] == "b"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from tests.manifests.making import release, rendering, settings
 from tests.manifests.variants import VARIANTS
 from tests.targets.kubernetes.memory import MemoryApi
 
-BOTH = rendering(release(), release("b"), weights={"blue": 100})
+WHOLE = {
+    "kind": "NetworkPolicy", "name": "assist-deny",
+    "patch": {"spec": {"podSelector": {"matchLabels": None}}},
+}  # fmt: skip
+"""A team closes all pods of its namespace."""
+
+BOTH = rendering(release(), release("b"), weights={"blue": 100}, given=settings(patches=[WHOLE]))
 WANTED = [one.object for one in render(BOTH)]
 
 

@@ -156,15 +156,42 @@ def test_a_real_namespace_tells_whose_it_is(
 
 
 @pytest.mark.parametrize("labels", [{}, {"team": "shop"}, None])
-def test_a_namespace_that_says_nothing_of_us_is_entered(labels: dict[str, str] | None) -> None:
-    """The platform's team made it, for whom it names."""
+def test_a_namespace_that_says_nothing_of_us_is_entered_by_its_name_alone(
+    labels: dict[str, str] | None,
+) -> None:
+    """Somebody may run something else in it: to be called as we are is no invitation."""
     meta = {"name": "a-b-c", **({} if labels is None else {"labels": labels})}
     api = MemoryApi({"kind": "Namespace", "metadata": meta})
-    there = unnamed(api, "a", "b-c")
+    there, before = unnamed(api, "a", "b-c"), {**api.objects}
 
-    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    with pytest.raises(GreenlightError, match=r"not made by Greenlight.*namespace: a-b-c"):
+        Shell(there, DirectWriter(api, there.anchor)).make(1)
+    assert api.objects == before
 
+    named = Ground("a", "b-c", settings(namespace="a-b-c"), 30, api)
+    made(Shell(named, DirectWriter(api, named.anchor)), api)
     assert api.get("ServiceAccount", "a", "a-b-c")
+    assert api.get("Namespace", "a-b-c") == before["Namespace", "", "a-b-c"]
+
+
+def test_a_namespace_that_may_not_be_looked_at_is_entered_by_its_name_alone() -> None:
+    """Whose it is cannot be known, and a name that is made up says nothing."""
+
+    class Closed(MemoryApi):
+        def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+            if kind == "Namespace":
+                raise DeniedError("no")
+            return super().get(kind, name, namespace)
+
+    api = Closed()
+    there = unnamed(api, "a", "b-c")
+    with pytest.raises(GreenlightError, match=r"may not be looked at.*namespace: a-b-c"):
+        Shell(there, DirectWriter(api, there.anchor)).make(1)
+    assert not api.objects
+
+    named = ground(api)
+    made(Shell(named, DirectWriter(api, named.anchor)), api)
+    assert api.get("ServiceAccount", "assist", SPACE)
 
 
 def test_a_namespace_that_both_name_is_shared() -> None:
@@ -177,17 +204,48 @@ def test_a_namespace_that_both_name_is_shared() -> None:
     assert accounts == {"a-b", "a"}
 
 
-def test_policies_close_nothing_that_is_not_ours_in_a_namespace_that_has_a_name() -> None:
-    """Others may have been in it first; one of our own is closed whole."""
-    own = replace(ground(MemoryApi()), settings=settings())
-    chosen = [
+@pytest.mark.parametrize("given", [{}, {"namespace": SPACE}])
+def test_what_is_rendered_closes_nothing_that_is_not_ours(given: dict[str, str]) -> None:
+    """No file knows who was in the namespace first."""
+    there = replace(ground(MemoryApi()), settings=settings(**given))
+    (chosen,) = (
         one.object["spec"]["podSelector"]
-        for there in (ground(MemoryApi()), own)
         for one in render_shell(there.rendering())
         if one.name == "assist-deny"
-    ]
+    )
 
-    assert chosen == [{"matchLabels": {"app.kubernetes.io/name": "assist"}}, {}]
+    assert chosen == {"matchLabels": {"app.kubernetes.io/name": "assist"}}
+
+
+def closed(api: MemoryApi, there: Ground) -> list[str]:
+    """The policies of ``there``, once it is made, that close every pod of the namespace."""
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    policies = api.list("NetworkPolicy", there.namespace)
+    return [one["metadata"]["name"] for one in policies if one["spec"]["podSelector"] == {}]
+
+
+@pytest.mark.parametrize("git", [None, "argocd", "flux"])
+def test_a_namespace_that_we_made_is_closed_whole(git: str | None) -> None:
+    """By Git as well, since no folder can say so: made at once, and gone with the rest."""
+    followed = {"git": {"repository": "https://git.example.com/o/r", "controller": git}}
+    api = MemoryApi()
+    there = Ground("assist", "production", settings(**(followed if git else {})), 30, api)
+
+    assert closed(api, there) == ["assist-deny-all"]
+    assert closed(api, there) == ["assist-deny-all"]
+
+    Shell(there, DirectWriter(api, there.anchor)).take_away(1)
+    assert {kind for kind, _, _ in api.objects} <= {"PriorityClass"}
+
+
+def test_a_namespace_of_somebody_elses_is_not_closed() -> None:
+    """Neither one that has a name, nor one that has our labels and was made by a controller."""
+    api = MemoryApi()
+    there = unnamed(api, "assist", "production")
+    (labelled,) = (one for one in render_shell(there.rendering()) if one.kind == "Namespace")
+    api.create(labelled.object)
+
+    assert closed(api, ground(api)) == closed(api, there) == []
 
 
 @pytest.mark.parametrize("application", ["prompt", "prompt-bot", "assist"])
