@@ -107,7 +107,7 @@ def render_closing(r: Rendering) -> Rendered:
     a namespace that was made here may be closed so, and no file can know that.
     """
     name = f"{r.application}-deny-all"
-    values = {**_common(r), "name": name, "closes": {}}
+    values = {**_common(r), "name": name, "closes": {}, "labels": r.labels_apart}
     (closing,) = _finished(r, _made([("NetworkPolicy", name, "deny-all", values)]))
     return closing
 
@@ -156,7 +156,7 @@ def _all(r: Rendering) -> Iterator[Piece]:
 
 
 def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
-    labels = {**RESTRICTED, **r.labels}
+    labels = {**RESTRICTED, **r.labels_apart}
     yield "Namespace", r.namespace, "namespace", {**common, "namespace_labels": labels}
     yield "ServiceAccount", r.application, "service-account", common
     if r.settings.priority == "serving":

@@ -62,7 +62,7 @@ def watcher_secret(r: Rendering, state: StateFolder) -> dict[str, Any]:
         "metadata": {
             "name": keys_name(r),
             "namespace": r.namespace,
-            "labels": {**r.labels, **COMPONENT},
+            "labels": {**r.labels_apart, **COMPONENT},
         },
         "data": {name: base64.b64encode(content).decode() for name, content in data.items()},
     }

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manifests.gitops import render_controller
 from manifests.model import Slot
-from manifests.render import render_shell, render_slot
+from manifests.render import render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import FENCE
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import MADE, Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
+from release.keys import pipeline_key
+from release.state import StateFolder
 from tests.cluster.client import Cluster
-from tests.manifests.making import release, settings
+from tests.manifests.making import release, settings, spec
+from tests.serving.testers import DIGESTS
 from tests.targets.kubernetes.memory import MemoryApi
 
 SPACE = "shop"
@@ -246,6 +254,33 @@ def test_a_namespace_of_somebody_elses_is_not_closed() -> None:
     api.create(labelled.object)
 
     assert closed(api, ground(api)) == closed(api, there) == []
+
+
+INSTANCE = "app.kubernetes.io/instance"
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_nothing_that_is_in_no_folder_carries_the_mark_of_who_prunes(
+    controller: str, tmp_path: Path
+) -> None:
+    """Argo CD, where it tracks by labels, takes away what has its mark and is in no file."""
+    git = {"repository": "https://git.example.com/o/r", "controller": controller}
+    there = Ground("assist", "production", settings(git=git), 30, api := MemoryApi())
+    r, state = there.rendering(Slot("blue", release())), StateFolder(tmp_path)
+    pipeline_key(state.keys)
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    let_in(api, r, DIGESTS)
+    api.create(watcher_secret(r, state))
+    DirectWriter(api, there.anchor).put(watcher_objects(r, spec(there.settings)), 1, "")
+    followed = {(one.kind, one.name) for one in render(r)}
+
+    apart = [one for (kind, _, name), one in api.objects.items() if (kind, name) not in followed]
+    assert {one["kind"] for one in apart} >= {"Namespace", "Lease", "ConfigMap", "Secret", "Role"}
+    assert not [one for one in apart if INSTANCE in json.dumps(one)]
+    assert not [one for one in render_controller(r) if INSTANCE in one.text]
+    account = api.get("ServiceAccount", "assist", r.namespace)
+    assert account
+    assert account["metadata"]["labels"][INSTANCE] == "assist.production"
 
 
 @pytest.mark.parametrize("application", ["prompt", "prompt-bot", "assist"])
