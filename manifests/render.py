@@ -41,9 +41,10 @@ APPLICATION = "app.kubernetes.io/name"
 OURS = ("app.kubernetes.io/", own(""))
 """How labels begin by which objects are found."""
 
-APART = ("Namespace",)
-"""Kinds that are in no folder of Git. A controller writes whatever has the name, by force; so
-Greenlight makes these itself, once it has seen whose they are.
+APART = ("Namespace", "PriorityClass")
+"""Kinds that are the cluster's, and in no folder of Git. A controller writes whatever has the name,
+by force, and Argo CD lets one Application alone have an object; so Greenlight makes these itself,
+where they are not there.
 """
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}

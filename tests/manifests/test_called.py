@@ -90,9 +90,7 @@ def test_every_object_of_a_folder_carries_the_name_of_what_controls_it(git: dict
     (controller,) = render_controller(there)
 
     marks = {
-        one.object["metadata"]["labels"].get("app.kubernetes.io/instance")
-        for one in render(there)
-        if one.kind != "PriorityClass"
+        one.object["metadata"]["labels"].get("app.kubernetes.io/instance") for one in render(there)
     }
 
     assert marks == {controller.name}

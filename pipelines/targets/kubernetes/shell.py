@@ -9,7 +9,7 @@ from typing import Any
 
 from manifests.model import own
 from manifests.order import RANKS
-from manifests.render import Rendered, render_closing, render_shell
+from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
@@ -36,9 +36,12 @@ class Shell:
     def make(self, fence: int) -> None:
         """All of it; the route leads nowhere yet. Safe to repeat."""
         ground = self.ground
-        shell = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
+        missing = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
         ground.anchor.take(fence)
-        self._close(fence)
+        apart = [one for one in missing if one.kind in APART]
+        direct = DirectWriter(ground.api, ground.anchor)
+        direct.put([*apart, *self._closing()], fence, "what no folder has")
+        shell = [one for one in missing if one.kind not in APART]
         if ground.route_now() is None:
             shell.append(ground.route(Routing()))
         self.writer.put(shell, fence, "what every release stands on")
@@ -84,14 +87,14 @@ class Shell:
                 f"{environment}, say so: environments.{environment}.kubernetes.namespace: {name}"
             )
 
-    def _close(self, fence: int) -> None:
+    def _closing(self) -> list[Rendered]:
         """Nothing gets in or out that no policy lets, whosever the pod, in a namespace that was
         made here. Who made another, or gave this one a name, may have others in it.
         """
         ground, found = self.ground, self._namespace()
         if found and notes(found).get(MADE) and ground.settings.namespace is None:
-            direct = DirectWriter(ground.api, ground.anchor)
-            direct.put([render_closing(ground.rendering())], fence, "what no policy lets is closed")
+            return [render_closing(ground.rendering())]
+        return []
 
     def take_away(self, fence: int) -> None:
         """All that is ours; the namespace too where it was made here, and nobody else is in it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from manifests.gitops import render_controller
 from manifests.model import Slot
-from manifests.render import render, render_shell, render_slot
+from manifests.render import Rendered, render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.callers import let_in
@@ -244,6 +245,42 @@ def test_a_namespace_that_we_made_is_closed_whole(git: str | None) -> None:
 
     Shell(there, DirectWriter(api, there.anchor)).take_away(1)
     assert {kind for kind, _, _ in api.objects} <= {"PriorityClass"}
+
+
+@dataclass(frozen=True)
+class Folder(DirectWriter):
+    """A folder whose controller is quick. ``kinds``: what was put into it."""
+
+    kinds: set[str] = field(default_factory=set)
+
+    def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
+        """In the cluster when this returns."""
+        self.kinds.update(one.kind for one in objects)
+        super().put(objects, fence, why)
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_what_pods_come_before_others_by_is_made_once_and_by_nobodys_folder(
+    controller: str,
+) -> None:
+    """Each environment of a cluster needs it: two folders with it would fight. It outlives all of
+    them, and whoever has made it otherwise meant to.
+    """
+    git = {"repository": "https://git.example.com/o/r", "controller": controller}
+    api = MemoryApi()
+    for environment in ("staging", "production"):
+        there = Ground("assist", environment, settings(git=git), 30, api)
+        folder = Folder(api, there.anchor)
+        shell = Shell(there, folder)
+        made(shell, api)
+        if environment == "staging":
+            theirs = {**api.objects["PriorityClass", "", "greenlight-serving"], "value": 7}
+            api.apply(theirs)
+
+        assert "ServiceAccount" in folder.kinds
+        assert not folder.kinds & {"Namespace", "PriorityClass"}
+    shell.take_away(2)
+    assert api.objects["PriorityClass", "", "greenlight-serving"]["value"] == 7
 
 
 def test_a_namespace_of_somebody_elses_is_not_closed() -> None:
