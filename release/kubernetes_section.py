@@ -6,6 +6,7 @@ Every default is the secure and quiet one. What has no field here is set by a pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
@@ -36,12 +37,11 @@ Address = Annotated[
 
 
 def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError(
-            "must be a network such as 10.224.0.0/24, without bits of a host"
-        ) from None
+    """Without an interface, ``fe80::%eth0``: one of a machine's, which may hold any text."""
+    if "%" not in text:
+        with suppress(ValueError):
+            return str(ip_network(text))
+    raise ValueError("must be a network such as 10.224.0.0/24, without bits of a host")
 
 
 Network = Annotated[str, AfterValidator(_network)]
