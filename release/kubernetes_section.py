@@ -26,8 +26,24 @@ Image = Annotated[
 ]
 """By digest: a tag may be another image tomorrow."""
 
-Cores = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$")]
-Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+
+def _some(text: str) -> str:
+    """For a container, zero is nothing asked for, and a limit of zero is none."""
+    if not {*text} & {*"123456789"}:
+        raise ValueError("must be more than zero")
+    return text
+
+
+Cores = Annotated[
+    str,
+    StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$"),
+    AfterValidator(_some),
+]
+Bytes = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    AfterValidator(_some),
+]
 """Without m, which is for cores: 512m of memory is half a byte."""
 
 Address = Annotated[
@@ -162,9 +178,11 @@ class ModelServer(Section):
         """``resources``, or what stands for None: a process a GPU holds a part of the weights on
         its way there, and 4Gi would be over before the libraries are loaded.
         """
-        gpus = self.gpu.count if self.gpu else 0
-        some = Resources(cpu=f"{2 * gpus}", memory=f"{16 * gpus}Gi")
-        return self.resources or (some if gpus else Resources(cpu="2", memory="4Gi"))
+        if self.resources:
+            return self.resources
+        if self.gpu is None:
+            return Resources(cpu="2", memory="4Gi")
+        return Resources(cpu=f"{2 * self.gpu.count}", memory=f"{16 * self.gpu.count}Gi")
 
 
 DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]
