@@ -285,7 +285,9 @@ def _patched(r: Rendering, one: Rendered, numbered: tuple[int, Patch]) -> Render
 
 
 def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """By what it is found again, in a cluster and in a folder."""
+    """By what it is found again, in a cluster and in a folder. Of an interface the group is one
+    thing and the version another: a platform may still have an older one.
+    """
     meta = one.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     labels = meta.get("labels")
@@ -294,7 +296,9 @@ def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         for key, value in (labels.items() if isinstance(labels, Mapping) else ())
         if key.startswith(OURS)
     )
+    version = one.get("apiVersion")
     return (
+        ("API group", version.rpartition("/")[0] if isinstance(version, str) else None),
         ("kind", one.get("kind")),
         *((key, meta.get(key)) for key in ("name", "namespace")),
         *ours,
