@@ -58,8 +58,9 @@ they were.
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster. vLLM's flags are those of its documentation from 0.18 on, older versions are refused;
-they were not tried on vLLM.
+of a cluster. vLLM's flags are those of its documentation from 0.18 on, `llm.yaml` takes no older
+one; a return to an older one that was live leaves out what it does not know. They were not tried on
+vLLM.
 
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the
