@@ -94,8 +94,13 @@ text, for names that hold a digest.
   Requests are let in from the namespace of the Gateway; where its proxies run in
   another, `gateway.pods` names it (Envoy Gateway: `envoy-gateway-system`), and where they are
   outside the cluster, `gateway.addresses`. `gateway.timeout_seconds` is the route's limit for a
-  whole answer: none by default, since some gateways would cut at 15 s. Where a gateway takes no
-  timeouts in routes, say null.
+  whole answer. By default the route asks for none, since some gateways would cut at 15 s; timeouts
+  of requests are an extended feature of the Gateway API, and a connection's idle timeout is the
+  gateway's own. Where a gateway takes no timeouts in routes, say null. Mirrors of a part of the
+  requests (`percent`) came with 1.3.
+- **Application Gateway for Containers**: its ALB controller from 1.11.1 on; older ones have Gateway
+  API 1.2, which knows no `percent`, and refuse timeouts in routes: say null, and set the timeout
+  in a RoutePolicy. It was not tried.
 - **Encryption.** The route is on every listener of its Gateway: beside HTTPS an open HTTP listener
   would take prompts and keys in the clear. Let the Gateway have HTTPS alone, or name the listener
   by a patch of HTTPRoute `APP`: `{spec: {parentRefs: [{name: greenlight, namespace: gateways,

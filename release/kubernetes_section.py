@@ -107,8 +107,9 @@ class Gateway(Section):
         0,
         ge=0,
         le=86_400,
-        description="for a whole answer; 0: none, since a long one takes its time and some "
-        "gateways cut at 15 s; None: the Gateway's own, where it takes no timeouts",
+        description="for a whole answer; 0: the route asks for none, since a long one takes "
+        "its time and some gateways cut at 15 s; None: the Gateway's own, where it takes no "
+        "timeouts",
     )
     cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
