@@ -84,7 +84,8 @@ text, for names that hold a digest.
 - **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
   ImageVolume, for models and adapters from `oci://`, and nodes whose container runtime mounts
   images (containerd from 2.1, CRI-O from 1.31).
-- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
+- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts, or
+  another reader with `monitors` ([measuring.md](measuring.md#who-reads-the-pods));
   metrics-server or KEDA (`keda.sh/v1alpha1`, 2.7 or later), for the number of application pods.
   Where the operator's `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`,
   patch PodMonitor and PrometheusRule `*`.

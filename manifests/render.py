@@ -37,6 +37,11 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
+
+MONITORS = {"operator": "monitoring.coreos.com", "azure": "azmonitoring.coreos.com"}
+"""Whose PodMonitor it is, by its API group; with none there is none
+(https://learn.microsoft.com/azure/azure-monitor/containers/prometheus-metrics-scrape-crd)."""
+
 OURS = ("app.kubernetes.io/", own(""))
 """How labels begin by which objects are found."""
 
@@ -144,9 +149,17 @@ def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
     yield "NetworkPolicy", r.application, "allow-application", common
     yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
     yield from _secrets(r, common)
-    yield "PodMonitor", r.application, "pod-monitor", {**common, "slot_label": own("slot")}
-    yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
+    yield from _monitors(r, common)
     yield "ConfigMap", f"{r.application}-dashboard", "dashboard", {**common, **_dashboard(r)}
+
+
+def _monitors(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
+    """Azure's kinds are the operator's but for their group, and it takes none of that one."""
+    if group := MONITORS.get(r.settings.monitors):
+        values = {**common, "slot_label": own("slot"), "monitors": group}
+        yield "PodMonitor", r.application, "pod-monitor", values
+    if r.settings.monitors == "operator":
+        yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
 
 
 def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:

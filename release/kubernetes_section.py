@@ -323,7 +323,17 @@ class Kubernetes(Section):
     watcher: Watcher = Field(Watcher(), description="what brings traffic back by itself")
     identity: Identity | None = Field(None, description="None: pods have none")
     secrets: Secrets | None = Field(None, description="None: model servers are given none")
-    monitoring: Label = Field("monitoring", description="namespace that metrics are read from")
+    monitors: Literal["operator", "azure", "none"] = Field(
+        "operator",
+        description="who reads metrics. operator: the Prometheus operator, by a PodMonitor, with "
+        "a PrometheusRule; azure: Azure Monitor's managed Prometheus, by a PodMonitor of its own "
+        "group, and alerts are the stack's; none: the platform sees to both",
+    )
+    monitoring: Label | None = Field(
+        None,
+        description="namespace that metrics are read from; None: monitoring, with monitors: azure "
+        "kube-system",
+    )
     prometheus: Address | None = Field(
         None, description="where slots are measured, as seen from here; None: scaling's"
     )
@@ -358,6 +368,11 @@ class Kubernetes(Section):
         if self.secrets and self.secrets.source.key_vault and self.identity is None:
             raise ValueError("identity, as whom the Key Vault of secrets is read")
         return self
+
+    @property
+    def read_from(self) -> str:
+        """The namespace that metrics are read from: where the pods that scrape are by default."""
+        return self.monitoring or ("kube-system" if self.monitors == "azure" else "monitoring")
 
     @property
     def measured_at(self) -> str | None:
