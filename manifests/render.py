@@ -38,6 +38,11 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 
 PRIORITY_CLASS = "greenlight-serving"
 APPLICATION = "app.kubernetes.io/name"
+
+MONITORS = {"operator": "monitoring.coreos.com", "azure": "azmonitoring.coreos.com"}
+"""Whose PodMonitor it is, by its API group; with none there is none
+(https://learn.microsoft.com/azure/azure-monitor/containers/prometheus-metrics-scrape-crd)."""
+
 OURS = ("app.kubernetes.io/", own(""))
 """How labels begin by which objects are found."""
 
@@ -167,9 +172,17 @@ def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
     yield "NetworkPolicy", r.application, "allow-application", common
     yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
     yield from _secrets(r, common)
-    yield "PodMonitor", r.application, "pod-monitor", {**common, "slot_label": own("slot")}
-    yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
+    yield from _monitors(r, common)
     yield "ConfigMap", f"{r.application}-dashboard", "dashboard", {**common, **_dashboard(r)}
+
+
+def _monitors(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
+    """Azure's kinds are the operator's but for their group, and it takes none of that one."""
+    if group := MONITORS.get(r.settings.monitors):
+        values = {**common, "slot_label": own("slot"), "monitors": group}
+        yield "PodMonitor", r.application, "pod-monitor", values
+    if r.settings.monitors == "operator":
+        yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
 
 
 def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
@@ -308,7 +321,9 @@ def _patched(r: Rendering, one: Rendered, numbered: tuple[int, Patch]) -> Render
 
 
 def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """By what it is found again, in a cluster and in a folder."""
+    """By what it is found again, in a cluster and in a folder. Of an interface the group is one
+    thing and the version another: a platform may still have an older one.
+    """
     meta = one.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     labels = meta.get("labels")
@@ -317,7 +332,9 @@ def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         for key, value in (labels.items() if isinstance(labels, Mapping) else ())
         if key.startswith(OURS)
     )
+    version = one.get("apiVersion")
     return (
+        ("API group", version.rpartition("/")[0] if isinstance(version, str) else None),
         ("kind", one.get("kind")),
         *((key, meta.get(key)) for key in ("name", "namespace")),
         *ours,

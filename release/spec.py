@@ -30,6 +30,7 @@ from release.kubernetes_section import Kubernetes, is_the_clusters
 from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
 from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
+from release.vllm_version import VllmVersion
 
 FILE_NAME = "llm.yaml"
 API_VERSION = "greenlight/v1"
@@ -143,8 +144,8 @@ class Vllm(Section):
     """vLLM, on GPUs, from safetensors files alone: other formats can carry code."""
 
     name: Literal["vllm"] = Field(description="safetensors files, on Kubernetes")
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){1,3}$")] = Field(
-        description="exactly; the environment's image must be of it"
+    version: VllmVersion = Field(
+        description="exactly, 0.18 or later; the environment's image must be of it"
     )
     context: int = Field(8192, ge=256, le=1 << 21, description="tokens of one request")
     parallel: int = Field(64, ge=1, le=4096, description="requests decoded at the same time")

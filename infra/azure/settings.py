@@ -463,7 +463,10 @@ class Application(Setting):
     name: Name = Field(description="as in its llm.yaml")
     owner: Tag = Field("", description="tag; empty: the platform's")
     endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
-    namespace: Name | None = Field(None, description="in the cluster; without one, its name")
+    namespace: Name | None = Field(
+        None,
+        description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there",
+    )
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
 
     @model_validator(mode="after")

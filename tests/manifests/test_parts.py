@@ -134,6 +134,10 @@ def test_a_patch_means_whole_names_and_nothing_but_the_star(name: str) -> None:
     ("patch", "lost"),
     [
         ({"kind": "Secret"}, "kind"),
+        ({"apiVersion": "serving.knative.dev/v1"}, "API group"),
+        ({"apiVersion": "v1"}, "API group"),
+        ({"apiVersion": None}, "API group"),
+        ({"apiVersion": 1}, "API group"),
         ({"metadata": {"name": "other"}}, "name"),
         ({"metadata": {"namespace": "kube-system"}}, "namespace"),
         ({"metadata": None}, "name and namespace and label app.kubernetes.io/name"),

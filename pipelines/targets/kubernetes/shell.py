@@ -13,7 +13,7 @@ from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground, name_of
-from pipelines.targets.kubernetes.kinds import KINDS, kind_of
+from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.writer import WHOSE, DirectWriter, Writer, require_ours
@@ -109,8 +109,7 @@ class Shell:
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
             return
-        kinds = [kind for kind, one in KINDS.items() if one.namespaced and kind in RANKS]
-        for kind in sorted(kinds, key=lambda kind: -RANKS[kind]):
+        for kind in _kinds_inside():
             for one in api.list(kind, namespace, self.ground.ours):
                 api.delete(kind, name_of(one), namespace)
         self._await_gone("Pod")
@@ -148,3 +147,9 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _kinds_inside() -> list[str]:
+    """What can be of ours in a namespace, of either group; in the order in which it is deleted."""
+    kinds = [kind for kind, one in KINDS.items() if one.namespaced and bare(kind) in RANKS]
+    return sorted(kinds, key=lambda kind: -RANKS[bare(kind)])

@@ -114,6 +114,24 @@ def test_no_key_of_a_watcher_stays_in_a_namespace_that_was_there_before() -> Non
     assert not api.objects
 
 
+@pytest.mark.parametrize("later", ["operator", "azure", "none"])
+def test_monitors_of_either_group_go_with_the_rest(later: str) -> None:
+    """Also of the one that ``llm.yaml`` no longer names."""
+    api = MemoryApi()
+    for monitors in ("operator", "azure"):
+        given = SHARED.model_copy(update={"monitors": monitors})
+        there = replace(ground(api), settings=given)
+        there.anchor.take(1)
+        shell = [one for one in render_shell(there.rendering()) if "Monitor" in one.kind]
+        DirectWriter(api, there.anchor).put(shell, 1, "")
+    assert sum(kind.startswith("PodMonitor") for kind, *_ in api.objects) == 2
+
+    mine = replace(ground(api), settings=SHARED.model_copy(update={"monitors": later}))
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert not api.objects
+
+
 def unnamed(api: MemoryApi, application: str, environment: str) -> Ground:
     """An environment in a namespace that is called after both."""
     return Ground(application, environment, settings(), 30, api)
