@@ -37,14 +37,15 @@ somebody else's stops the step, and names them. With `git`, commits take the pla
 
 An object of another application or environment is never written, whatever it is called: with
 `namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
-only where Greenlight made it and nobody else is in it. In a namespace that has a name here, the
-closing policy is for the application's own pods.
+only where Greenlight made it and nobody else is in it. What is rendered closes the application's
+own pods alone. In a namespace that Greenlight made, and that has no name here, one more policy,
+`APP-deny-all`, closes every pod; no file has it.
 
 What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
 dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A
-namespace takes none, and is `APP-ENV` by default: where that is labelled as another's, since `a-b`
-in `c` and `a` in `b-c` come to the same, `ship` stops and says whose it is; then `namespace` names
-another.
+namespace takes none, and is `APP-ENV` by default: where that is there and Greenlight did not make
+it for this environment, or it may not be looked at, `ship` stops and says so. Then `namespace`
+names another, or this one. `default`, `kube-…` and `…-system` are the cluster's own, and refused.
 
 Before anything is changed it is counted whether the release has room, on the nodes and by the
 namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's
@@ -58,8 +59,9 @@ they were.
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster. vLLM's flags are those of its documentation from 0.18 on, older versions are refused;
-they were not tried on vLLM.
+of a cluster. vLLM's flags are those of its documentation from 0.18 on, `llm.yaml` takes no older
+one; a return to an older one that was live leaves out what it does not know. They were not tried on
+vLLM.
 
 In the cluster, an application is a small pod that knows the prompt (two of them by default) in
 front of a model server. A release that changes the prompt alone doubles the former and shares the
@@ -83,7 +85,8 @@ text, for names that hold a digest.
 - **Kubernetes** 1.30 or later, where a pod can wait before it ends; 1.35, or the feature gate
   ImageVolume, for models and adapters from `oci://`, and nodes whose container runtime mounts
   images (containerd from 2.1, CRI-O from 1.31).
-- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts;
+- **Metrics.** The Prometheus operator and kube-state-metrics, for measuring and alerts, or
+  another reader with `monitors` ([measuring.md](measuring.md#who-reads-the-pods));
   metrics-server or KEDA (`keda.sh/v1alpha1`, 2.7 or later), for the number of application pods.
   Where the operator's `podMonitorSelector` and `ruleSelector` ask for a label, such as `release`,
   patch PodMonitor and PrometheusRule `*`.
@@ -93,12 +96,21 @@ text, for names that hold a digest.
   Requests are let in from the namespace of the Gateway; where its proxies run in
   another, `gateway.pods` names it (Envoy Gateway: `envoy-gateway-system`), and where they are
   outside the cluster, `gateway.addresses`. `gateway.timeout_seconds` is the route's limit for a
-  whole answer: none by default, since some gateways would cut at 15 s. Where a gateway takes no
-  timeouts in routes, say null.
+  whole answer. By default the route asks for none, since some gateways would cut at 15 s; timeouts
+  of requests are an extended feature of the Gateway API, and a connection's idle timeout is the
+  gateway's own. Where a gateway takes no timeouts in routes, say null. Mirrors of a part of the
+  requests (`percent`) came with 1.3.
+- **Application Gateway for Containers**: its ALB controller from 1.11.1 on; older ones have Gateway
+  API 1.2, which knows no `percent`, and refuse timeouts in routes: say null, and set the timeout
+  in a RoutePolicy. It was not tried.
 - **Encryption.** The route is on every listener of its Gateway: beside HTTPS an open HTTP listener
   would take prompts and keys in the clear. Let the Gateway have HTTPS alone, or name the listener
   by a patch of HTTPRoute `APP`: `{spec: {parentRefs: [{name: greenlight, namespace: gateways,
   sectionName: https}]}}`. Of two listeners Greenlight itself asks the one that is first.
+- **Trust**, with `identity`: federated credentials of that identity for the subjects
+  `system:serviceaccount:NAMESPACE:APP` (pods) and `system:serviceaccount:NAMESPACE:APP-watcher`.
+  Our stack makes both, for `APP-ENV` where its settings name no other namespace; `ENV` is the
+  stack's `environment`, so let `llm.yaml` call it the same, or name the namespace in both.
 - **Names.** Pods ask for names where `k8s-app: kube-dns` is in `kube-system`. A cache on each node
   at a link-local address, or another place, needs a patch of the NetworkPolicies.
 - **GPUs.** Model servers tolerate the taint `sku=gpu`, and one that is called as the GPUs are

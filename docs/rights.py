@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from manifests.order import RANKS
-from pipelines.targets.kubernetes.kinds import KINDS
+from pipelines.targets.kubernetes.kinds import KINDS, bare
 from release.errors import GreenlightError
 
 FILE = Path(__file__).parent / "rights.yaml"
@@ -30,7 +30,10 @@ HANDED_ON: Verbs = (*KEPT, "update")
 FOLLOWED = ("Application", "Kustomization", "GitRepository")
 NEVER_ASKED = ("Event",)
 
-_RENDERED = tuple(one for one in RANKS if KINDS[one].namespaced and one not in FOLLOWED)
+_RENDERED = tuple(
+    one for one, kind in KINDS.items()
+    if kind.namespaced and bare(one) in RANKS and one not in FOLLOWED
+)  # fmt: skip
 
 CLUSTER: Mapping[str, Verbs] = {
     "Namespace": ("get", "create", "patch", "delete"),

@@ -20,6 +20,9 @@ PROMPT = re.compile(rf"prompt-[0-9a-f]{{{SHORT}}}")
 prompt-tester, and then its other ConfigMaps begin alike.
 """
 
+INSTANCE = "app.kubernetes.io/instance"
+"""The label by which Argo CD before 3.0 tells what is its own."""
+
 DOMAIN = "greenlight.dev"
 """What comes before the slash in labels and annotations of our own, on nodes (``infra``) too."""
 
@@ -129,10 +132,8 @@ class Rendering:
 
     @property
     def namespace(self) -> str:
-        """The namespace that everything is in. Its name can have no dot, so two may come to one:
-        then whoever finds it labelled as another's stays out (``Shell``).
-        """
-        return self.settings.namespace or f"{self.application}-{self.environment}"
+        """The namespace that everything is in."""
+        return self.settings.namespace_of(self.application, self.environment)
 
     @property
     def folder(self) -> str:
@@ -147,15 +148,22 @@ class Rendering:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What every object of it carries. By the instance Argo CD tells what is its own, where it
-        tracks by labels.
+        """What every object of it carries that a folder of Git may have. By the instance Argo CD
+        tells what is its own, where it tracks by labels.
         """
         return {
             "app.kubernetes.io/name": self.application,
-            "app.kubernetes.io/instance": self.controlled_as,
+            INSTANCE: self.controlled_as,
             "app.kubernetes.io/managed-by": "greenlight",
             own("environment"): self.environment,
         }
+
+    @cached_property
+    def labels_apart(self) -> dict[str, str]:
+        """What objects carry that are in no folder: without the instance, since Argo CD takes away
+        what has its mark, and neither a file nor an owner.
+        """
+        return {key: one for key, one in self.labels.items() if key != INSTANCE}
 
     def of_slot(self, slot: str) -> str:
         """The name of what serves ``slot``."""
@@ -166,9 +174,13 @@ class Rendering:
         return {one.name: one for one in self.slots}[name]
 
 
-def labelled(r: Rendering, name: str, component: Mapping[str, str]) -> dict[str, Any]:
-    """The values by which templates name, label and find the pods of ``component``."""
-    labels = {**r.labels, **component}
+def labelled(
+    r: Rendering, name: str, component: Mapping[str, str], apart: bool = False
+) -> dict[str, Any]:
+    """The values by which templates name, label and find the pods of ``component``. ``apart``: it
+    is in no folder of Git.
+    """
+    labels = {**(r.labels_apart if apart else r.labels), **component}
     trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
     selector = {"app.kubernetes.io/name": r.application, **component}
     pod_labels = {**labels, **trusted}

@@ -37,8 +37,20 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
+APPLICATION = "app.kubernetes.io/name"
+
+MONITORS = {"operator": "monitoring.coreos.com", "azure": "azmonitoring.coreos.com"}
+"""Whose PodMonitor it is, by its API group; with none there is none
+(https://learn.microsoft.com/azure/azure-monitor/containers/prometheus-metrics-scrape-crd)."""
+
 OURS = ("app.kubernetes.io/", own(""))
 """How labels begin by which objects are found."""
+
+APART = ("Namespace", "PriorityClass")
+"""Kinds that are the cluster's, and in no folder of Git. A controller writes whatever has the name,
+by force, and Argo CD lets one Application alone have an object; so Greenlight makes these itself,
+where they are not there.
+"""
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
@@ -67,12 +79,17 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def render(r: Rendering) -> tuple[Rendered, ...]:
-    """Every object of ``r``, in the order in which they are applied.
+    """Every object of ``r``, in the order in which they are applied; by Git, those of its folder.
 
     BadInput for a patch of an object that is not there.
     """
     apart = CONTROLLER_KINDS if r.settings.git else ()
-    return finished(r, _all(r), lambda kind: kind not in apart)
+    return kept(r, finished(r, _all(r), lambda kind: kind not in apart))
+
+
+def kept(r: Rendering, objects: Iterable[Rendered]) -> tuple[Rendered, ...]:
+    """Those of ``objects`` that the environment's folder has; without Git all of them."""
+    return tuple(one for one in objects if not (r.settings.git and one.kind in APART))
 
 
 def finished(
@@ -89,6 +106,16 @@ def finished(
 def render_shell(r: Rendering) -> tuple[Rendered, ...]:
     """What belongs to no slot and to no model server, whatever the slots are; not the route."""
     return _finished(r, _made(_shell(r, _common(r))))
+
+
+def render_closing(r: Rendering) -> Rendered:
+    """The policy that closes every pod of the namespace, whosever it is. It is in no folder: only
+    a namespace that was made here may be closed so, and no file can know that.
+    """
+    name = f"{r.application}-deny-all"
+    values = {**_common(r), "name": name, "closes": {}, "labels": r.labels_apart}
+    (closing,) = _finished(r, _made([("NetworkPolicy", name, "deny-all", values)]))
+    return closing
 
 
 def render_slot(r: Rendering, slot: str) -> tuple[Rendered, ...]:
@@ -135,18 +162,27 @@ def _all(r: Rendering) -> Iterator[Piece]:
 
 
 def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
-    labels = {**RESTRICTED, **r.labels}
+    labels = {**RESTRICTED, **r.labels_apart}
     yield "Namespace", r.namespace, "namespace", {**common, "namespace_labels": labels}
     yield "ServiceAccount", r.application, "service-account", common
     if r.settings.priority == "serving":
         yield "PriorityClass", PRIORITY_CLASS, "priority-class", common
-    yield "NetworkPolicy", f"{r.application}-deny", "deny-all", common
+    denied, closes = f"{r.application}-deny", {"matchLabels": {APPLICATION: r.application}}
+    yield "NetworkPolicy", denied, "deny-all", {**common, "name": denied, "closes": closes}
     yield "NetworkPolicy", r.application, "allow-application", common
     yield "NetworkPolicy", f"{r.application}-models", "allow-server", common
     yield from _secrets(r, common)
-    yield "PodMonitor", r.application, "pod-monitor", {**common, "slot_label": own("slot")}
-    yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
+    yield from _monitors(r, common)
     yield "ConfigMap", f"{r.application}-dashboard", "dashboard", {**common, **_dashboard(r)}
+
+
+def _monitors(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
+    """Azure's kinds are the operator's but for their group, and it takes none of that one."""
+    if group := MONITORS.get(r.settings.monitors):
+        values = {**common, "slot_label": own("slot"), "monitors": group}
+        yield "PodMonitor", r.application, "pod-monitor", values
+    if r.settings.monitors == "operator":
+        yield "PrometheusRule", r.application, "prometheus-rule", {**common, "alerts": alerts(r)}
 
 
 def _secrets(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
@@ -285,7 +321,9 @@ def _patched(r: Rendering, one: Rendered, numbered: tuple[int, Patch]) -> Render
 
 
 def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """By what it is found again, in a cluster and in a folder."""
+    """By what it is found again, in a cluster and in a folder. Of an interface the group is one
+    thing and the version another: a platform may still have an older one.
+    """
     meta = one.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     labels = meta.get("labels")
@@ -294,7 +332,9 @@ def _known_by(one: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         for key, value in (labels.items() if isinstance(labels, Mapping) else ())
         if key.startswith(OURS)
     )
+    version = one.get("apiVersion")
     return (
+        ("API group", version.rpartition("/")[0] if isinstance(version, str) else None),
         ("kind", one.get("kind")),
         *((key, meta.get(key)) for key in ("name", "namespace")),
         *ours,

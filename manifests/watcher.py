@@ -79,7 +79,7 @@ def watcher_pieces(r: Rendering, spec: str, common: Mapping[str, Any]) -> Iterat
     name = watcher_name(r)
     values = {
         **common,
-        **labelled(r, name, {"app.kubernetes.io/component": "watcher"}),
+        **labelled(r, name, {"app.kubernetes.io/component": "watcher"}, apart=True),
         **_pod_values(r, spec),
         "max_unavailable": 1,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from manifests.model import Slot
-from manifests.render import Rendered, render_shell, render_slot
+from manifests.render import Rendered, kept, render_shell, render_slot
 from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.rendering import rendering_of
 from pipelines.targets.kubernetes.api import MANAGER, Api
@@ -59,11 +59,13 @@ def _manager(ground: Ground) -> str:
 
 
 def _wanted(ground: Ground, live: Live, slot: Slot) -> tuple[Rendered, ...]:
-    """The shell, the candidate's slot, and the route, which learns of that slot."""
+    """The shell, the candidate's slot, and the route, which learns of that slot; by Git, what a
+    folder has.
+    """
     r, now = ground.rendering(slot), live.routing
     known = tuple(sorted({*now.slots, slot.name}))
     route = ground.route(replace(now, slots=known))
-    return (*render_shell(r), *render_slot(r, slot.name), route)
+    return (*kept(r, render_shell(r)), *render_slot(r, slot.name), route)
 
 
 def _gone(

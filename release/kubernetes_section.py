@@ -5,7 +5,9 @@ Every default is the secure and quiet one. What has no field here is set by a pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
@@ -25,8 +27,24 @@ Image = Annotated[
 ]
 """By digest: a tag may be another image tomorrow."""
 
-Cores = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$")]
-Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+
+def _some(text: str) -> str:
+    """For a container, zero is nothing asked for, and a limit of zero is none."""
+    if not {*text} & {*"123456789"}:
+        raise ValueError("must be more than zero")
+    return text
+
+
+Cores = Annotated[
+    str,
+    StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$"),
+    AfterValidator(_some),
+]
+Bytes = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    AfterValidator(_some),
+]
 """Without m, which is for cores: 512m of memory is half a byte."""
 
 Address = Annotated[
@@ -36,12 +54,11 @@ Address = Annotated[
 
 
 def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError(
-            "must be a network such as 10.224.0.0/24, without bits of a host"
-        ) from None
+    """Without an interface, ``fe80::%eth0``: one of a machine's, which may hold any text."""
+    if "%" not in text:
+        with suppress(ValueError):
+            return str(ip_network(text))
+    raise ValueError("must be a network such as 10.224.0.0/24, without bits of a host")
 
 
 Network = Annotated[str, AfterValidator(_network)]
@@ -55,9 +72,20 @@ LabelValue = Annotated[
 ]
 
 
+OF_THE_CLUSTERS = re.compile(r"kube-.*|.*-system|default")
+"""Namespaces of what runs the cluster: an application in one of them could stop it."""
+
+
+def is_the_clusters(namespace: str) -> bool:
+    """Whether it is one that no application may be in, whoever asks for it."""
+    return OF_THE_CLUSTERS.fullmatch(namespace) is not None
+
+
 def _own(name: str) -> str:
-    if name.startswith("kube-"):
-        raise ValueError("must be a namespace of yours: kube-… are the cluster's own")
+    if is_the_clusters(name):
+        raise ValueError(
+            "must be a namespace of yours: default, kube-… and …-system are the cluster's own"
+        )
     return name
 
 
@@ -91,8 +119,9 @@ class Gateway(Section):
         0,
         ge=0,
         le=86_400,
-        description="for a whole answer; 0: none, since a long one takes its time and some "
-        "gateways cut at 15 s; None: the Gateway's own, where it takes no timeouts",
+        description="for a whole answer; 0: the route asks for none, since a long one takes "
+        "its time and some gateways cut at 15 s; None: the Gateway's own, where it takes no "
+        "timeouts",
     )
     cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = Field(
         None,
@@ -162,9 +191,11 @@ class ModelServer(Section):
         """``resources``, or what stands for None: a process a GPU holds a part of the weights on
         its way there, and 4Gi would be over before the libraries are loaded.
         """
-        gpus = self.gpu.count if self.gpu else 0
-        some = Resources(cpu=f"{2 * gpus}", memory=f"{16 * gpus}Gi")
-        return self.resources or (some if gpus else Resources(cpu="2", memory="4Gi"))
+        if self.resources:
+            return self.resources
+        if self.gpu is None:
+            return Resources(cpu="2", memory="4Gi")
+        return Resources(cpu=f"{2 * self.gpu.count}", memory=f"{16 * self.gpu.count}Gi")
 
 
 DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]
@@ -293,7 +324,9 @@ class Kubernetes(Section):
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
     namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
-        None, description="that it has, or shares, by name; None: NAME-ENVIRONMENT, for it alone"
+        None,
+        description="that it has, or shares, by name; None: NAME-ENVIRONMENT, which Greenlight "
+        "makes, and which is refused where somebody else has made it",
     )
     gateway: Gateway = Field(Gateway(), description="what traffic comes through")
     application: Resources = Field(
@@ -304,7 +337,17 @@ class Kubernetes(Section):
     watcher: Watcher = Field(Watcher(), description="what brings traffic back by itself")
     identity: Identity | None = Field(None, description="None: pods have none")
     secrets: Secrets | None = Field(None, description="None: model servers are given none")
-    monitoring: Label = Field("monitoring", description="namespace that metrics are read from")
+    monitors: Literal["operator", "azure", "none"] = Field(
+        "operator",
+        description="who reads metrics. operator: the Prometheus operator, by a PodMonitor, with "
+        "a PrometheusRule; azure: Azure Monitor's managed Prometheus, by a PodMonitor of its own "
+        "group, and alerts are the stack's; none: the platform sees to both",
+    )
+    monitoring: Label | None = Field(
+        None,
+        description="namespace that metrics are read from; None: monitoring, with monitors: azure "
+        "kube-system",
+    )
     prometheus: Address | None = Field(
         None, description="where slots are measured, as seen from here; None: scaling's"
     )
@@ -339,6 +382,17 @@ class Kubernetes(Section):
         if self.secrets and self.secrets.source.key_vault and self.identity is None:
             raise ValueError("identity, as whom the Key Vault of secrets is read")
         return self
+
+    def namespace_of(self, application: str, environment: str) -> str:
+        """The namespace that everything is in. By default its name can have no dot, so two may
+        come to one: then whoever finds it as another's stays out (``Shell``).
+        """
+        return self.namespace or f"{application}-{environment}"
+
+    @property
+    def read_from(self) -> str:
+        """The namespace that metrics are read from: where the pods that scrape are by default."""
+        return self.monitoring or ("kube-system" if self.monitors == "azure" else "monitoring")
 
     @property
     def measured_at(self) -> str | None:

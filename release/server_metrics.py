@@ -15,6 +15,7 @@ from typing import Literal
 
 from release.bundle import ServingEngine, VllmEngine
 from release.errors import BadInput, Problem
+from release.vllm_version import VLLM_SINCE, version_of
 
 Question = Literal["running", "waiting", "cache_used", "prompt_tokens", "answer_tokens"]
 """Requests that are decoded; that queue; the share of the KV cache in use, from 0 to 1; tokens
@@ -22,9 +23,6 @@ read and written since the start (counters)."""
 
 LLAMA_CPP = "2026.10.11549"
 """Version of the ``xllamacpp`` package that the names below were read from."""
-
-VLLM_SINCE = (0, 10)
-"""The first version with ``kv_cache_usage_perc``; before, it was ``gpu_cache_usage_perc``."""
 
 
 TABLE: Mapping[str, Mapping[Question, str]] = {
@@ -59,7 +57,7 @@ def metric(engine: ServingEngine | VllmEngine, question: Question) -> str | None
 def _is_known(engine: ServingEngine | VllmEngine) -> bool:
     if isinstance(engine, ServingEngine):
         return engine.version == LLAMA_CPP
-    return tuple(map(int, engine.version.split("."))) >= VLLM_SINCE
+    return version_of(engine.version) >= VLLM_SINCE
 
 
 def _text(version: tuple[int, ...]) -> str:

@@ -23,13 +23,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from release.complaints import complaints
+from release.complaints import complaints, placed
 from release.documents import Document, Key, Place, overlay, read_document
 from release.errors import BadInput, Problem
-from release.kubernetes_section import Kubernetes
+from release.kubernetes_section import Kubernetes, is_the_clusters
 from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
 from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
+from release.vllm_version import VllmVersion
 
 FILE_NAME = "llm.yaml"
 API_VERSION = "greenlight/v1"
@@ -143,8 +144,8 @@ class Vllm(Section):
     """vLLM, on GPUs, from safetensors files alone: other formats can carry code."""
 
     name: Literal["vllm"] = Field(description="safetensors files, on Kubernetes")
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){1,3}$")] = Field(
-        description="exactly; the environment's image must be of it"
+    version: VllmVersion = Field(
+        description="exactly, 0.18 or later; the environment's image must be of it"
     )
     context: int = Field(8192, ge=256, le=1 << 21, description="tokens of one request")
     parallel: int = Field(64, ge=1, le=4096, description="requests decoded at the same time")
@@ -377,6 +378,15 @@ class Spec(Section):
             raise ValueError("a model that a cluster fetches with engine vllm, and with no other")
         if vllm and any(one.target == LOCAL for one in self.environments.values()):
             raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_out_of_the_clusters_namespaces(self) -> Spec:
+        for name, one in self.environments.items():
+            space = one.kubernetes.namespace_of(self.name, name) if one.kubernetes else ""
+            if is_the_clusters(space):
+                expected = "another namespace than NAME-ENVIRONMENT: that is the cluster's own here"
+                raise placed(expected, space, "environments", name, "kubernetes", "namespace")
         return self
 
     @property

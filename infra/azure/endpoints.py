@@ -29,6 +29,7 @@ from infra.azure.identity import Identity
 from infra.azure.monitoring import Monitoring
 from infra.azure.settings import Application
 from infra.azure.settings import Endpoint as EndpointSettings
+from infra.azure.workload_identity import namespace
 from infra.azure.workspace import Workspace
 
 if TYPE_CHECKING:  # at import it would load all of Azure ML's classes
@@ -178,7 +179,7 @@ class Endpoint(pulumi.ComponentResource):
                 resource_id=cluster,
                 disable_local_auth=True,
                 properties=ml.KubernetesPropertiesArgs(
-                    namespace=application.namespace or application.name
+                    namespace=namespace(application, self._context.settings.environment)
                 ),
             ),
             opts=pulumi.ResourceOptions(parent=self),

@@ -63,8 +63,11 @@ class Prometheus(pulumi.ComponentResource):
         self._group("gpu", gpu_rules(args.pools, limits))
         self._group("keda", keda_rules())
         for one in args.applications:
-            self._group(f"model-{one.name}", model_rules(namespace(one), limits), one)
+            self._group(f"model-{one.name}", model_rules(self._space(one), limits), one)
         self.register_outputs({"workspaceId": self.workspace_id})
+
+    def _space(self, application: Application) -> str:
+        return namespace(application, self._context.settings.environment)
 
     def _workspace(self, name: str) -> monitor.AzureMonitorWorkspace:
         context = self._context

@@ -203,7 +203,7 @@ def _group_id(context: Context) -> pulumi.Output[str]:
 
 def _service_accounts(context: Context) -> dict[str, dict[str, str]]:
     return {
-        one.name: {"namespace": namespace(one), "name": one.name}
+        one.name: {"namespace": namespace(one, context.settings.environment), "name": one.name}
         for one in in_cluster(context.settings)
     }
 

@@ -26,6 +26,7 @@ from pydantic.alias_generators import to_camel
 from policies.limits.tables import table
 from release.complaints import placed
 from release.documents import Key
+from release.kubernetes_section import is_the_clusters
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
@@ -71,9 +72,6 @@ https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas"""
 OF_AZURES = re.compile(r"^([\w-]+\.)*(kubernetes\.io|k8s\.io|kubernetes\.azure\.com)/")
 """Labels and taints that Kubernetes and AKS keep for themselves:
 https://learn.microsoft.com/azure/aks/use-labels#reserved-system-labels"""
-
-OF_THE_CLUSTERS = re.compile(r"^(kube-.*|.*-system|default)$")
-"""Namespaces of what runs the cluster: an application in one of them could stop it."""
 
 
 class Setting(BaseModel):
@@ -465,13 +463,16 @@ class Application(Setting):
     name: Name = Field(description="as in its llm.yaml")
     owner: Tag = Field("", description="tag; empty: the platform's")
     endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
-    namespace: Name | None = Field(None, description="in the cluster; without one, its name")
+    namespace: Name | None = Field(
+        None,
+        description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there",
+    )
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
 
     @model_validator(mode="after")
     def _keeps_out_of_the_clusters_namespaces(self) -> Application:
         space = self.namespace or self.name
-        if OF_THE_CLUSTERS.match(space):
+        if is_the_clusters(space):
             key = "namespace" if self.namespace else "name"
             raise placed("a namespace that is not one of the cluster's own", space, key)
         return self

@@ -1,7 +1,8 @@
-"""An application's pods act as its identity, without a key: its service account is trusted.
+"""An application's pods act as its identity, without a key: its service accounts are trusted.
 
 They exchange their Kubernetes token for Azure's, so nothing has to be kept or rotated, and what
-one application may do, no other may.
+one application may do, no other may. Its watcher has an account of its own, and reads and writes
+the ledger's store as the same identity.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class WorkloadIdentityArgs:
 
 
 class WorkloadIdentity(pulumi.ComponentResource):
-    """The trust between an application's service account and its identity."""
+    """The trust between an application's service accounts and its identity."""
 
     def __init__(
         self,
@@ -38,24 +39,34 @@ class WorkloadIdentity(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("greenlight:azure:WorkloadIdentity", name, None, opts)
-        managedidentity.FederatedIdentityCredential(
+        self._context, self._args = context, args
+        own = args.application.name
+        first = self._trust(name, own)
+        self._trust(f"{name}.watcher", f"{own}-watcher", first)
+        self.register_outputs({"clientId": args.identity.client_id})
+
+    def _trust(
+        self, name: str, account: str, *after: pulumi.Resource
+    ) -> managedidentity.FederatedIdentityCredential:
+        """One after the other: Azure refuses two writes to one identity's at the same time
+        (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
+        """
+        context, args = self._context, self._args
+        space = namespace(args.application, context.settings.environment)
+        return managedidentity.FederatedIdentityCredential(
             name,
-            federated_identity_credential_resource_name=f"aks-{args.application.name}",
+            federated_identity_credential_resource_name=f"aks-{account}",
             resource_name_=args.identity.identity.name,
             resource_group_name=context.group,
             issuer=args.issuer,
-            subject=subject(args.application),
+            subject=f"system:serviceaccount:{space}:{account}",
             audiences=[AUDIENCE],
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after]),
         )
-        self.register_outputs({"clientId": args.identity.client_id})
 
 
-def namespace(application: Application) -> str:
-    """Where the application runs in the cluster."""
-    return application.namespace or application.name
-
-
-def subject(application: Application) -> str:
-    """Its service account, named as the application, as Kubernetes writes it into tokens."""
-    return f"system:serviceaccount:{namespace(application)}:{application.name}"
+def namespace(application: Application, environment: str) -> str:
+    """Where the application runs in the cluster: by default where it is rendered to
+    (``manifests.model``), as long as ``llm.yaml`` calls the environment as the stack does.
+    """
+    return application.namespace or f"{application.name}-{environment}"

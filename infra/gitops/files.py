@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.folder import is_written, take_back, write_followed
 from manifests.model import Rendering
-from manifests.render import Rendered, render_shell
+from manifests.render import Rendered, kept, render_shell
 from release.errors import GreenlightError
 from release.integrity import canonical, sha256
 from release.spec import load_spec
@@ -30,7 +30,7 @@ def shell(app: Path, environment: str) -> Rendering:
 
 def digest(rendering: Rendering) -> str:
     """SHA-256 of all that is rendered: the engine sees by it that something changed."""
-    return sha256(canonical({one.file: one.text for one in render_shell(rendering)}))
+    return sha256(canonical({one.file: one.text for one in _in_folder(rendering)}))
 
 
 def write(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,4 +66,8 @@ def remove(known: Mapping[str, Any]) -> None:
 
 
 def _rendered(asked: Mapping[str, Any]) -> tuple[Rendered, ...]:
-    return render_shell(shell(Path(asked["app"]), asked["environment"]))
+    return _in_folder(shell(Path(asked["app"]), asked["environment"]))
+
+
+def _in_folder(rendering: Rendering) -> tuple[Rendered, ...]:
+    return kept(rendering, render_shell(rendering))

@@ -1,8 +1,10 @@
 """vLLM on GPUs, from its makers' image.
 
 It reads safetensors and nothing else, runs no code of a model's, and asks the network for nothing
-but what the pod is given. Flags are those of ``vllm serve`` in ``SINCE`` and later
+but what the pod is given. Flags are those of ``vllm serve`` in ``VLLM_SINCE`` and later
 (https://docs.vllm.ai/en/stable/cli/serve/): one that it does not know ends it at once.
+A release that was live before a rule of ``llm.yaml`` came is rendered all the same: a return may
+need it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from manifests.model import Rendering
 from release.bundle import Release, RemoteWeights, VllmEngine
 from release.errors import BadInput, Problem
 from release.kubernetes_section import Gpu, Kubernetes, ModelServer
+from release.vllm_version import VLLM_SINCE, version_of
 
 MODEL, ADAPTER, CACHE, SHARED = "/models/model", "/models/adapter", "/cache", "/dev/shm"  # noqa: S108
 NAME, ADAPTED = "model", "adapter"
@@ -21,12 +24,8 @@ NAME, ADAPTED = "model", "adapter"
 
 COMMAND = ("vllm", "serve")
 
-SINCE = (0, 18)
-"""The first version with ``--shutdown-timeout``, without which every answer under way is cut as
-soon as a pod is told to go."""
-
 RANKS = (8, 16, 32, 64, 128, 256, 512)
-"""What ``--max-lora-rank`` can be in every version from ``SINCE`` on."""
+"""What ``--max-lora-rank`` can be in every version from ``VLLM_SINCE`` on."""
 
 TAINT = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
 """Of GPU pools as AKS's documentation makes them."""
@@ -55,10 +54,6 @@ def server(release: Release, r: Rendering) -> Server:
 
 def _required(engine: VllmEngine, asked: ModelServer, r: Rendering) -> tuple[str, Gpu]:
     """The image and the GPUs. BadInput where they are missing, or not what the engine needs."""
-    if tuple(map(int, engine.version.split("."))) < SINCE:
-        since = ".".join(map(str, SINCE))
-        remedy = "Its flags were others: take a later image, and say its version."
-        raise BadInput(Problem(f"{since} or later", engine.version, remedy, path="engine.version"))
     if asked.image is None or asked.gpu is None:
         missing = "image" if asked.image is None else "gpu"
         remedy = "vLLM comes from its makers' image, by digest, and computes on GPUs."
@@ -94,7 +89,8 @@ def _arguments(engine: VllmEngine, weights: RemoteWeights, drain_seconds: int) -
     yield f"--gpu-memory-utilization={engine.gpu_memory}"
     yield f"--dtype={engine.dtype}"
     yield "--load-format=safetensors"
-    yield f"--shutdown-timeout={drain_seconds}"
+    if version_of(engine.version) >= VLLM_SINCE:
+        yield f"--shutdown-timeout={drain_seconds}"
     if engine.quantization:
         yield f"--quantization={engine.quantization}"
     if engine.adapter:
@@ -102,15 +98,12 @@ def _arguments(engine: VllmEngine, weights: RemoteWeights, drain_seconds: int) -
 
 
 def _adapter(engine: VllmEngine) -> Iterator[str]:
-    """From a folder: by a name on Hugging Face it would be whatever is there on that day."""
+    """By a name on Hugging Face it is whatever is there on that day; no ``llm.yaml`` may say it."""
     scheme, _, rest = engine.adapter.partition("://")
-    if scheme == "hf":
-        remedy = "vLLM takes no commit of an adapter: bring it as an image or in a volume."
-        path = "engine.adapter.source"
-        raise BadInput(Problem("oci:// or volume://", engine.adapter, remedy, path=path))
+    place = rest.partition("@")[0] if scheme == "hf" else _inside(scheme, rest, ADAPTER)
     yield "--enable-lora"
     yield f"--max-lora-rank={next(one for one in RANKS if one >= engine.adapter_rank)}"
-    yield f"--lora-modules={ADAPTED}={_inside(scheme, rest, ADAPTER)}"
+    yield f"--lora-modules={ADAPTED}={place}"
 
 
 def _inside(scheme: str, rest: str, folder: str) -> str:

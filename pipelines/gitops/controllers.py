@@ -148,8 +148,9 @@ def _why_out_of_sync(found: Object) -> str:
         return "it knows the commit and its automated sync is off: sync it, or switch that on"
     behind = [*_behind(found, automated.get("prune"))]
     head = f"it knows the commit and is not in sync with it{': ' * bool(behind)}{', '.join(behind)}"
-    windows = "a sync window of its project may hold it up"
-    return "; ".join([head, *(_conditions_said(found) or [windows])])
+    errors, warnings = _conditions_said(found), _conditions_said(found, "Warning")
+    windows = ["a sync window of its project may hold it up"]
+    return "; ".join([head, *warnings, *(errors or windows)])
 
 
 def _behind(found: Object, prunes: object) -> Iterator[str]:
@@ -165,10 +166,12 @@ def _named(one: Object) -> str:
     return f"{one.get('kind')} {one.get('name')}"
 
 
-def _conditions_said(found: Object) -> list[str]:
-    """Argo CD's conditions that report an error."""
+def _conditions_said(found: Object, level: str = "Error") -> list[str]:
+    """Argo CD's conditions that report an error; or a Warning, such as that another Application
+    has the same object, which then is never in sync.
+    """
     listed = _at(found, "status").get("conditions") or ()
-    return [str(one.get("message")) for one in listed if str(one.get("type")).endswith("Error")]
+    return [str(one.get("message")) for one in listed if str(one.get("type")).endswith(level)]
 
 
 def of_kustomization(found: Object, contains: Contains) -> Progress:

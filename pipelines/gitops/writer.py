@@ -25,6 +25,7 @@ from pipelines.gitops.git_cli import GitError
 from pipelines.gitops.proposals import GitHub, Proposals, merged
 from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
+from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
 from pipelines.targets.kubernetes.writer import require_ours
@@ -78,8 +79,7 @@ class GitWriter:
         """
         for one in objects:
             with suppress(DeniedError):  # who may not look leaves it to the controller
-                meta = one.object["metadata"]
-                require_ours(self.read(one.kind, one.name, meta.get("namespace", "")), one.object)
+                require_ours(self._read(one), one.object)
         commit = self._commit({one.file: one.text for one in objects}, objects, fence, why)
         try:
             self._arrive(commit)
@@ -181,13 +181,16 @@ class GitWriter:
         return next(filter(None, map(self._why_lost, objects)), "")
 
     def _why_lost(self, one: Rendered) -> str:
-        meta = one.object["metadata"]
-        found = self.read(one.kind, one.name, meta.get("namespace", ""))
+        meta, found = one.object["metadata"], self._read(one)
         if found is None:
             return f"{one.kind} {one.name} is not there"
         notes = found["metadata"].get("annotations") or {}
         is_old = notes.get(RELEASE) != (meta.get("annotations") or {}).get(RELEASE)
         return f"{one.kind} {one.name} is of another release" if is_old else ""
+
+    def _read(self, one: Rendered) -> Object | None:
+        wanted = one.object
+        return self.read(resource(wanted), one.name, wanted["metadata"].get("namespace", ""))
 
     def _require_newest(self, fence: int) -> None:
         """StaleFenceError where a writer with a higher fence has committed. One that does so from

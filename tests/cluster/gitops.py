@@ -1,7 +1,8 @@
 """A stand-in for Argo CD or Flux: applies what a folder of a bare repository holds, and reports.
 
 It keeps to what Greenlight leans on: server-side apply by the controller's own field manager, by
-force; prune; the marks by which a route's live weights are left alone; the status fields.
+force; prune, which Argo CD may do by its label; the marks by which a route's live weights are
+left alone; the status fields.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ RESOURCES = {
     "GitRepository": "gitrepositories.source.toolkit.fluxcd.io",
     "HTTPRoute": "httproutes.gateway.networking.k8s.io",
 }
+INSTANCE = "app.kubernetes.io/instance"
+LABELLED = (
+    "namespaces,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,secrets,services,"
+    "leases.coordination.k8s.io,poddisruptionbudgets,deployments.apps,replicasets.apps,"
+    "applications.argoproj.io"
+)
+"""What Argo CD's stand-in looks through; the real one looks through all kinds."""
+
 SSA = "kustomize.toolkit.fluxcd.io/ssa"
 INTERVAL = 0.2
 
@@ -101,13 +110,26 @@ class StandIn:
             if done.code:
                 return done.err
         keys = {key(one) for one in wanted}
-        for gone in self.applied - keys:
+        for gone in (self.applied | self._labelled()) - keys:
             kind, name, namespace = gone
             place = [f"--namespace={namespace}"] * bool(namespace)
             words = (resource(kind), name, *place, "--ignore-not-found", "--wait=false")
             self.cluster.must("delete", *words)
         self.applied = keys
         return ""
+
+    def _labelled(self) -> set[Key]:
+        """What Argo CD that tracks by labels takes for its own: nobody owns it, and it has the
+        Application's name. The real one looks into every namespace; others' tests are in those.
+        """
+        if self.kind != "argocd":
+            return set()
+        name, _ = gitops.watched(self.rendering)
+        own = self.rendering.namespace
+        where = (f"--selector={INSTANCE}={name}", f"--namespace={own}", "--output=json")
+        listed = json.loads(self.cluster.must("get", LABELLED, *where))["items"]
+        ownerless = {key(one) for one in listed if not one["metadata"].get("ownerReferences")}
+        return {one for one in ownerless if own == (one[2] or one[1])}
 
     def _left_alone(self, wanted: Object) -> Object | None:
         """``wanted`` as it is applied: None where the live object stays as it is."""

@@ -200,9 +200,21 @@ def bring_up(running: Running) -> None:
     running.start("kwok", kwok(stages.write(Path(settings.stages), folder)))
     cluster.must("create", "--filename=-", given=as_text(*NODES))
     cluster.must("create", f"--filename={settings.definitions}")
+    cluster.must("create", "--filename=-", given=_azures(Path(settings.definitions)))
     for condition, what in _AWAITED:
         _await(running, cluster, "wait", f"--for={condition}", "--timeout=20s", *what)
     (folder / "admin.yaml").rename(folder / READY)
+
+
+def _azures(definitions: Path) -> str:
+    """The PodMonitor that Azure's managed Prometheus takes: its maker says that it is the
+    operator's but for the name of the group
+    (https://learn.microsoft.com/azure/aks/deploy-postgresql-ha).
+    """
+    operators = (definitions / "monitoring.coreos.com_podmonitors.yaml").read_text()
+    return operators.replace(": monitoring.coreos.com\n", ": azmonitoring.coreos.com\n").replace(
+        ": podmonitors.monitoring.coreos.com\n", ": podmonitors.azmonitoring.coreos.com\n"
+    )
 
 
 def _await(running: Running, cluster: Cluster, *words: str) -> None:

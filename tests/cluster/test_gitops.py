@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from manifests.model import Rendering
-from manifests.render import Rendered, render
+from manifests.render import Rendered, render, render_closing
 from pipelines.gitops.writer import GitWriter, git_writer, routing_in_git
+from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from release.errors import GreenlightError, Waiting
+from release.keys import pipeline_key
+from release.state import StateFolder
 from tests.cluster.client import Cluster, as_text
-from tests.cluster.gitops import StandIn, following, read_from
-from tests.manifests.making import release, rendering, settings
+from tests.cluster.gitops import StandIn, following, key, read_from
+from tests.manifests.making import release, rendering, settings, spec
+from tests.serving.testers import callers
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,26 @@ def test_what_is_committed_is_in_the_cluster_when_the_step_is_done(world: World)
     world.writer.take_away(green, 1, "retire")
     assert "assist-green" not in world.objects("deployments")
     assert "assist-blue" in world.objects("deployments")
+
+
+def test_what_is_in_no_folder_survives_who_prunes_by_label(world: World, tmp_path: Path) -> None:
+    """Callers' digests, a watcher with its key, and what closes the namespace. What has the mark
+    and no file goes with Argo CD that tracks so, which shows that it looks.
+    """
+    r, state = world.both, StateFolder(tmp_path / "machine")
+    pipeline_key(state.keys)
+    made = [callers(r), watcher_secret(r, state), render_closing(r).object]
+    made += [one.object for one in watcher_objects(r, spec(r.settings))]
+    meta = {"name": "stray", "namespace": r.namespace, "labels": r.labels}
+    stray = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    done = world.cluster.apply(*made, stray, namespace=r.namespace)
+    assert done.code == 0, done.err
+
+    world.writer.put(render(r), 1, "deploy")
+    world.stand_in.reconcile()
+
+    assert not [one for one in made if read_from(world.cluster, *key(one)) is None]
+    assert ("stray" in world.objects("configmaps")) is (world.stand_in.kind == "flux")
 
 
 def test_s05_live_weights_survive_the_controller_and_git_is_told(world: World) -> None:

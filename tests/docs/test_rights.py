@@ -8,7 +8,7 @@ import yaml
 from docs import rights
 from docs.rights import FILE, page, rules
 from manifests.watcher import rules as watchers
-from pipelines.targets.kubernetes.kinds import KINDS, Kind
+from pipelines.targets.kubernetes.kinds import KINDS, Kind, kind_of, resource
 from release.errors import GreenlightError
 from tests.manifests.variants import VARIANTS, rendered
 
@@ -39,7 +39,10 @@ def test_a_kind_that_is_new_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) ->
 def test_whatever_is_rendered_may_be_made_and_read(variant: str) -> None:
     """An apply takes both patch and create."""
     of = granted("greenlight-cluster", "greenlight-environment")
-    kinds = {KINDS[one.kind] for one in rendered(variant) if one.kind not in rights.FOLLOWED}
+    kinds = {
+        kind_of(resource(one.object))
+        for one in rendered(variant) if one.kind not in rights.FOLLOWED
+    }  # fmt: skip
 
     for kind in kinds:
         group = kind.version.rpartition("/")[0]

@@ -209,7 +209,7 @@ def test_a_rollout_whose_command_never_comes_back_is_brought_back_by_the_watcher
 
 KINDS = ("deployment", "pod", "replicaset", "service", "configmap", "secret", "serviceaccount",
          "networkpolicy", "horizontalpodautoscaler", "poddisruptionbudget", "role", "rolebinding",
-         ROUTE, "podmonitor", "prometheusrule", "lease")  # fmt: skip
+         ROUTE, "podmonitor.monitoring.coreos.com", "prometheusrule", "lease")  # fmt: skip
 
 
 def test_destroy_leaves_nothing_in_the_cluster_and_says_what_stays(box: Shipped) -> None:

@@ -84,15 +84,13 @@ def dashboard(one: Rendering) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("git", [{"controller": "argocd"}, {"controller": "argocd", "name": "x"}])
-def test_every_object_carries_the_name_of_what_controls_it(git: dict[str, str]) -> None:
+def test_every_object_of_a_folder_carries_the_name_of_what_controls_it(git: dict[str, str]) -> None:
     """Argo CD may take this label for its own mark, and what has another for somebody else's."""
     there = called("assist", "production", **git)
     (controller,) = render_controller(there)
 
     marks = {
-        one.object["metadata"]["labels"].get("app.kubernetes.io/instance")
-        for one in render(there)
-        if one.kind != "PriorityClass"
+        one.object["metadata"]["labels"].get("app.kubernetes.io/instance") for one in render(there)
     }
 
     assert marks == {controller.name}

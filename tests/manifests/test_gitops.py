@@ -9,7 +9,7 @@ import yaml
 
 from manifests.gitops import index, render_controller, watched
 from manifests.model import Rendering
-from manifests.render import render
+from manifests.render import render, render_shell
 from release.errors import BadInput
 from tests.manifests.making import release, rendering, settings
 
@@ -24,6 +24,20 @@ def by_git(controller: str, **given: Any) -> Rendering:
 
 def test_an_environment_without_git_has_none() -> None:
     assert render_controller(rendering(release())) == ()
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_no_folder_has_what_belongs_to_the_cluster(controller: str) -> None:
+    """A controller would lay our namespace over whatever has its name, and Argo CD lets one folder
+    alone have the class, which all stand on. A patch of either is still one.
+    """
+    patch = {"kind": "Namespace", "name": "*", "patch": {"metadata": {"labels": {"a": "b"}}}}
+    one = by_git(controller, patches=[patch])
+
+    assert not {"Namespace", "PriorityClass"} & {each.kind for each in render(one)}
+    made = {each.kind: each.object["metadata"] for each in render_shell(one)}
+    assert made["Namespace"]["labels"]["a"] == "b"
+    assert "annotations" not in made["PriorityClass"]
 
 
 @pytest.mark.parametrize(
@@ -124,19 +138,3 @@ def test_a_list_made_twice_is_the_same() -> None:
 def test_a_list_that_is_none_is_refused_by_its_line(before: str) -> None:
     with pytest.raises(BadInput, match=r"kustomization\.yaml:1"):
         index((), before)
-
-
-@pytest.mark.parametrize(
-    ("controller", "key", "value"),
-    [
-        ("argocd", "argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
-        ("flux", "kustomize.toolkit.fluxcd.io/prune", "disabled"),
-    ],
-)
-def test_no_controller_takes_away_what_other_applications_stand_on(
-    controller: str, key: str, value: str
-) -> None:
-    """The class is the cluster's: without it no pod of any of them could be made again."""
-    (found,) = (one.object for one in render(by_git(controller)) if one.kind == "PriorityClass")
-
-    assert found["metadata"]["annotations"] == {key: value}

@@ -50,6 +50,7 @@ HOSTILE = (
     "${IFS}",
     "a,b=c",
     "x" * 70,
+    "fe80::%x\n y: &a/64",
 )
 
 WHOLE: dict[str, Any] = {

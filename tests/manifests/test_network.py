@@ -75,7 +75,10 @@ def test_proxies_outside_the_cluster_are_let_in_by_their_network() -> None:
     ]
 
 
-@pytest.mark.parametrize("network", ["10.225.0.1/24", "10.225.0.0/33", "everybody", ""])
+@pytest.mark.parametrize(
+    "network",
+    ["10.225.0.1/24", "10.225.0.0/33", "everybody", "", "fe80::%eth0/64", "fe80::%x\n y: &a/64"],
+)
 def test_a_network_is_one(network: str) -> None:
     with pytest.raises(ValidationError, match="must be a network"):
         settings(gateway={"addresses": [network]})

@@ -11,6 +11,7 @@ import pytest
 from manifests.model import Rendering, own
 from manifests.render import (
     Rendered,
+    kept,
     pinning,
     render,
     render_route,
@@ -29,7 +30,7 @@ def test_the_parts_are_the_whole(name: str) -> None:
     one = VARIANTS[name]
     slots = [each for slot in one.slots for each in render_slot(one, slot.name)]
 
-    assert {*render_shell(one), *slots, render_route(one)} == {*render(one)}
+    assert {*kept(one, render_shell(one)), *slots, render_route(one)} == {*render(one)}
     assert not {*render_shell(one)} & {*slots}
 
 
@@ -133,6 +134,10 @@ def test_a_patch_means_whole_names_and_nothing_but_the_star(name: str) -> None:
     ("patch", "lost"),
     [
         ({"kind": "Secret"}, "kind"),
+        ({"apiVersion": "serving.knative.dev/v1"}, "API group"),
+        ({"apiVersion": "v1"}, "API group"),
+        ({"apiVersion": None}, "API group"),
+        ({"apiVersion": 1}, "API group"),
         ({"metadata": {"name": "other"}}, "name"),
         ({"metadata": {"namespace": "kube-system"}}, "namespace"),
         ({"metadata": None}, "name and namespace and label app.kubernetes.io/name"),

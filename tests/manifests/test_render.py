@@ -315,10 +315,17 @@ def test_a_budget_lets_somebody_go(share: float, budget: str) -> None:
         {"application": {"cpu": "2Gi", "memory": "1Gi"}},
         {"server": {"cache": "50m"}},
         {"namespace": "kube-system"},
+        {"application": {"cpu": "0", "memory": "1Gi"}},
+        {"application": {"cpu": "00.00", "memory": "1Gi"}},
+        {"application": {"cpu": "0m", "memory": "1Gi"}},
+        {"application": {"cpu": "1", "memory": "0"}},
+        {"watcher": {"resources": {"cpu": "1", "memory": "0.0Gi"}}},
+        {"server": {"shared_memory": "0Mi"}},
+        {"capacity": {"pools": [{"name": "a", "max": 1, "cpu": "0", "memory": "1Gi"}]}},
     ],
 )
 def test_what_nobody_means_is_refused(section: dict[str, Any]) -> None:
-    """Half a byte of memory, two billion cores, or the cluster's own namespace."""
+    """Half a byte of memory, two billion cores, nothing at all, or the cluster's own namespace."""
     with pytest.raises(ValidationError):
         settings(**section)
 

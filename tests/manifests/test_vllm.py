@@ -102,9 +102,20 @@ def test_room_is_made_for_the_next_rank_that_the_server_knows(rank: int, wanted:
 
 
 @pytest.mark.parametrize("version", ["0.9.2", "0.17.1", "0.17"])
-def test_a_version_with_other_flags_is_refused(version: str) -> None:
-    with pytest.raises(BadInput, match=rf"engine\.version: expected 0\.18 .*, found {version}"):
-        render(rendering(vllm_release(version=version), given=gpu_settings()))
+def test_a_return_to_an_older_version_gives_it_no_flag_that_it_does_not_know(version: str) -> None:
+    """No ``llm.yaml`` may name one; it may have been live before that was so."""
+    found = flags(rendering(vllm_release(version=version), given=gpu_settings()))
+
+    assert found.keys() == KNOWN - {"--shutdown-timeout"} - {
+        "--enable-lora", "--lora-modules", "--max-lora-rank", "--quantization",
+    }  # fmt: skip
+
+
+def test_a_return_to_an_adapter_without_a_commit_asks_for_it_by_name() -> None:
+    """As when it was live; no ``llm.yaml`` may name one."""
+    one = vllm_release(adapter=HF, adapter_rank=16)
+
+    assert flags(rendering(one, given=gpu_settings()))["--lora-modules"] == "adapter=org/some-model"
 
 
 def test_nodes_that_keep_others_off_their_gpus_let_it_in() -> None:

@@ -82,6 +82,8 @@ VARIANTS: dict[str, Rendering] = {
     "scaled by requests in flight": rendering(
         release(), given=settings(scaling={"prometheus": "http://prometheus.monitoring:9090"})
     ),
+    "read by Azure Monitor": rendering(release(), given=settings(monitors="azure")),
+    "without monitors": rendering(release(), given=settings(monitors="none")),
     "by Git with Argo CD": rendering(
         release(), given=settings(git={"repository": REPOSITORY, "controller": "argocd"})
     ),

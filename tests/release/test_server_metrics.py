@@ -23,7 +23,7 @@ def engine(name: str, version: str) -> ServingEngine | VllmEngine:
     [
         ("llama.cpp", LLAMA_CPP, "llamacpp:requests_deferred", None),
         ("vllm", "0.19.1", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
-        ("vllm", "0.10", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
+        ("vllm", "0.18", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
     ],
 )
 def test_a_question_has_one_name_or_none(
@@ -34,7 +34,7 @@ def test_a_question_has_one_name_or_none(
     assert metric(engine(name, version), "cache_used") == cache
 
 
-@pytest.mark.parametrize(("name", "version"), [("llama.cpp", "2025.1"), ("vllm", "0.9.2")])
+@pytest.mark.parametrize(("name", "version"), [("llama.cpp", "2025.1"), ("vllm", "0.17.1")])
 def test_a_version_that_nobody_has_looked_at_is_refused(name: str, version: str) -> None:
     """A name that is gone would read as zero for ever."""
     with pytest.raises(BadInput, match="server_metrics"):

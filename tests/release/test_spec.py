@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,38 @@ def test_two_environments_share_no_namespace(second: str, refused: bool) -> None
         return
     (problem,) = problems(document(text))
     assert "a kubernetes.namespace of its own" in problem.expected
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "given", "refused"),
+    [
+        ("kube", "system", "", True),
+        ("kube", "dns", "", True),
+        ("istio", "system", "", True),
+        ("istio", "system", "mesh", False),
+        ("kube", "system", "default", True),
+        ("shop", "staging", "gatekeeper-system", True),
+        ("shop", "systems", "", False),
+        ("default", "dev", "", False),
+    ],
+)
+def test_no_environment_is_in_a_namespace_of_the_clusters(
+    name: str, environment: str, given: str, refused: bool
+) -> None:
+    """Neither by a name that is given nor by the one that comes of the two others."""
+    image = "registry.example.com/serving@sha256:" + "0" * 64
+    named = f", namespace: {given}" if given else ""
+    where = f"{{target: kubernetes, kubernetes: {{image: '{image}'{named}}}}}"
+    text = changed("staging: {}", f"{environment}: {where}")
+    text = re.sub("^name: .*$", f"name: {name}", text, count=1, flags=re.MULTILINE)
+
+    if not refused:
+        assert parse_spec(document(text))
+        return
+    (problem,) = problems(document(text))
+    assert problem.path == f"environments.{environment}.kubernetes.namespace"
+    assert problem.line == text[: text.index(where)].count("\n") + 1
+    assert given or problem.found == f'"{name}-{environment}"'
 
 
 @pytest.mark.parametrize("target", RESERVED_TARGETS)

@@ -12,7 +12,7 @@ from pipelines.gitops.repository import Folder
 from pipelines.gitops.writer import routing_in_git
 from pipelines.targets.kubernetes.drift import drift, drift_lines
 from pipelines.targets.kubernetes.ground import Ground
-from pipelines.targets.kubernetes.kinds import KINDS
+from pipelines.targets.kubernetes.kinds import KINDS, resource
 
 
 def disagreements(ground: Ground, folder: Folder) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def disagreements(ground: Ground, folder: Folder) -> tuple[str, ...]:
     live = {}
     for one in wanted:
         name, namespace = one["metadata"]["name"], one["metadata"].get("namespace", "")
-        if found := ground.api.get(one["kind"], name, namespace):
+        if found := ground.api.get(resource(one), name, namespace):
             live[one["kind"], name] = found
     return (*_live(ground, folder), *torn, *drift_lines(drift(wanted, live)))
 

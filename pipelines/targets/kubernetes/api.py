@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pipelines.targets.kubernetes.kinds import kind_of
+from pipelines.targets.kubernetes.kinds import bare, kind_of, resource
 from pipelines.targets.kubernetes.refusals import (
     UNKNOWN_FIELD,
     ApiError,
@@ -77,7 +77,7 @@ class Api:
             found = self._ask("GET", kind_of(kind).path(namespace), f"list {kind}s", query)
         except MissingError:
             return []
-        return [{"kind": kind, **one} for one in found.get("items", ())]
+        return [{"kind": bare(kind), **one} for one in found.get("items", ())]
 
     def apply(
         self, one: Object, *, dry_run: bool = False, version: str = "",
@@ -109,7 +109,7 @@ class Api:
         """
         meta = {**one["metadata"], "resourceVersion": NEVER}
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "force": "true"}
-        path = kind_of(one["kind"]).path(meta.get("namespace", ""), meta["name"])
+        path = kind_of(resource(one)).path(meta.get("namespace", ""), meta["name"])
         body = {**one, "metadata": meta}
         return self._ask("PATCH", path, f"create {_named(one)}", query, body, APPLY)
 
@@ -142,7 +142,7 @@ class Api:
         self, method: str, one: Object, content: str, query: Mapping[str, str]
     ) -> dict[str, Any]:
         meta = one["metadata"]
-        path = kind_of(one["kind"]).path(meta.get("namespace", ""), meta["name"])
+        path = kind_of(resource(one)).path(meta.get("namespace", ""), meta["name"])
         return self._ask(method, path, f"write {_named(one)}", query, one, content)
 
     def _ask(

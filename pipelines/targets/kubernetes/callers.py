@@ -43,7 +43,7 @@ def callers_config_map(
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": r.callers_name, "namespace": r.namespace, "labels": r.labels},
+        "metadata": {"name": r.callers_name, "namespace": r.namespace, "labels": r.labels_apart},
         "data": {FILE: json.dumps({"callers": callers}, indent=1)},
     }
 

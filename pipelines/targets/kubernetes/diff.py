@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from manifests.model import own
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import MANAGER
+from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import ApiError, UnreachableError
 from policies.rules.azure.credentials import without_credentials
 
@@ -109,7 +110,7 @@ def _change(cluster: Cluster, wanted: Object, unmade: Set[str], manager: str) ->
     namespace = wanted["metadata"].get("namespace", "")
     if namespace in unmade:  # nothing in it can be tried
         return difference(None, wanted)
-    before = cluster.get(kind, name, namespace)
+    before = cluster.get(resource(wanted), name, namespace)
     try:
         after = cluster.apply(wanted, dry_run=True, manager=manager)
     except UnreachableError:

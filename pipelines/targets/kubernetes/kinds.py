@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from release.errors import GreenlightError
@@ -50,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
     "Gateway": Kind(_GATEWAY, "gateways"),
     "HTTPRoute": Kind(_GATEWAY, "httproutes"),
     "PodMonitor": Kind(_MONITORS, "podmonitors"),
+    "PodMonitor.azmonitoring.coreos.com": Kind("azmonitoring.coreos.com/v1", "podmonitors"),
     "PrometheusRule": Kind(_MONITORS, "prometheusrules"),
     "ScaledObject": Kind("keda.sh/v1alpha1", "scaledobjects"),
     "ExternalSecret": Kind("external-secrets.io/v1", "externalsecrets"),
@@ -58,6 +60,18 @@ KINDS: Mapping[str, Kind] = {
     "Kustomization": Kind("kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
     "GitRepository": Kind("source.toolkit.fluxcd.io/v1", "gitrepositories"),
 }
+
+
+def bare(name: str) -> str:
+    """The kind as an object says it, without the API group that may stand behind it here."""
+    return name.partition(".")[0]
+
+
+def resource(one: Mapping[str, Any]) -> str:
+    """By what ``KINDS`` knows the kind of an object: with its API group where two have the kind."""
+    group = str(one.get("apiVersion", "")).rpartition("/")[0]
+    named = f"{one['kind']}.{group}"
+    return named if named in KINDS else str(one["kind"])
 
 
 def kind_of(name: str) -> Kind:

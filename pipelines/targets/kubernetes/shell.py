@@ -9,14 +9,14 @@ from typing import Any
 
 from manifests.model import own
 from manifests.order import RANKS
-from manifests.render import Rendered, render_shell
+from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.kinds import KINDS, kind_of
+from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
-from pipelines.targets.kubernetes.writer import Writer, require_ours
+from pipelines.targets.kubernetes.writer import WHOSE, DirectWriter, Writer, require_ours
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
@@ -36,8 +36,12 @@ class Shell:
     def make(self, fence: int) -> None:
         """All of it; the route leads nowhere yet. Safe to repeat."""
         ground = self.ground
-        shell = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
+        missing = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
         ground.anchor.take(fence)
+        apart = [one for one in missing if one.kind in APART]
+        direct = DirectWriter(ground.api, ground.anchor)
+        direct.put([*apart, *self._closing()], fence, "what no folder has")
+        shell = [one for one in missing if one.kind not in APART]
         if ground.route_now() is None:
             shell.append(ground.route(Routing()))
         self.writer.put(shell, fence, "what every release stands on")
@@ -52,7 +56,9 @@ class Shell:
             return False
         try:
             there = self.ground.api.get(one.kind, one.name)
-        except DeniedError:  # who may not even look has been given one
+        except DeniedError:
+            if one.kind == "Namespace":
+                self._require_named("may not be looked at by who runs this")
             return True
         if one.kind == "Namespace":
             self._enter(there, one.object)
@@ -60,14 +66,35 @@ class Shell:
         return there is not None
 
     def _enter(self, there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
-        """GreenlightError for a namespace that somebody else was in first, where ``llm.yaml`` does
-        not name it: ``a-b`` in ``c`` and ``a`` in ``b-c`` both come to ``a-b-c``.
+        """GreenlightError for a namespace that somebody else made or was in first, where
+        ``llm.yaml`` does not name it: ``a-b`` in ``c`` and ``a`` in ``b-c`` both come to ``a-b-c``,
+        and so may a namespace that has nothing to do with Greenlight.
         """
         if there is None:
             meta = {**wanted["metadata"], "annotations": {MADE: "true"}}
             self.ground.api.create({**wanted, "metadata": meta})
         elif self.ground.settings.namespace is None:
             require_ours(there, wanted)
+            if not {*WHOSE} <= {*labels(there)}:
+                self._require_named("is there, and was not made by Greenlight")
+
+    def _require_named(self, why: str) -> None:
+        """GreenlightError where the namespace has its name by default alone."""
+        if self.ground.settings.namespace is None:
+            name, environment = self.ground.namespace, self.ground.environment
+            raise GreenlightError(
+                f"the namespace {name} {why}: nothing of it was changed. If it is meant for "
+                f"{environment}, say so: environments.{environment}.kubernetes.namespace: {name}"
+            )
+
+    def _closing(self) -> list[Rendered]:
+        """Nothing gets in or out that no policy lets, whosever the pod, in a namespace that was
+        made here. Who made another, or gave this one a name, may have others in it.
+        """
+        ground, found = self.ground, self._namespace()
+        if found and notes(found).get(MADE) and ground.settings.namespace is None:
+            return [render_closing(ground.rendering())]
+        return []
 
     def take_away(self, fence: int) -> None:
         """All that is ours; the namespace too where it was made here, and nobody else is in it."""
@@ -82,8 +109,7 @@ class Shell:
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
             return
-        kinds = [kind for kind, one in KINDS.items() if one.namespaced and kind in RANKS]
-        for kind in sorted(kinds, key=lambda kind: -RANKS[kind]):
+        for kind in _kinds_inside():
             for one in api.list(kind, namespace, self.ground.ours):
                 api.delete(kind, name_of(one), namespace)
         self._await_gone("Pod")
@@ -121,3 +147,9 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _kinds_inside() -> list[str]:
+    """What can be of ours in a namespace, of either group; in the order in which it is deleted."""
+    kinds = [kind for kind, one in KINDS.items() if one.namespaced and bare(kind) in RANKS]
+    return sorted(kinds, key=lambda kind: -RANKS[bare(kind)])

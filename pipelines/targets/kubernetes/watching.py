@@ -24,12 +24,16 @@ COMPONENT = {"app.kubernetes.io/component": "watcher"}
 
 
 def packed(spec: Spec, environment: str) -> str:
-    """The ``llm.yaml`` that the watcher of ``environment`` goes by; packed again it is the same."""
+    """The ``llm.yaml`` that the watcher of ``environment`` goes by; packed again it is the same.
+
+    Nulls go along: where the default is another, as of ``gateway.timeout_seconds``, null is a
+    choice.
+    """
     there = spec.environments[environment]
     inside = there.kubernetes and _seen_from_inside(there.kubernetes)
     alone = {environment: there.model_copy(update={"kubernetes": inside})}
     own = spec.model_copy(update={"environments": alone})
-    return scalar(own.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return scalar(own.model_dump(mode="json", by_alias=True))
 
 
 def _seen_from_inside(settings: Kubernetes) -> Kubernetes:
@@ -62,7 +66,7 @@ def watcher_secret(r: Rendering, state: StateFolder) -> dict[str, Any]:
         "metadata": {
             "name": keys_name(r),
             "namespace": r.namespace,
-            "labels": {**r.labels, **COMPONENT},
+            "labels": {**r.labels_apart, **COMPONENT},
         },
         "data": {name: base64.b64encode(content).decode() for name, content in data.items()},
     }

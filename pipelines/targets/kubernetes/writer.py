@@ -11,6 +11,7 @@ from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import APPLICATION, labels
 from pipelines.targets.kubernetes.fence import GUARDED, Anchor
+from pipelines.targets.kubernetes.kinds import resource
 from release.errors import GreenlightError
 
 Name = tuple[str, str]
@@ -56,7 +57,7 @@ class DirectWriter:
         """Kind by kind; a deployment only where nobody newer has written it."""
         for one in objects:
             meta = one.object["metadata"]
-            found = self.api.get(one.kind, one.name, meta.get("namespace", ""))
+            found = self.api.get(resource(one.object), one.name, meta.get("namespace", ""))
             require_ours(found, one.object)
             if one.kind in GUARDED:
                 self.anchor.apply(one.object, fence)

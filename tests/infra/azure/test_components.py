@@ -157,7 +157,7 @@ def test_an_endpoint_in_the_cluster_is_attached_to_its_namespace_alone() -> None
     """One compute an application, which acts as that application."""
     compute = production().one("machinelearningservices:Compute")
 
-    assert compute.at("properties.properties.namespace") == "analyst"
+    assert compute.at("properties.properties.namespace") == "analyst-production"
     assert compute.at("properties.disableLocalAuth") is True
     assert compute.at("tags.owner") == "analytics"
 

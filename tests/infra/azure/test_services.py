@@ -18,10 +18,13 @@ from infra.azure.alerts import deployment_thresholds
 from infra.azure.identity import ROLES
 from infra.azure.settings import Alerts, Application, AzureSettings, Cluster, GpuPool
 from infra.settings import require_own_domain
+from manifests.model import Rendering
+from manifests.watcher import watcher_name
 from release.errors import BadInput
 from tests.infra.azure import options
 from tests.infra.azure.invariants import broken
 from tests.infra.azure.recorded import Declared, Recorded, record, settings_of
+from tests.manifests.making import settings as in_cluster_settings
 
 pytestmark = pytest.mark.slow  # each records a whole stack, two seconds of it
 
@@ -155,12 +158,19 @@ def test_s20_a_pool_says_what_offers_its_gpus_and_an_alert_finds_nodes_that_offe
 
 
 @pytest.mark.slow
-def test_an_application_in_the_cluster_is_trusted_by_its_service_account() -> None:
-    credential = the("managedidentity:FederatedIdentityCredential").inputs
+def test_an_application_in_the_cluster_is_trusted_by_the_accounts_that_are_rendered() -> None:
+    """Its pods' and its watcher's; one after the other, as Azure wants an identity's written."""
+    rendered = Rendering("analyst", "production", in_cluster_settings(), ())
+    own, watcher = production().of("managedidentity:FederatedIdentityCredential")
+    space = f"system:serviceaccount:{rendered.namespace}"
 
-    assert credential["subject"] == "system:serviceaccount:analyst:analyst"
-    assert waits(the("managedidentity:FederatedIdentityCredential"), the(CLUSTER))
-    assert credential["audiences"] == ["api://AzureADTokenExchange"]
+    assert own.inputs["subject"] == f"{space}:{rendered.application}"
+    assert watcher.inputs["subject"] == f"{space}:{watcher_name(rendered)}"
+    assert waits(own, the(CLUSTER))
+    assert waits(watcher, own)
+    assert {*own.inputs["audiences"], *watcher.inputs["audiences"]} == {
+        "api://AzureADTokenExchange"
+    }
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from infra.__main__ import _provision_gitops
 from infra.gitops import files
 from infra.gitops.settings import read_gitops
 from manifests.folder import INDEX
-from manifests.render import render_shell
+from manifests.render import kept, render_shell
 from pipelines.engine import executable
 from release.errors import BadInput
 from tests import tiny
@@ -65,7 +65,8 @@ OTHERS = {"04-deployment-tiny-bot-blue.yaml", "note.txt"}
 def test_the_shell_is_what_render_gives_without_a_slot(clustered: Path, copy: Path) -> None:
     """From the same code; the list for the controller names what a rollout put there too."""
     files.write(asked_of(clustered, copy))
-    shell = render_shell(files.shell(clustered, "production"))
+    there = files.shell(clustered, "production")
+    shell = kept(there, render_shell(there))
 
     assert names(copy) == {one.file for one in shell} | OTHERS | {"kustomization.yaml", INDEX}
     index = yaml.safe_load((copy / "tiny-bot/production/kustomization.yaml").read_text())
@@ -84,12 +85,12 @@ def test_what_is_as_it_was_written_is_no_change(clustered: Path, copy: Path) -> 
 
 def edited(folder: Path, _app: Path) -> None:
     """By hand."""
-    (folder / "00-namespace-tiny-bot-production.yaml").write_text("otherwise")
+    (folder / "01-serviceaccount-tiny-bot.yaml").write_text("otherwise")
 
 
 def emptied(folder: Path, _app: Path) -> None:
     """By hand, too."""
-    (folder / "00-namespace-tiny-bot-production.yaml").unlink()
+    (folder / "01-serviceaccount-tiny-bot.yaml").unlink()
 
 
 def broken(_folder: Path, app: Path) -> None:
@@ -212,13 +213,13 @@ def test_the_real_engine_previews_writes_and_takes_back(
         assert names(copy) == OTHERS
 
         stack.run("up", client, "--yes", "--skip-preview")
-        namespace = copy / "tiny-bot/production/00-namespace-tiny-bot-production.yaml"
-        written = namespace.read_text()
+        account = copy / "tiny-bot/production/01-serviceaccount-tiny-bot.yaml"
+        written = account.read_text()
         assert "unchanged" in stack.run("up", client, "--yes", "--skip-preview")
 
-        namespace.write_text("otherwise")
+        account.write_text("otherwise")
         assert "1 updated" in stack.run("up", client, "--yes", "--skip-preview")
-        assert namespace.read_text() == written
+        assert account.read_text() == written
 
         stack.run("destroy", "--yes", "--skip-preview")
         assert names(copy) == OTHERS | {"kustomization.yaml"}

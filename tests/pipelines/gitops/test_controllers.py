@@ -98,6 +98,16 @@ APPLICATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
         "waiting",
         "not in sync with it: Deployment b; a sync window",
     ),
+    "another Application has one of them": (
+        application(
+            status="OutOfSync",
+            conditions=[
+                {"type": "SharedResourceWarning", "message": "Service/a is part of b and c"}
+            ],
+        ),
+        "waiting",
+        "not in sync with it; Service/a is part of b and c; a sync window",
+    ),
     "it cannot read Git": (
         application(OLD, conditions=[{"type": "ComparisonError", "message": "no route"}]),
         "waiting",

@@ -56,7 +56,7 @@ def settings(plane: DataPlane, prometheus: Prometheus, **more: Any) -> Kubernete
 
 def watching(r: Rendering) -> Watching:
     """Two pods that watch nothing."""
-    labels = {**r.labels, "app.kubernetes.io/component": "watcher"}
+    labels = {**r.labels_apart, "app.kubernetes.io/component": "watcher"}
     meta = {"name": f"{r.application}-watcher", "namespace": r.namespace, "labels": labels}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [
         {"name": "watcher", "image": IMAGE}]}}  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipelines.targets.kubernetes.api import MANAGER, Api
+from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import ChangedError
 
 Key = tuple[str, str, str]
@@ -89,4 +90,4 @@ def _named(one: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _key(one: Mapping[str, Any]) -> Key:
-    return one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]
+    return resource(one), one["metadata"].get("namespace", ""), one["metadata"]["name"]

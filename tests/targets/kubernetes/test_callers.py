@@ -33,7 +33,7 @@ def test_pods_know_who_may_pin_and_nobody_else() -> None:
 
     assert known(made) == {DIGESTS[role]: role for role in ("tester", "operator")}
     assert not any(key in json.dumps(made) for key in KEYS.values())
-    assert made["metadata"]["labels"] == R.labels
+    assert made["metadata"]["labels"] == R.labels_apart
 
 
 def test_a_machine_with_other_keys_locks_nobody_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,13 @@ from tests.manifests.making import release, rendering, settings
 from tests.manifests.variants import VARIANTS
 from tests.targets.kubernetes.memory import MemoryApi
 
-BOTH = rendering(release(), release("b"), weights={"blue": 100})
+WHOLE = {
+    "kind": "NetworkPolicy", "name": "assist-deny",
+    "patch": {"spec": {"podSelector": {"matchLabels": None}}},
+}  # fmt: skip
+"""A team closes all pods of its namespace."""
+
+BOTH = rendering(release(), release("b"), weights={"blue": 100}, given=settings(patches=[WHOLE]))
 WANTED = [one.object for one in render(BOTH)]
 
 
@@ -148,6 +155,23 @@ def test_a_line_shows_no_more_than_the_beginning_of_a_value() -> None:
 
     assert len(line) < 200
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(("there", "is_missing"), [("azure", False), ("operator", True)])
+def test_s05_a_monitor_of_another_group_is_another_object(there: str, is_missing: bool) -> None:
+    """Azure's collector reads its own alone."""
+    azures, found = (
+        next(one for one in render(replace(BOTH, settings=settings(monitors=monitors)))
+             if one.kind == "PodMonitor")
+        for monitors in ("azure", there)
+    )  # fmt: skip
+
+    told = disagreements(
+        Ground("assist", "production", settings(), 30, MemoryApi(found.object)),
+        Folder("a" * 40, {azures.file: azures.text}),
+    )
+
+    assert (f"PodMonitor/{azures.name} is missing" in told) is is_missing
 
 
 @pytest.mark.parametrize(

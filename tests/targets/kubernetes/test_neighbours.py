@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manifests.gitops import render_controller
 from manifests.model import Slot
-from manifests.render import render_shell, render_slot
+from manifests.render import Rendered, render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import FENCE
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import MADE, Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
+from release.keys import pipeline_key
+from release.state import StateFolder
 from tests.cluster.client import Cluster
-from tests.manifests.making import release, settings
+from tests.manifests.making import release, settings, spec
+from tests.serving.testers import DIGESTS
 from tests.targets.kubernetes.memory import MemoryApi
 
 SPACE = "shop"
@@ -105,6 +114,24 @@ def test_no_key_of_a_watcher_stays_in_a_namespace_that_was_there_before() -> Non
     assert not api.objects
 
 
+@pytest.mark.parametrize("later", ["operator", "azure", "none"])
+def test_monitors_of_either_group_go_with_the_rest(later: str) -> None:
+    """Also of the one that ``llm.yaml`` no longer names."""
+    api = MemoryApi()
+    for monitors in ("operator", "azure"):
+        given = SHARED.model_copy(update={"monitors": monitors})
+        there = replace(ground(api), settings=given)
+        there.anchor.take(1)
+        shell = [one for one in render_shell(there.rendering()) if "Monitor" in one.kind]
+        DirectWriter(api, there.anchor).put(shell, 1, "")
+    assert sum(kind.startswith("PodMonitor") for kind, *_ in api.objects) == 2
+
+    mine = replace(ground(api), settings=SHARED.model_copy(update={"monitors": later}))
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert not api.objects
+
+
 def unnamed(api: MemoryApi, application: str, environment: str) -> Ground:
     """An environment in a namespace that is called after both."""
     return Ground(application, environment, settings(), 30, api)
@@ -156,15 +183,42 @@ def test_a_real_namespace_tells_whose_it_is(
 
 
 @pytest.mark.parametrize("labels", [{}, {"team": "shop"}, None])
-def test_a_namespace_that_says_nothing_of_us_is_entered(labels: dict[str, str] | None) -> None:
-    """The platform's team made it, for whom it names."""
+def test_a_namespace_that_says_nothing_of_us_is_entered_by_its_name_alone(
+    labels: dict[str, str] | None,
+) -> None:
+    """Somebody may run something else in it: to be called as we are is no invitation."""
     meta = {"name": "a-b-c", **({} if labels is None else {"labels": labels})}
     api = MemoryApi({"kind": "Namespace", "metadata": meta})
-    there = unnamed(api, "a", "b-c")
+    there, before = unnamed(api, "a", "b-c"), {**api.objects}
 
-    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    with pytest.raises(GreenlightError, match=r"not made by Greenlight.*namespace: a-b-c"):
+        Shell(there, DirectWriter(api, there.anchor)).make(1)
+    assert api.objects == before
 
+    named = Ground("a", "b-c", settings(namespace="a-b-c"), 30, api)
+    made(Shell(named, DirectWriter(api, named.anchor)), api)
     assert api.get("ServiceAccount", "a", "a-b-c")
+    assert api.get("Namespace", "a-b-c") == before["Namespace", "", "a-b-c"]
+
+
+def test_a_namespace_that_may_not_be_looked_at_is_entered_by_its_name_alone() -> None:
+    """Whose it is cannot be known, and a name that is made up says nothing."""
+
+    class Closed(MemoryApi):
+        def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+            if kind == "Namespace":
+                raise DeniedError("no")
+            return super().get(kind, name, namespace)
+
+    api = Closed()
+    there = unnamed(api, "a", "b-c")
+    with pytest.raises(GreenlightError, match=r"may not be looked at.*namespace: a-b-c"):
+        Shell(there, DirectWriter(api, there.anchor)).make(1)
+    assert not api.objects
+
+    named = ground(api)
+    made(Shell(named, DirectWriter(api, named.anchor)), api)
+    assert api.get("ServiceAccount", "assist", SPACE)
 
 
 def test_a_namespace_that_both_name_is_shared() -> None:
@@ -177,17 +231,111 @@ def test_a_namespace_that_both_name_is_shared() -> None:
     assert accounts == {"a-b", "a"}
 
 
-def test_policies_close_nothing_that_is_not_ours_in_a_namespace_that_has_a_name() -> None:
-    """Others may have been in it first; one of our own is closed whole."""
-    own = replace(ground(MemoryApi()), settings=settings())
-    chosen = [
+@pytest.mark.parametrize("given", [{}, {"namespace": SPACE}])
+def test_what_is_rendered_closes_nothing_that_is_not_ours(given: dict[str, str]) -> None:
+    """No file knows who was in the namespace first."""
+    there = replace(ground(MemoryApi()), settings=settings(**given))
+    (chosen,) = (
         one.object["spec"]["podSelector"]
-        for there in (ground(MemoryApi()), own)
         for one in render_shell(there.rendering())
         if one.name == "assist-deny"
-    ]
+    )
 
-    assert chosen == [{"matchLabels": {"app.kubernetes.io/name": "assist"}}, {}]
+    assert chosen == {"matchLabels": {"app.kubernetes.io/name": "assist"}}
+
+
+def closed(api: MemoryApi, there: Ground) -> list[str]:
+    """The policies of ``there``, once it is made, that close every pod of the namespace."""
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    policies = api.list("NetworkPolicy", there.namespace)
+    return [one["metadata"]["name"] for one in policies if one["spec"]["podSelector"] == {}]
+
+
+@pytest.mark.parametrize("git", [None, "argocd", "flux"])
+def test_a_namespace_that_we_made_is_closed_whole(git: str | None) -> None:
+    """By Git as well, since no folder can say so: made at once, and gone with the rest."""
+    followed = {"git": {"repository": "https://git.example.com/o/r", "controller": git}}
+    api = MemoryApi()
+    there = Ground("assist", "production", settings(**(followed if git else {})), 30, api)
+
+    assert closed(api, there) == ["assist-deny-all"]
+    assert closed(api, there) == ["assist-deny-all"]
+
+    Shell(there, DirectWriter(api, there.anchor)).take_away(1)
+    assert {kind for kind, _, _ in api.objects} <= {"PriorityClass"}
+
+
+@dataclass(frozen=True)
+class Folder(DirectWriter):
+    """A folder whose controller is quick. ``kinds``: what was put into it."""
+
+    kinds: set[str] = field(default_factory=set)
+
+    def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
+        """In the cluster when this returns."""
+        self.kinds.update(one.kind for one in objects)
+        super().put(objects, fence, why)
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_what_pods_come_before_others_by_is_made_once_and_by_nobodys_folder(
+    controller: str,
+) -> None:
+    """Each environment of a cluster needs it: two folders with it would fight. It outlives all of
+    them, and whoever has made it otherwise meant to.
+    """
+    git = {"repository": "https://git.example.com/o/r", "controller": controller}
+    api = MemoryApi()
+    for environment in ("staging", "production"):
+        there = Ground("assist", environment, settings(git=git), 30, api)
+        folder = Folder(api, there.anchor)
+        shell = Shell(there, folder)
+        made(shell, api)
+        if environment == "staging":
+            theirs = {**api.objects["PriorityClass", "", "greenlight-serving"], "value": 7}
+            api.apply(theirs)
+
+        assert "ServiceAccount" in folder.kinds
+        assert not folder.kinds & {"Namespace", "PriorityClass"}
+    shell.take_away(2)
+    assert api.objects["PriorityClass", "", "greenlight-serving"]["value"] == 7
+
+
+def test_a_namespace_of_somebody_elses_is_not_closed() -> None:
+    """Neither one that has a name, nor one that has our labels and was made by a controller."""
+    api = MemoryApi()
+    there = unnamed(api, "assist", "production")
+    (labelled,) = (one for one in render_shell(there.rendering()) if one.kind == "Namespace")
+    api.create(labelled.object)
+
+    assert closed(api, ground(api)) == closed(api, there) == []
+
+
+INSTANCE = "app.kubernetes.io/instance"
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_nothing_that_is_in_no_folder_carries_the_mark_of_who_prunes(
+    controller: str, tmp_path: Path
+) -> None:
+    """Argo CD, where it tracks by labels, takes away what has its mark and is in no file."""
+    git = {"repository": "https://git.example.com/o/r", "controller": controller}
+    there = Ground("assist", "production", settings(git=git), 30, api := MemoryApi())
+    r, state = there.rendering(Slot("blue", release())), StateFolder(tmp_path)
+    pipeline_key(state.keys)
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+    let_in(api, r, DIGESTS)
+    api.create(watcher_secret(r, state))
+    DirectWriter(api, there.anchor).put(watcher_objects(r, spec(there.settings)), 1, "")
+    followed = {(one.kind, one.name) for one in render(r)}
+
+    apart = [one for (kind, _, name), one in api.objects.items() if (kind, name) not in followed]
+    assert {one["kind"] for one in apart} >= {"Namespace", "Lease", "ConfigMap", "Secret", "Role"}
+    assert not [one for one in apart if INSTANCE in json.dumps(one)]
+    assert not [one for one in render_controller(r) if INSTANCE in one.text]
+    account = api.get("ServiceAccount", "assist", r.namespace)
+    assert account
+    assert account["metadata"]["labels"][INSTANCE] == "assist.production"
 
 
 @pytest.mark.parametrize("application", ["prompt", "prompt-bot", "assist"])

@@ -34,6 +34,7 @@ from release.ledger import history, local_records, open_ledger
 from release.spec import Spec, parse_spec
 from release.state import StateFolder
 from tests.manifests.making import release, rendering, settings, spec
+from tests.manifests.variants import VARIANTS
 from tests.release.making import NOON, statement
 
 HERE = rendering(release())
@@ -106,6 +107,17 @@ def test_the_pod_asks_the_prometheus_that_the_cluster_asks(near: str | None, ask
     there = read.environments["production"].kubernetes
     assert there is not None
     assert there.measured_at == {"near": near, "far": far}[asked]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_watcher_reads_the_settings_that_it_was_given(name: str) -> None:
+    """A null is a choice: without it the default would be back, such as a gateway's timeout."""
+    given_ = VARIANTS[name].settings
+    read = parse_spec(parse_document(packed(spec(given_), "production").encode(), "llm.yaml"))
+    there = read.environments["production"].kubernetes
+    near = given_.scaling.prometheus or given_.prometheus
+
+    assert there == given_.model_copy(update={"context": None, "prometheus": near})
 
 
 @hypothesis_settings(max_examples=100)
