@@ -5,6 +5,7 @@ So the SDK is imported once and not once a stack, and a test can give the engine
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -21,11 +22,15 @@ from tests.infra.azure.recorded import uncollected
 def hosted(program: Callable[[], None] = main) -> Iterator[str]:
     """The engine's argument that makes it run ``program`` here."""
 
+    loops: list[asyncio.AbstractEventLoop] = []
+
     def run() -> None:
+        loops.append(asyncio.get_running_loop())
         with uncollected():
             program()
 
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    threads = futures.ThreadPoolExecutor(2)
+    server = grpc.server(threads)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -33,3 +38,8 @@ def hosted(program: Callable[[], None] = main) -> Iterator[str]:
         yield f"--client=127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait()
+        threads.shutdown()
+        for (
+            loop
+        ) in loops:  # the SDK leaves it open where what it cancels at the end fails otherwise
+            loop.close()
