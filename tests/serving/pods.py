@@ -16,6 +16,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -133,24 +134,36 @@ def start(spec: Mapping[str, Any], here: Here) -> Pod:
     """
     (container,) = spec["containers"]
     described = container.get("ports", ())
-    ports = {one["name"]: _free_port() for one in described}
-    moved = {str(one["containerPort"]): str(ports[one["name"]]) for one in described}
+    with ExitStack() as held:
+        doors = {one["name"]: held.enter_context(kept_port()) for one in described}
+        ports = {name: int(door.getsockname()[1]) for name, door in doors.items()}
+        inherited = [door.fileno() for door in doors.values()]
+        process = _run(spec, here, ports, inherited)
+    return Pod(spec, process, ports, here.folder / "log")
+
+
+def _run(
+    spec: Mapping[str, Any], here: Here, ports: Mapping[str, int], inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    (container,) = spec["containers"]
+    moved = {
+        str(one["containerPort"]): str(ports[one["name"]]) for one in container.get("ports", ())
+    }
     volumes = _volumes(spec, container, here)
     paths = {**volumes, **{a: str(b) for a, b in here.files.items()}}
     words: list[str] = [*container["command"], *container.get("args", ())]
     rest = [_here(word, moved, paths, here.services) for word in words[1:]]
     own = {"PATH": "/usr/bin:/bin", "TMPDIR": paths.get("/tmp", str(here.folder))}
-    log = here.folder / "log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
+    with (here.folder / "log").open("ab") as output:
+        return subprocess.Popen(
             [*_with_us(), *here.commands[words[0]], *rest],
             cwd=ROOT,  # the image's folder
             env={**own, **_variables(container, here, volumes), **here.variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            pass_fds=inherited,
         )
-    return Pod(spec, process, ports, log)
 
 
 def _with_us() -> tuple[str, ...]:
@@ -236,8 +249,11 @@ def _here(
     return URL.sub(lambda found: f"http://{services[found[1]]}", word)
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        port: int = one.getsockname()[1]
-        return port
+def kept_port() -> socket.socket:
+    """Keeps a port for whoever inherits it, as long as that lives: a process that reuses addresses
+    can listen there beside it, and the kernel gives the port to nobody else.
+    """
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind((HOST, 0))
+    return one

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from release.ledger import open_ledger
 from release.state import StateFolder
 from tests.cluster.client import Cluster
 from tests.manifests.making import release, rendering, settings, spec
+from tests.serving.pods import kept_port
 
 ROOT = Path(__file__).resolve().parents[3]
 MAY = (
@@ -118,29 +118,22 @@ def as_in_its_pod(
     access = json.loads(cluster.kubeconfig.read_text())
     access["users"][0]["user"] = {"token": token.strip()}
     (folder / "kubeconfig").write_text(json.dumps(access))
-    port, log = free_port(), folder / "log"
-    moved = {"/etc/greenlight": str(folder), "/tmp/": f"{folder}/", "8081": str(port)}
-    arguments = [_moved(one, moved) for one in container["args"]]
-    with log.open("ab") as output:
+    log = folder / "log"
+    with log.open("ab") as output, kept_port() as door:  # the pod's own is in use in every pod
+        port: int = door.getsockname()[1]
+        moved = {"/etc/greenlight": str(folder), "/tmp/": f"{folder}/", "8081": str(port)}
+        arguments = [_moved(one, moved) for one in container["args"]]
         process = subprocess.Popen(
             [sys.executable, *container["command"][1:], *arguments], cwd=ROOT,
             env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder),
                  "KUBECONFIG": str(folder / "kubeconfig")},
-            stdout=output, stderr=output,
+            stdout=output, stderr=output, pass_fds=[door.fileno()],
         )  # fmt: skip
     try:
         yield process, port, log
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    """One that nobody listens on; the pod's own is in use in every pod."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _moved(word: str, places: dict[str, str]) -> str:
