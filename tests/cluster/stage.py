@@ -1,4 +1,4 @@
-"""A place on the tests' cluster for every environment of an application, with real traffic."""
+"""A place on a cluster for every environment of an application, with real traffic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.cluster.client import Cluster
 from tests.cluster.dataplane import DataPlane
@@ -42,39 +42,59 @@ def _targets(plane: DataPlane) -> list[Any]:
     return found
 
 
+class Speaks(Protocol):
+    """A pod."""
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+
+
+class Place(Protocol):
+    """Where one environment is."""
+
+    @property
+    def namespace(self) -> str:
+        """Its own."""
+
+    @property
+    def url(self) -> str:
+        """Where callers ask: the gateway."""
+
+    def pods(self) -> Mapping[str, Speaks]:
+        """Those that run, by name."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """The data planes of an application's environments, and the Prometheus that reads them."""
+    """Where an application's environments are, and what brings it there: a partial ``llm.yaml``."""
 
-    planes: Mapping[str, DataPlane]
-    prometheus: Prometheus
+    places: Mapping[str, Place]
+    overlay: Mapping[str, Any]
 
-    def overlay(self, ledger: str, **more: Any) -> dict[str, Any]:
-        """What brings the application here, as a partial ``llm.yaml``."""
-        return {
-            "ledger": ledger,
-            "environments": {
-                name: {
-                    "target": "kubernetes",
-                    "kubernetes": {
-                        "prometheus": self.prometheus.url,
-                        "settle_seconds": 1,
-                        "application": FRUGAL,
-                        "server": {"resources": FRUGAL},
-                        "scaling": {"min": 1, "max": 1},
-                        **plane.settings,
-                        **more,
-                    },
-                }
-                for name, plane in self.planes.items()
-            },
-        }
+
+def _overlay(
+    ledger: str, image: str, prometheus: Prometheus, planes: Mapping[str, DataPlane]
+) -> dict[str, Any]:
+    section = {
+        "image": image,
+        "prometheus": prometheus.url,
+        "settle_seconds": 1,
+        "application": FRUGAL,
+        "server": {"resources": FRUGAL},
+        "scaling": {"min": 1, "max": 1},
+    }
+    environments = {
+        name: {"target": "kubernetes", "kubernetes": {**section, **plane.settings}}
+        for name, plane in planes.items()
+    }
+    return {"ledger": ledger, "environments": environments}
 
 
 @contextmanager
 def staged(
     cluster: Cluster, prometheus: Prometheus, folder: Path, environments: Sequence[str],
-    **machine: Any,
+    ledger: str, image: str, **machine: Any,
 ) -> Iterator[Stage]:  # fmt: skip
     """A namespace, pods that run and a gateway for each of ``environments``; see ``Machine``."""
     with ExitStack() as held:
@@ -85,4 +105,4 @@ def staged(
             plane = DataPlane(cluster, namespace, folder / name, **machine)
             planes[name] = held.enter_context(plane)
         held.enter_context(read_by(prometheus, *planes.values()))
-        yield Stage(planes, prometheus)
+        yield Stage(planes, _overlay(ledger, image, prometheus, planes))

@@ -1,4 +1,4 @@
-"""An application on the tests' cluster: real model, real store, real Prometheus."""
+"""An application on a cluster: real model, real store, real Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from manifests.model import own
 from tests.cluster.building import provide_prometheus
 from tests.cluster.client import Cluster
 from tests.cluster.fixtures import found
+from tests.cluster.given import given
 from tests.cluster.scraping import Prometheus
 from tests.cluster.stage import Stage, staged
 from tests.e2e.conftest import Application, Done, make_application
@@ -96,7 +97,7 @@ class Shipped:
 
     def namespace(self, environment: str = "production") -> str:
         """Where an environment is."""
-        return self.stage.planes[environment].namespace
+        return self.stage.places[environment].namespace
 
     def objects(self, kind: str, environment: str = "production") -> list[dict[str, Any]]:
         """What is there, of ours."""
@@ -127,8 +128,8 @@ class Shipped:
         """What every pod that is there has said, for a test that failed."""
         return "\n".join(
             f"--- {name}\n{one.log[-3000:]}"
-            for plane in self.stage.planes.values()
-            for name, one in plane.pods().items()
+            for place in self.stage.places.values()
+            for name, one in place.pods().items()
         )
 
     @property
@@ -140,7 +141,7 @@ class Shipped:
     @property
     def url(self) -> str:
         """Production's gateway."""
-        return self.stage.planes["production"].url
+        return self.stage.places["production"].url
 
 
 @contextmanager
@@ -152,23 +153,33 @@ def shipped(
     """A new application; ``settings`` gives more of an environment's kubernetes section, from a
     folder, its name and its namespace.
     """
-    if cluster.real_pods:
-        pytest.skip("a cluster with real pods has its own data plane")
-    with tempfile.TemporaryDirectory(prefix="gl-") as name:
+    with tempfile.TemporaryDirectory(prefix="gl-") as name, ExitStack() as held:
         folder = Path(name)
-        (folder / "prometheus").mkdir()
-        prometheus = Prometheus(found(config, provide_prometheus), folder / "prometheus")
-        machine = {"files": the_model(), "variables": dict(s3.variables())}
         application = make("not used here", cache, folder / "app")
-        application.environment.update(s3.variables(), KUBECONFIG=str(cluster.kubeconfig))
-        with staged(cluster, prometheus, folder / "planes", ENVIRONMENTS, **machine) as stage:
-            overlay = stage.overlay(s3.url(ledger), image=IMAGE)
-            for each, plane in stage.planes.items():
-                section = overlay["environments"][each]["kubernetes"]
-                section.update(settings(folder, each, plane.namespace))
-            path = application.folder / "here.yaml"
-            path.write_text(json.dumps(overlay))  # one value in two places is an anchor in YAML
-            yield Shipped(application, stage, cluster, path)
+        application.environment["KUBECONFIG"] = str(cluster.kubeconfig)
+        if cluster.real_pods:
+            stage = held.enter_context(given(cluster, ENVIRONMENTS))
+        else:
+            application.environment.update(s3.variables())
+            program = found(config, provide_prometheus)
+            stage = held.enter_context(_played(cluster, s3, program, folder, ledger))
+        for each, place in stage.places.items():
+            section = stage.overlay["environments"][each]["kubernetes"]
+            section.update(settings(folder, each, place.namespace))
+        path = application.folder / "here.yaml"
+        path.write_text(json.dumps(stage.overlay))  # one value in two places is an anchor in YAML
+        yield Shipped(application, stage, cluster, path)
+
+
+def _played(
+    cluster: Cluster, s3: Emulator, program: str, folder: Path, ledger: str
+) -> AbstractContextManager[Stage]:
+    (folder / "prometheus").mkdir()
+    prometheus = Prometheus(program, folder / "prometheus")
+    return staged(
+        cluster, prometheus, folder / "planes", ENVIRONMENTS, s3.url(ledger), IMAGE,
+        files=the_model(), variables=dict(s3.variables()),
+    )  # fmt: skip
 
 
 class Fences:

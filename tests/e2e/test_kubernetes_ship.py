@@ -221,6 +221,6 @@ def test_destroy_leaves_nothing_in_the_cluster_and_says_what_stays(box: Shipped)
     left = {(where, kind): found for where in ENVIRONMENTS for kind in KINDS
             if (found := box.names(kind, where))}  # fmt: skip
     assert left == {}
-    assert all(not plane.pods() for plane in box.stage.planes.values())
+    assert all(not place.pods() for place in box.stage.places.values())
     assert box.run("verify").code == 0
     assert "nothing to do" in box.run("destroy").out
