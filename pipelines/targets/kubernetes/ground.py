@@ -138,7 +138,9 @@ class Ground:
             self.anchor.apply(wanted, fence, lambda found: controller | of_one_mind(found))
         except OwnedError as error:
             weights = ", ".join(f"{slot} {one}" for slot, one in routing.weights.items())
-            how = f"Who wrote it by hand can write the weights that are wanted ({weights or 'none'})"
+            how = (
+                f"Who wrote it by hand can write the weights that are wanted ({weights or 'none'})"
+            )
             raise OwnedError(f"{error}. {how}, and run again", error.owners) from None
 
     def hold(self, routing: Routing, fence: int) -> None:
