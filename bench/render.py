@@ -17,9 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +29,7 @@ from typing import Any
 import yaml
 
 from bench.fleet import fleet, read, values_of, write_chart, write_overlays
+from bench.timing import Took, spread, timed
 from manifests.folder import write_rendered
 from manifests.render import Rendered, render
 
@@ -40,19 +39,13 @@ FEW = 20
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-Took = tuple[float, float]
-"""Seconds on the clock, seconds of CPU."""
 
-
-def timed(commands: Sequence[Sequence[str]], out: Path) -> Took:
+def run(commands: Sequence[Sequence[str]], out: Path) -> None:
     """All of ``commands``, one after the other, with what they print in ``out``."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with out.open("wb", buffering=0) as file:
         for command in commands:
             subprocess.run(command, stdout=file, check=True)
             file.write(b"\n---\n")
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def contenders(folder: Path, sources: Sequence[bytes]) -> dict[str, tuple[int, list[list[str]]]]:
@@ -136,11 +129,12 @@ def main(count: int) -> None:
         took: dict[str, list[Took]] = {one: [] for one in given}
         for number in range(ROUNDS + 1):  # the first fills the disk's cache, and is compared
             for one, (_, commands) in given.items():
-                took[one] += [timed(commands, printed[one])][: 1 if number else 0]
+                seen, _ = timed(functools.partial(run, commands, printed[one]))
+                took[one] += [seen] if number else []
             if not number and (wrong := differing(printed)):
                 sys.exit(f"the objects differ: {', '.join(wrong)}")
         _print(took, {one: many for one, (many, _) in given.items()})
-        print("again   ", *(f"{what} {_spread(list(t))} s" for what, t in zip(
+        print("again   ", *(f"{what} {spread(t, '.3g')} s" for what, t in zip(
             ("wall", "CPU"), zip(*again(folder, sources), strict=True), strict=True)))  # fmt: skip
 
 
@@ -153,12 +147,8 @@ def _print(took: dict[str, list[Took]], many: dict[str, int]) -> None:
             own = [1000 * one[index] / many[name] for one in runs]
             ours = [1000 * one[index] / many["greenlight"] for one in took["greenlight"]]
             ratios = [mine / other for mine, other in zip(own, ours, strict=True)]
-            lines.append(f"{what} {_spread(own)} = {_spread(ratios)} of Greenlight's")
+            lines.append(f"{what} {spread(own, '.3g')} = {spread(ratios, '.3g')} of Greenlight's")
         print(f"{name:22} {many[name]:5} applications: {'; '.join(lines)}")
-
-
-def _spread(numbers: list[float]) -> str:
-    return f"{statistics.median(numbers):.3g} ({min(numbers):.3g} to {max(numbers):.3g})"
 
 
 def child(file: Path) -> None:
