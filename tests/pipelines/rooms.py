@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from manifests.model import Rendering
+from manifests.render import merge
 from pipelines.capacity import Room
+from pipelines.targets.kubernetes.facts import COMPONENT, SERVER, SLOT, Live
 from pipelines.targets.kubernetes.room import room_of
 from release.bundle import Release
 from tests.cluster.nodes import GPU, cpu_node, gpu_node
@@ -78,12 +80,26 @@ def deployment(name: str, replicas: int = 2, cpu: str = "250m") -> dict[str, Any
     return there(kind="Deployment", name=name, spec={"replicas": replicas, "template": template})
 
 
+def standing(servers: Mapping[str, str], running: Iterable[dict[str, Any]] = ()) -> Live:
+    """The slots that are there, each asking its model server, and what else is ``running``."""
+    found = {one["metadata"]["name"]: one for one in running}
+    for slot, server in servers.items():
+        asks = {"labels": {SLOT: slot}, "annotations": {SERVER: server}}
+        name = f"assist-{slot}"
+        found[name] = merge(found.get(name, deployment(name)), {"metadata": asks})
+        if server in found:
+            serves = {"labels": {COMPONENT: "model-server"}}
+            found[server] = merge(found[server], {"metadata": serves})
+    return Live("assist", "gateway", deployments=tuple(found.values()))
+
+
 def room(
     given: Rendering, servers: Mapping[str, str] | None = None, api: Any = None, **kinds: Any
 ) -> Room:
     """Of the last slot of ``given``; without nodes of their own there are two with 8 cores."""
     kinds = {"Node": [ready(cpu_node("np-1")), ready(cpu_node("np-2"))], **kinds}
-    return room_of(api or Objects(**kinds), given, given.slots[-1].name, servers or {}, NOW)
+    live = standing(servers or {}, kinds.get("Deployment", ()))
+    return room_of(api or Objects(**kinds), given, given.slots[-1].name, live, NOW)
 
 
 def on_gpus(**more: Any) -> Rendering:

@@ -17,6 +17,7 @@ from tests.pipelines.rooms import (
     ONE_GPU,
     YAML,
     Objects,
+    deployment,
     on_gpus,
     placed,
     quota,
@@ -48,7 +49,9 @@ def test_S04_what_a_slot_held_goes_before_it_is_filled_anew(
     """With its model server, where no other slot asks that: its GPU is free by then."""
     old = placed({"greenlight.dev/server": "model-old"})
 
-    assert room(on_gpus(), servers, Node=ONE_GPU, Pod=[old]).verdict == verdict
+    found = room(on_gpus(), servers, Node=ONE_GPU, Pod=[old], Deployment=[deployment("model-old")])
+
+    assert found.verdict == verdict
 
 
 def test_a_pod_of_ours_that_waits_is_not_ahead_of_itself() -> None:
@@ -125,7 +128,8 @@ def test_S04_in_an_outage_a_model_server_of_both_old_releases_goes() -> None:
     old = placed({"greenlight.dev/server": "model-old"})
     both = {"blue": "model-old", "green": "model-old"}
 
-    found = room(rendering(vllm_release(HF), given=given), both, Node=ONE_GPU, Pod=[old])
+    found = room(rendering(vllm_release(HF), given=given), both, Node=ONE_GPU, Pod=[old],
+                 Deployment=[deployment("model-old")])  # fmt: skip
 
     assert found.verdict == "outage"
 

@@ -19,7 +19,7 @@ from release.errors import GreenlightError
 from release.kubernetes_section import Capacity
 from tests.cluster.nodes import GPU, cpu_node, gpu_node
 from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_release
-from tests.pipelines.rooms import NOW, YAML, Objects, ready
+from tests.pipelines.rooms import NOW, YAML, Objects, ready, standing
 
 NONE = Capacity()
 SLOT: dict[str, Any] = {"greenlight.dev/slot": "green"}
@@ -185,7 +185,8 @@ def coming(
     given: Rendering, slot: str = "green", servers: Mapping[str, str] | None = None, **kinds: Any
 ) -> Coming:
     """What ``slot`` starts where these objects are."""
-    return Coming(Objects(**kinds), given, slot, servers or {})
+    live = standing(servers or {}, kinds.get("Deployment", ()))
+    return Coming(Objects(**kinds), given, slot, live)
 
 
 def test_rendered_deployments_say_what_a_slot_needs() -> None:

@@ -62,7 +62,8 @@ def test_objects_that_go_first_make_room() -> None:
     given, full = rendering(CPU), quota({"services": "2"}, {"services": "2"})
     services = [there(kind="Service", name=name) for name in ("assist-blue", "model-old")]
 
-    found = room(given, {"blue": "model-old"}, ResourceQuota=[full], Service=services)
+    found = room(given, {"blue": "model-old"}, ResourceQuota=[full], Service=services,
+                 Deployment=[deployment("model-old")])  # fmt: skip
 
     assert found.verdict == "enough"
 

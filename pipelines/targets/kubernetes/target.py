@@ -18,7 +18,6 @@ from pipelines.targets.base import Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.agreement import disagreements
 from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import (
-    SERVER,
     UNTOLD,
     Live,
     name_of,
@@ -112,9 +111,8 @@ class KubernetesTarget:
         """
         live = self.ground.live()
         slot = place(live, release.digest)
-        servers = {name: notes(one).get(SERVER, "") for name, one in live.slots.items()}
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        return room_of(self.ground.api, rendering, slot, servers, datetime.now(UTC))
+        return room_of(self.ground.api, rendering, slot, live, datetime.now(UTC))
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
