@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
+from bench.timing import Took, spread, timed
 from pipelines.walked import collect
 from policies.scan.kinds import classify
 from tests.policies.scan import command
@@ -25,20 +24,13 @@ from tests.policies.scan import command
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 5
 
-Took = tuple[float, float]
-"""Seconds on the clock, seconds of CPU."""
 
-
-def timed(arguments: list[str], cache: Path) -> tuple[Took, str]:
-    """One run, and what it printed."""
+def run(arguments: list[str], cache: Path) -> str:
+    """What it printed."""
     environment = command.environment() | {"XDG_CACHE_HOME": str(cache)}
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
+    return subprocess.run(
         arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return (wall, cpu), done.stdout
+    ).stdout
 
 
 def found(printed: str) -> set[tuple[str, str]]:
@@ -65,11 +57,8 @@ def main(paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(ROUNDS + 1):  # the first fills the disk's cache
             cache = Path(folder, str(number))
-            runs = {
-                "checkov": timed(command.arguments(files), cache),
-                "cold": timed(launcher, cache),
-                "warm": timed(launcher, cache),
-            }
+            turns = {"checkov": command.arguments(files), "cold": launcher, "warm": launcher}
+            runs = {name: timed(partial(run, one, cache)) for name, one in turns.items()}
             if len({frozenset(found(printed)) for _, printed in runs.values()}) != 1:
                 sys.exit("the findings differ")
             for name, (one, _) in runs.items():
@@ -85,13 +74,9 @@ def _print(took: dict[str, list[Took]], files: int) -> None:
         pairs = zip(runs, took["checkov"], strict=True)
         ratios = [one[1] / other[1] for one, other in pairs]
         print(
-            f"{name:8} wall {_spread(walls)} s, CPU {_spread(cpus)} s, "
-            f"CPU / checkov's {_spread(ratios)}"
+            f"{name:8} wall {spread(walls)} s, CPU {spread(cpus)} s, "
+            f"CPU / checkov's {spread(ratios)}"
         )
-
-
-def _spread(values: list[float] | tuple[float, ...]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -8,32 +8,19 @@ system time of the command and all that it started.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.timing import Took, spread, timed
 from pipelines.planning import planner
 from pipelines.stack_settings import read_settings, stack_file
 from release.errors import DONE, WAITING
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 5
-
-Took = tuple[float, float]
-"""Seconds on the clock, seconds of CPU."""
-
-
-def timed(work: Callable[[], object]) -> Took:
-    """One run of what starts processes of its own."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    work()
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, cpu
 
 
 def ours(stack: str) -> None:
@@ -56,7 +43,7 @@ def main(stack: str) -> None:
                 "bare engine": timed(lambda: engine.of("preview", config)),
                 "preview": timed(lambda: ours(stack)),
             }
-            for name, one in runs.items():
+            for name, (one, _) in runs.items():
                 took[name] += [one] if number else []
     _print(took)
 
@@ -68,9 +55,7 @@ def _print(took: Mapping[str, Sequence[Took]]) -> None:
         print(f"{name:<12} {wall:>9.2f} {cpu:>9.2f}")
     for i, what in enumerate(("wall", "CPU")):
         pairs = zip(took["preview"], took["bare engine"], strict=True)
-        ratios = sorted(ours[i] / bare[i] for ours, bare in pairs)
-        middle = statistics.median(ratios)
-        print(f"ratio, {what}: {middle:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(f"ratio, {what}: {spread([ours[i] / bare[i] for ours, bare in pairs])}")
 
 
 if __name__ == "__main__":

@@ -9,16 +9,15 @@ time. The objects are compared first, and figures of objects that differ are ref
 Helm renders once all applications in one chart, and once a few of them each as a release of its
 own; kustomize a few of them, each by itself and all at once, for its time grows with the square of
 what it renders at once. *Again*: in one process, from reading all files to having written what
-one edit changed.
+one edit changed. Rendering is pure, so what it made of the same bytes is good again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,8 @@ from typing import Any
 import yaml
 
 from bench.fleet import fleet, read, values_of, write_chart, write_overlays
+from bench.timing import Took, spread, timed
 from manifests.folder import write_rendered
-from manifests.remembered import Remembered
 from manifests.render import Rendered, render
 
 ROUNDS = 5
@@ -40,19 +39,13 @@ FEW = 20
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-Took = tuple[float, float]
-"""Seconds on the clock, seconds of CPU."""
 
-
-def timed(commands: Sequence[Sequence[str]], out: Path) -> Took:
+def run(commands: Sequence[Sequence[str]], out: Path) -> None:
     """All of ``commands``, one after the other, with what they print in ``out``."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with out.open("wb", buffering=0) as file:
         for command in commands:
             subprocess.run(command, stdout=file, check=True)
             file.write(b"\n---\n")
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def contenders(folder: Path, sources: Sequence[bytes]) -> dict[str, tuple[int, list[list[str]]]]:
@@ -113,14 +106,15 @@ def again(folder: Path, sources: Sequence[bytes]) -> list[Took]:
     inputs.mkdir()
     for number, one in enumerate(sources):
         (inputs / f"{number:04}").write_bytes(one)
-    remembered, before, took = Remembered(read), dict[str, tuple[Rendered, ...]](), list[Took]()
+    rendered = functools.cache(lambda data: render(read(data)))
+    before, took = dict[str, tuple[Rendered, ...]](), list[Took]()
     for edit in range(11):
         (inputs / "0007").write_bytes(fleet(1, first=20_000 + edit)[0])
         begun = time.perf_counter(), time.process_time()
-        found = remembered.rendered({one.name: one.read_bytes() for one in inputs.iterdir()})
-        for name, rendered in found.items():
-            if before.get(name) is not rendered:
-                write_rendered(rendered, written / name)
+        found = {one.name: rendered(one.read_bytes()) for one in inputs.iterdir()}
+        for name, made in found.items():
+            if before.get(name) is not made:
+                write_rendered(made, written / name)
         took.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
         before = found
     return took[1:]
@@ -135,11 +129,12 @@ def main(count: int) -> None:
         took: dict[str, list[Took]] = {one: [] for one in given}
         for number in range(ROUNDS + 1):  # the first fills the disk's cache, and is compared
             for one, (_, commands) in given.items():
-                took[one] += [timed(commands, printed[one])][: 1 if number else 0]
+                seen, _ = timed(functools.partial(run, commands, printed[one]))
+                took[one] += [seen] if number else []
             if not number and (wrong := differing(printed)):
                 sys.exit(f"the objects differ: {', '.join(wrong)}")
         _print(took, {one: many for one, (many, _) in given.items()})
-        print("again   ", *(f"{what} {_spread(list(t))} s" for what, t in zip(
+        print("again   ", *(f"{what} {spread(t, '.3g')} s" for what, t in zip(
             ("wall", "CPU"), zip(*again(folder, sources), strict=True), strict=True)))  # fmt: skip
 
 
@@ -152,12 +147,8 @@ def _print(took: dict[str, list[Took]], many: dict[str, int]) -> None:
             own = [1000 * one[index] / many[name] for one in runs]
             ours = [1000 * one[index] / many["greenlight"] for one in took["greenlight"]]
             ratios = [mine / other for mine, other in zip(own, ours, strict=True)]
-            lines.append(f"{what} {_spread(own)} = {_spread(ratios)} of Greenlight's")
+            lines.append(f"{what} {spread(own, '.3g')} = {spread(ratios, '.3g')} of Greenlight's")
         print(f"{name:22} {many[name]:5} applications: {'; '.join(lines)}")
-
-
-def _spread(numbers: list[float]) -> str:
-    return f"{statistics.median(numbers):.3g} ({min(numbers):.3g} to {max(numbers):.3g})"
 
 
 def child(file: Path) -> None:

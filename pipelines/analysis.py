@@ -9,7 +9,7 @@ model server a slow green slows blue too. Simple limits for now; sequential test
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipelines.targets.base import Copies, Histogram, Measured
@@ -77,7 +77,8 @@ class Window:
     """A stretch of time that was judged. ``green`` is the new release, ``blue`` the one before.
 
     ``started`` is in seconds since 1970, ``seconds`` its length, ``weight`` per cent on green.
-    ``replayed``: there were no users, evaluation queries were replayed as traffic.
+    ``replayed``: there were no users, evaluation queries were replayed as traffic. ``why``: by
+    slot, what kept it from being measured.
     """
 
     phase: Literal["baseline", "step", "soak"]
@@ -88,6 +89,7 @@ class Window:
     green: Side | None
     blue: Side | None
     verdicts: tuple[Finding, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
@@ -103,8 +105,10 @@ class Window:
         return tuple(one.reason for one in self.verdicts if one.outcome == self.outcome)
 
     def as_json(self) -> dict[str, Any]:
-        """As the ledger keeps it."""
-        return {**asdict(self), "verdicts": [asdict(one) for one in self.verdicts]}
+        """As the ledger keeps it: without ``why``, which is said when it happens."""
+        kept = {**asdict(self), "verdicts": [asdict(one) for one in self.verdicts]}
+        del kept["why"]
+        return kept
 
 
 def side(before: Measured, after: Measured) -> Side | None:

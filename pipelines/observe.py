@@ -68,7 +68,7 @@ def observe_baseline(run: Run, step: Baseline) -> Window:
     window = _window(run, look, step.release, step.environment)
     _record(run, step.environment, window, release="", before=step.release, slot=step.slot)
     if window.blue is None or window.blue.requests == 0:
-        why = read(look).why.get(step.slot) or "nothing was counted in time"
+        why = window.why.get(step.slot) or "nothing was counted in time"
         raise GreenlightError(
             f"{step.environment}: blue could not be measured: {why.rstrip('.')}. Run again"
         )
@@ -189,10 +189,8 @@ def _window(run: Run, look: Look, release: str, environment: str) -> Window:
     run.reporter.note(f"{environment}: a window of {look.analysis.interval:g} s, {name}")
     replayer = Replayer(run, environment, look)
     window = asyncio.run(measure_window(look, replayer))
-    sides = ((look.green, window.green), (look.blue, window.blue))
-    if any(slot and side is None for slot, side in sides):
-        for slot, why in read(look).why.items():
-            run.reporter.note(f"{environment}: {slot} is not measured: {why}")
+    for slot, why in window.why.items():
+        run.reporter.note(f"{environment}: {slot} is not measured: {why}")
     return window
 
 
@@ -215,7 +213,8 @@ async def measure_window(
                 break
             if replayer and not replayer.at_work and past_ >= interval * LOOK_FIRST and not enough:
                 await stack.enter_async_context(replayer.replaying())
-    sides = _sides(before, read(look).counts)
+    last = read(look)
+    sides = _sides(before, last.counts)
     green, blue = sides.get(look.green), sides.get(look.blue)
     verdicts = () if look.phase == "baseline" else judge(
         green, blue, look.baseline, look.analysis
@@ -229,6 +228,7 @@ async def measure_window(
         green=green,
         blue=blue,
         verdicts=verdicts,
+        why={**first.why, **last.why},
     )
 
 

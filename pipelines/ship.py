@@ -24,6 +24,9 @@ from release.errors import GreenlightError, Refused, Returned, Waiting
 
 Planner = Callable[[Facts], Plan]
 
+CUT = "an earlier run was cut"
+"""Why a return is finished that judged nothing; another says itself what it was for."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -130,7 +133,7 @@ def _is_unfinished(facts: Facts) -> bool:
 def _plan_unfinished(facts: Facts) -> Plan:
     for one in facts.environments:
         if one.returning:
-            return plan_return(facts, one.name, "a return was cut and is finished first")
+            return plan_return(facts, one.name, CUT)
     return plan_refusal(facts)
 
 
@@ -139,13 +142,12 @@ def _finish_what_was_cut(run: Run) -> None:
     facts = run.facts()
     for one in facts.environments:
         if one.returning:
-            reason = facts.held.get(one.returned_from, "an earlier run was cut")
             if not one.provisioned:
                 names = run.workspace.environments
                 apply(run, Plan((Provision(environments=names, reason="a return needs it"),), ""))
-            apply(run, plan_return(facts, one.name, reason))
+            apply(run, plan_return(facts, one.name, CUT))
             if one.returned_from in facts.held:
-                raise _returned(run, one.name, one.returned_from, reason)
+                raise _returned(run, one.name, one.returned_from, facts.held[one.returned_from])
     if facts.refusals:
         apply(run, plan_refusal(facts))
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import containerservice as aks
 
+from infra.azure.cluster_settings import Cluster as Settings
 from infra.azure.context import Context
 from infra.azure.identity import Identity, IdentityArgs
-from infra.azure.settings import Cluster as Settings
 
 MAX_PODS = 110
 SYSTEM_TAINT = "CriticalAddonsOnly=true:NoSchedule"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import kubernetesconfiguration as flux
 
+from infra.azure.cluster_settings import Flux as Settings
 from infra.azure.context import Context
-from infra.azure.settings import Flux as Settings
 
 PROVIDER, CLUSTERS = "Microsoft.ContainerService", "managedClusters"
 """What a cluster's name is of: AKS, not a cluster elsewhere."""

@@ -17,9 +17,9 @@ import pulumi
 from pulumi_azure_native import containerservice as aks
 
 from infra.azure.cluster import MAX_PODS
+from infra.azure.cluster_settings import Cluster as ClusterSettings
+from infra.azure.cluster_settings import GpuPool as Settings
 from infra.azure.context import Context
-from infra.azure.settings import Cluster as ClusterSettings
-from infra.azure.settings import GpuPool as Settings
 
 GPU_TAINT = "sku=gpu:NoSchedule"
 GPU_LABEL = "greenlight.dev/gpu"

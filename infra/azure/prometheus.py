@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import alertsmanagement, monitor
 
+from infra.azure.cluster_settings import GpuPool
 from infra.azure.context import Context
 from infra.azure.prometheus_rules import (
     Alert,
@@ -21,7 +22,7 @@ from infra.azure.prometheus_rules import (
     keda_rules,
     model_rules,
 )
-from infra.azure.settings import Application, GpuPool
+from infra.azure.settings import Application
 from infra.azure.tags import tags
 from infra.azure.workload_identity import namespace
 

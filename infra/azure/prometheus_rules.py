@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.azure.settings import Alerts, GpuPool
+from infra.azure.cluster_settings import GpuPool
+from infra.azure.settings import Alerts
 
 METRICS = frozenset(
     {

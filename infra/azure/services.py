@@ -16,6 +16,8 @@ from infra.azure.action_group import ActionGroup, ActionGroupArgs
 from infra.azure.alerts import Alerts, AlertsArgs, Watched
 from infra.azure.budget import Budget, BudgetArgs
 from infra.azure.cluster import Cluster, ClusterArgs
+from infra.azure.cluster_settings import Cluster as ClusterSettings
+from infra.azure.cluster_settings import GpuPool
 from infra.azure.container_insights import ContainerInsights, ContainerInsightsArgs
 from infra.azure.context import Context
 from infra.azure.events import Events, EventsArgs
@@ -27,8 +29,7 @@ from infra.azure.ml_extension import MlExtension, MlExtensionArgs
 from infra.azure.network import NODES
 from infra.azure.openai import OpenAI, OpenAIArgs
 from infra.azure.prometheus import Prometheus, PrometheusArgs
-from infra.azure.settings import Application, AzureSettings, GpuPool
-from infra.azure.settings import Cluster as ClusterSettings
+from infra.azure.settings import Application, AzureSettings
 from infra.azure.workload_identity import WorkloadIdentity, WorkloadIdentityArgs, namespace
 
 ONLINE = ("managed", "kubernetes")

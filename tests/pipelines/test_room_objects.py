@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ from release.errors import GreenlightError
 from release.kubernetes_section import Capacity
 from tests.cluster.nodes import GPU, cpu_node, gpu_node
 from tests.manifests.making import HF, gpu_settings, release, rendering, vllm_release
+from tests.pipelines.rooms import NOW, YAML, Objects, ready, standing
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NONE = Capacity()
 SLOT: dict[str, Any] = {"greenlight.dev/slot": "green"}
 OWN = {"app.kubernetes.io/name": "assist", **SLOT}
@@ -41,38 +40,6 @@ NodeGroups:
   Health:      Healthy (ready=0 unready=0 notStarted=0 registered=0 longUnregistered=0 cloudProviderTarget=0 (minSize=0, maxSize=2))
   ScaleUp:     Backoff (ready=0 cloudProviderTarget=0)
 """  # noqa: E501 - as the autoscaler writes it
-
-YAML = """time: 2026-03-01 11:59:58.1 +0000 UTC
-autoscalerStatus: Running
-clusterWide: {health: {status: Healthy}}
-nodeGroups:
-- name: aks-a100-12345678-vmss
-  health: {status: Healthy, nodeCounts: {registered: {total: 1, ready: 1}}, cloudProviderTarget: 1, minSize: 0, maxSize: 4}
-  scaleUp: {status: NoActivity}
-- name: aks-h100-12345678-vmss
-  health: {status: Healthy, cloudProviderTarget: 0, minSize: 0, maxSize: 2}
-  scaleUp: {status: Backoff, backoffInfo: {errorCode: QUOTA_EXCEEDED, errorMessage: none left}}
-"""  # noqa: E501
-
-
-class Objects:
-    """An API that has these, by kind."""
-
-    def __init__(self, **kinds: list[dict[str, Any]]) -> None:
-        self.kinds = kinds
-
-    def list(
-        self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
-        found = self.kinds.get(kind, [])
-        return [one for one in found if one["metadata"].get("namespace", "") in ("", namespace)
-                or not namespace]  # fmt: skip
-
-
-def ready(node: dict[str, Any], seconds: float = 3600) -> dict[str, Any]:
-    since = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    condition = {"type": "Ready", "status": "True", "lastTransitionTime": since}
-    return {**node, "status": {**node["status"], "conditions": [condition]}}
 
 
 def pod(node: str = "", gpus: int = 1, phase: str = "Running", **labels: str) -> dict[str, Any]:
@@ -218,7 +185,8 @@ def coming(
     given: Rendering, slot: str = "green", servers: Mapping[str, str] | None = None, **kinds: Any
 ) -> Coming:
     """What ``slot`` starts where these objects are."""
-    return Coming(Objects(**kinds), given, slot, servers or {})
+    live = standing(servers or {}, kinds.get("Deployment", ()))
+    return Coming(Objects(**kinds), given, slot, live)
 
 
 def test_rendered_deployments_say_what_a_slot_needs() -> None:

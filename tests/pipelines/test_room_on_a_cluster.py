@@ -16,6 +16,7 @@ from manifests.render import Rendered, render, render_slot
 from pipelines.capacity import Room
 from pipelines.cluster import UNIT, Needs, Quota
 from pipelines.targets.kubernetes.coming import Coming
+from pipelines.targets.kubernetes.facts import Live
 from pipelines.targets.kubernetes.pods import amounts
 from pipelines.targets.kubernetes.quotas import counted
 from pipelines.targets.kubernetes.room import room_of
@@ -79,8 +80,9 @@ def asked(namespace: str, pool: str, gpus: int, replicas: int, **more: Any) -> R
 
 
 def found(cluster: Cluster, given: Rendering, pool: str, slot: str = "blue") -> Room:
-    beside = {one.name: one.server_name for one in given.slots if one.name != slot}
-    return room_of(Kubectl(cluster, pool), given, slot, beside, datetime.now(UTC))
+    api = Kubectl(cluster, pool)
+    live = Live("assist", "gateway", deployments=api.list("Deployment", given.namespace))
+    return room_of(api, given, slot, live, datetime.now(UTC))
 
 
 def start(cluster: Cluster, given: Rendering) -> None:
@@ -228,7 +230,7 @@ def test_S04_what_is_counted_is_what_the_api_server_counts(
 def needs_of(cluster: Cluster, given: Rendering, pool: str) -> Needs:
     """What blue starts, counted by all of these."""
     api = Kubectl(cluster, pool)
-    coming = Coming(api, given, "blue", {})
+    coming = Coming(api, given, "blue", Live("assist", "gateway"))
     objects = counted(api, given.namespace, coming.objects, COUNTED, there=False)
     return Needs(coming.pods, objects)
 

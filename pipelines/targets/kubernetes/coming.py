@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from manifests.model import Rendering, own
-from manifests.render import render_slot, render_watcher
+from manifests.model import Rendering
+from manifests.render import Rendered, render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
-from pipelines.targets.kubernetes.facts import name_of
-from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, OF_A_SLOT, prompt_of
+from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, name_of, notes
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, deployed, prompt_of, unneeded
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
 from pipelines.targets.kubernetes.quotas import Lists
@@ -23,27 +23,27 @@ Names = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Coming:
-    """``slot`` of ``rendering``. ``servers`` are the model servers of the slots that are there."""
+    """``slot`` of ``rendering``, where ``live`` is there."""
 
     api: Lists
     rendering: Rendering
     slot: str
-    servers: Mapping[str, str]
+    live: Live
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """The other slots."""
-        return tuple(name for name in self.servers if name != self.slot)
+    def beside(self) -> dict[str, Thing]:
+        """The Deployments of the other slots."""
+        return {name: one for name, one in self.live.slots.items() if name != self.slot}
 
     @cached_property
     def objects(self) -> tuple[dict[str, Any], ...]:
         """All that is rendered for it."""
-        return tuple(one.object for one in render_slot(self.rendering, self.slot))
+        return tuple(one.object for one in self._rendered)
 
     @property
     def pods(self) -> tuple[Pods, ...]:
         """Those that it starts with. A model server that a slot beside it has needs nothing new."""
-        there = {self.servers[name] for name in self.beside} & {*self._running}
+        there = {notes(one).get(SERVER) for one in self.beside.values()} & {*self._running}
         return tuple(
             _started(one, self._least(name_of(one)), self._limits)
             for one in self.objects
@@ -68,9 +68,8 @@ class Coming:
         mine = {name_of(one): one for one in self.objects if one["kind"] == "Deployment"}
         for name, (least, most) in self._scaled.items():
             pods += _growth(mine.get(name), least, most, self._limits)
-        for name, most in self._most_beside():
-            one = self._running.get(name)
-            pods += _growth(one, one["spec"].get("replicas", 1) if one else 0, most, ())
+        for one, most in self._most_beside():
+            pods += _growth(one, one["spec"].get("replicas", 1), most, ())
         return tuple(pods)
 
     @cached_property
@@ -78,44 +77,33 @@ class Coming:
         """Labels of pods that are its own already, or that go before it starts: those of another
         release in the slot, and of a model server that nobody else asks.
         """
-        names = [pods.name for pods in self.pods] + self._leaving((self.slot,))
-        return frozenset({(own("slot"), self.slot), *((own("server"), one) for one in names)})
+        starts = {(SERVER, pods.name) for pods in self.pods}
+        return frozenset({(SLOT, self.slot)} | starts) | _servers(self.going)
 
     @property
     def going(self) -> Names:
         """The objects that go before it starts."""
-        here = (self.slot,)
-        servers = {(kind, name) for name in self._leaving(here) for kind in OF_A_SERVER}
-        return frozenset(servers) | self._prompts(here)
+        return self._goes_with(self.slot)
 
     @property
     def past_everywhere(self) -> Names:
         """Labels of all slots' pods, but for those of a model server that it asks too."""
-        slots = {(own("slot"), name) for name in self.servers}
-        return frozenset(slots | {(own("server"), one) for one in self._leaving((*self.servers,))})
+        slots = frozenset((SLOT, name) for name in self.live.slots)
+        return slots | _servers(self._goes_with(*self.live.slots))
 
     @property
     def going_everywhere(self) -> Names:
         """The objects of all other slots."""
-        slots, every = [self.rendering.of_slot(name) for name in self.beside], (*self.servers,)
-        of_slots = {(kind, name) for name in slots for kind in OF_A_SLOT}
-        servers = {(kind, one) for one in self._leaving(every) for kind in OF_A_SERVER}
-        return frozenset(of_slots | servers) | self._prompts(every)
+        slots = [self.rendering.of_slot(name) for name in self.beside]
+        of_slots = frozenset((kind, name) for name in slots for kind in OF_A_SLOT)
+        return of_slots | self._goes_with(*self.live.slots)
 
-    def _leaving(self, slots: tuple[str, ...]) -> list[str]:
-        """The model servers that go with ``slots``: neither the slot nor any that stays asks."""
-        mine = {name_of(one) for one in self.objects if one["kind"] == "Deployment"}
-        stay = {one for name, one in self.servers.items() if name not in slots}
-        return sorted({self.servers.get(name, "") for name in slots} - stay - mine - {""})
-
-    def _prompts(self, slots: tuple[str, ...]) -> Names:
-        """The prompts that ``slots`` read, and neither it nor any other."""
-        names = {name: self._running.get(self.rendering.of_slot(name)) for name in self.servers}
-        read = {name: prompt_of(one) for name, one in names.items() if one}
-        stay = {prompt for name, prompt in read.items() if name not in slots}
-        mine = {name_of(one) for one in self.objects if one["kind"] == "ConfigMap"}
-        goes = {prompt for name, prompt in read.items() if name in slots and prompt}
-        return frozenset(("ConfigMap", one) for one in goes - stay - mine)
+    def _goes_with(self, *slots: str) -> Names:
+        """What nobody needs any more once ``slots`` are gone and it is there."""
+        stay = [one for one in self.live.deployments if labels(one).get(SLOT) not in slots]
+        then = deployed(replace(self.live, deployments=stay), self._rendered)
+        read = [{"metadata": {"name": prompt_of(one)}} for one in self.live.slots.values()]
+        return frozenset(unneeded(then, read)) - {*unneeded(self.live, read)}
 
     def _least(self, name: str) -> int:
         """How many pods a Deployment of no number of its own starts with."""
@@ -136,22 +124,29 @@ class Coming:
             found[str(spec["scaleTargetRef"]["name"])] = (int(least), int(most))
         return found
 
-    def _most_beside(self) -> Iterator[tuple[str, int]]:
-        """The most pods of what serves each slot beside it, as its autoscaler has it."""
-        names = {self.rendering.of_slot(name) for name in self.beside}
-        for one in self.api.list("HorizontalPodAutoscaler", self.rendering.namespace):
-            target = str(one["spec"]["scaleTargetRef"]["name"])
-            if target in names:
-                yield target, int(one["spec"]["maxReplicas"])
+    def _most_beside(self) -> Iterator[tuple[Thing, int]]:
+        """What serves each slot beside it, and its most pods, as its autoscaler has it."""
+        running = {name_of(one): one for one in self.beside.values()}
+        for scaler in self.api.list("HorizontalPodAutoscaler", self.rendering.namespace):
+            if one := running.get(scaler["spec"]["scaleTargetRef"]["name"]):
+                yield one, int(scaler["spec"]["maxReplicas"])
 
     @cached_property
-    def _running(self) -> dict[str, dict[str, Any]]:
-        found = self.api.list("Deployment", self.rendering.namespace)
-        return {name_of(one): one for one in found}
+    def _rendered(self) -> tuple[Rendered, ...]:
+        return render_slot(self.rendering, self.slot)
+
+    @cached_property
+    def _running(self) -> dict[str, Thing]:
+        return {name_of(one): one for one in self.live.deployments}
 
     @cached_property
     def _limits(self) -> tuple[Limit, ...]:
         return read_limits(self.api.list("LimitRange", self.rendering.namespace))
+
+
+def _servers(goes: Names) -> Names:
+    """The labels of the pods of those that are model servers."""
+    return frozenset((SERVER, name) for kind, name in goes if kind == "Deployment")
 
 
 def _started(one: Thing, least: int, limits: tuple[Limit, ...]) -> Pods:

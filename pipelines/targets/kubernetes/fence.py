@@ -8,7 +8,7 @@ who may begin; this says who may go on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,9 @@ an annotation would make a Deployment's controller look at it anew.
 """
 
 Object = Mapping[str, Any]
+
+Over = Callable[[Object], Collection[str]]
+"""From an object as it is to the field managers that give way."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ class Anchor:
             return False
         return True
 
-    def apply(self, one: Object, fence: int, over: Collection[str] = ()) -> dict[str, Any]:
+    def apply(self, one: Object, fence: int, over: Over = lambda _: ()) -> dict[str, Any]:
         """Server-side apply of a guarded object, unless somebody newer has written it. Fields of
-        the managers in ``over`` are taken from them.
+        the managers that ``over`` names are taken from them.
         """
 
         def attempt() -> dict[str, Any]:
@@ -83,7 +86,7 @@ class Anchor:
             if found is None:  # a plain apply would go over what somebody has made meanwhile
                 return self._create(one, fence)
             version = found["metadata"]["resourceVersion"]
-            return self.api.apply(marked(one, fence), version=version, over=over)
+            return self.api.apply(marked(one, fence), version=version, over=over(found))
 
         return again(attempt)
 

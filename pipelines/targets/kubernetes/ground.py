@@ -114,16 +114,14 @@ class Ground:
         known, weights, mirror = routing.slots, routing.weights, routing.mirror
         return render_route(replace(self.rendering(), known=known, weights=weights, mirror=mirror))
 
-    def let_in(self, slot: str, fence: int) -> None:
-        """The route knows ``slot``: by its pin, and with no weight."""
-        routing = self.routing()
+    def let_in(self, slot: str, routing: Routing, fence: int) -> None:
+        """The route, which says ``routing``, knows ``slot``: by its pin, and with no weight."""
         if slot not in routing.slots:
             slots = tuple(sorted({*routing.slots, slot}))
             self.write(Routing(slots, routing.weights, routing.mirror), fence)
 
-    def let_out(self, slot: str, fence: int) -> None:
-        """The route forgets ``slot``, so that nothing new comes to it."""
-        routing = self.routing()
+    def let_out(self, slot: str, routing: Routing, fence: int) -> None:
+        """The route, which says ``routing``, forgets ``slot``: nothing new comes to it."""
         if slot in routing.slots:
             slots = tuple(one for one in routing.slots if one != slot)
             mirror = {name: one for name, one in routing.mirror.items() if name != slot}
@@ -133,14 +131,16 @@ class Ground:
         """The route says ``routing``, whole. A controller that made it from Git gives way: what it
         says once it is there belongs to the rollout. So does who wrote by hand what we say as well.
         """
-        git, found = self.settings.git, self.route_now()
-        over = {FIELD_MANAGERS[git.controller]} if git else set()
+        git = self.settings.git
+        controller = {FIELD_MANAGERS[git.controller]} if git else set()
         try:
-            over |= of_one_mind(found) if found else set()
-            self.anchor.apply(self.route(routing).object, fence, over)
+            wanted = self.route(routing).object
+            self.anchor.apply(wanted, fence, lambda found: controller | of_one_mind(found))
         except OwnedError as error:
-            wanted = ", ".join(f"{slot} {one}" for slot, one in routing.weights.items())
-            how = f"Who wrote it by hand can write the weights that are wanted ({wanted or 'none'})"
+            weights = ", ".join(f"{slot} {one}" for slot, one in routing.weights.items())
+            how = (
+                f"Who wrote it by hand can write the weights that are wanted ({weights or 'none'})"
+            )
             raise OwnedError(f"{error}. {how}, and run again", error.owners) from None
 
     def hold(self, routing: Routing, fence: int) -> None:

@@ -12,7 +12,7 @@ from manifests.model import Rendering
 from pipelines.capacity import Room, find_room
 from pipelines.cluster import Cluster, Needs, Node, Taint
 from pipelines.targets.kubernetes.coming import Coming, Names
-from pipelines.targets.kubernetes.facts import APPLICATION, name_of
+from pipelines.targets.kubernetes.facts import APPLICATION, Live, name_of
 from pipelines.targets.kubernetes.pods import Thing, amounts, pods_of
 from pipelines.targets.kubernetes.pools import AUTOSCALER, autoscaler, pools_of
 from pipelines.targets.kubernetes.quotas import Lists, counted, read_quotas, without
@@ -68,14 +68,12 @@ class Without:
         return replace(self, labels=self.labels | labels, names=self.names | names)
 
 
-def room_of(
-    api: Lists, rendering: Rendering, slot: str, servers: Mapping[str, str], now: datetime
-) -> Room:
-    """Whether what ``slot`` of ``rendering`` needs has room beside the other slots. ``servers`` are
-    the model servers' names of the slots that are there, of ``slot`` too: what is in it goes.
+def room_of(api: Lists, rendering: Rendering, slot: str, live: Live, now: datetime) -> Room:
+    """Whether what ``slot`` of ``rendering`` needs has room beside the other slots that are
+    ``live``; what is in ``slot`` goes.
     """
     allowed, settings, namespace = Allowed(api), rendering.settings, rendering.namespace
-    coming = Coming(allowed, rendering, slot, servers)
+    coming = Coming(allowed, rendering, slot, live)
     past = Without(namespace, rendering.application, coming.past, coming.going)
     gpu = settings.server.gpu.resource if settings.server.gpu else ""
 

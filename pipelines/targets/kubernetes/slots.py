@@ -67,15 +67,14 @@ class Slots:
         self._make_way(objects, what.name, fence)
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
-        ground.let_in(what.name, fence)
+        ground.let_in(what.name, ground.routing(), fence)  # Git may have written it meanwhile
         self._await_ready(what, scale, fence)
         self.tidy(ground.live(), what.name, fence)
 
-    def stop(self, slot: str, deadline: float, fence: int) -> None:
+    def stop(self, live: Live, slot: str, deadline: float, fence: int) -> None:
         """Let its pods go, each when it has answered what it has begun, or at ``deadline``."""
         ground = self.ground
-        ground.let_out(slot, fence)
-        live = ground.live()
+        ground.let_out(slot, live.routing, fence)
         grace = _grace(live.slots.get(slot)) or ground.drain_seconds
         kinds = [kind for kind in OF_A_SLOT if kind != "Deployment" or slot in live.slots]
         gone = [(kind, ground.of_slot(slot)) for kind in kinds]

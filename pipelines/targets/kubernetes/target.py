@@ -18,7 +18,6 @@ from pipelines.targets.base import Endpoint, Measured, TargetFacts
 from pipelines.targets.kubernetes.agreement import disagreements
 from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.facts import (
-    SERVER,
     UNTOLD,
     Live,
     name_of,
@@ -112,9 +111,8 @@ class KubernetesTarget:
         """
         live = self.ground.live()
         slot = place(live, release.digest)
-        servers = {name: notes(one).get(SERVER, "") for name, one in live.slots.items()}
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        return room_of(self.ground.api, rendering, slot, servers, datetime.now(UTC))
+        return room_of(self.ground.api, rendering, slot, live, datetime.now(UTC))
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
@@ -122,7 +120,7 @@ class KubernetesTarget:
         slots, live = Slots(self.ground, self._writer, self.patience), self.ground.live()
         if _serves(live, slot, release, slots.share(scale)):
             # whoever started it may have been killed before either
-            self.ground.let_in(slot, fence)
+            self.ground.let_in(slot, live.routing, fence)
             slots.tidy(live, slot, fence)
             return
         slots.start(Slot(slot, release, self.markers(release), self.refusal), scale, fence)
@@ -133,9 +131,10 @@ class KubernetesTarget:
         """Write the route, whole; return when the gateway follows it. Then Git is told."""
         ground, mirror = self.ground, mirror or {}
         ground.anchor.take(fence)
-        states = {name: str(one.state) for name, one in _slots(ground.live()).items()}
+        live = ground.live()
+        states = {name: str(one.state) for name, one in _slots(live).items()}
         require_possible(weights, mirror, states)
-        known = [slot for slot in ground.routing().slots if slot in states]
+        known = [slot for slot in live.routing.slots if slot in states]
         slots = tuple(dict.fromkeys((*known, *weights)))
         routing = Routing(slots, weights, mirror)
         ground.write(routing, fence)
@@ -171,11 +170,11 @@ class KubernetesTarget:
         """
         self.ground.anchor.take(fence)
         live = self.ground.live()
-        if self.ground.routing().weights.get(slot):
+        if live.routing.weights.get(slot):
             place = f"{self.ground.environment}/{slot}"
             raise GreenlightError(f"{place} has traffic: it is not retired")
         asked = [name_of(pod) for pod in ready_pods(live, slot)]
-        Slots(self.ground, self._writer, self.patience).stop(slot, deadline, fence)
+        Slots(self.ground, self._writer, self.patience).stop(live, slot, deadline, fence)
         if not asked or slot not in live.slots:
             return 0
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from infra.azure.cluster_settings import GpuPool
 from infra.azure.prometheus_rules import (
     METRICS,
     Alert,
@@ -13,7 +14,7 @@ from infra.azure.prometheus_rules import (
     keda_rules,
     model_rules,
 )
-from infra.azure.settings import Alerts, GpuPool
+from infra.azure.settings import Alerts
 
 LIMITS = Alerts(emails=("a@example.com",), latency_p95_ms=2500, error_rate=0.02, capacity=0.5)
 POOL = GpuPool(name="h100", size="Standard_ND96isr_H100_v5", max_count=4)

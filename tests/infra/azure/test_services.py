@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.azure.alerts import deployment_thresholds
+from infra.azure.cluster_settings import Cluster, GpuPool
 from infra.azure.identity import ROLES
-from infra.azure.settings import Alerts, Application, AzureSettings, Cluster, GpuPool
+from infra.azure.settings import Alerts, Application, AzureSettings
 from infra.settings import require_own_domain
 from manifests.model import Rendering
 from manifests.watcher import watcher_name
