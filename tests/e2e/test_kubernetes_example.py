@@ -1,4 +1,7 @@
-"""``examples/support-bot`` on a cluster, by Git: a release that gets there, and two that do not."""
+"""``examples/support-bot`` on a cluster, by Git: a release that gets there, and two that do not.
+
+With every third of its questions: with all of them it is shipped by the README's commands.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,18 @@ import pytest
 
 from tests.cluster.client import Cluster
 from tests.e2e.by_git import ByGit, by_commits
-from tests.e2e.conftest import make_example
+from tests.e2e.conftest import Application, make_example
 from tests.emulators import Emulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def with_a_third_of_its_questions(engine: str, cache: Path, folder: Path) -> Application:
+    """The example, evaluated in a third of the time."""
+    made = make_example(engine, cache, folder)
+    questions = folder / "evaluation/questions.jsonl"
+    questions.write_text("".join(questions.read_text().splitlines(keepends=True)[::3]))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +31,8 @@ def bot(
     cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
 ) -> Iterator[ByGit]:
     """The example, of which nothing is there yet."""
-    with by_commits(cluster, s3, cache, pytestconfig, "example", make_example) as found:
+    make = with_a_third_of_its_questions
+    with by_commits(cluster, s3, cache, pytestconfig, "example", make) as found:
         yield found
 
 
