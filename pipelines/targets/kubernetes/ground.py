@@ -24,7 +24,7 @@ from pipelines.targets.kubernetes.facts import (
 )
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.refusals import DeniedError, OwnedError
-from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
+from pipelines.targets.kubernetes.routing import ALL, Routing, read_route, why_not_accepted
 from release.kubernetes_section import Kubernetes
 
 POLL_SECONDS = 0.25
@@ -118,6 +118,7 @@ class Ground:
         """The route knows ``slot``: by its pin, and with no weight."""
         routing = self.routing()
         if slot not in routing.slots:
+            self._agree(routing, fence)
             slots = tuple(sorted({*routing.slots, slot}))
             self.write(Routing(slots, routing.weights, routing.mirror), fence)
 
@@ -125,9 +126,17 @@ class Ground:
         """The route forgets ``slot``, so that nothing new comes to it."""
         routing = self.routing()
         if slot in routing.slots:
+            self._agree(routing, fence)
             slots = tuple(one for one in routing.slots if one != slot)
             mirror = {name: one for name, one in routing.mirror.items() if name != slot}
             self.write(Routing(slots, routing.weights, mirror), fence)
+
+    def _agree(self, routing: Routing, fence: int) -> None:
+        """Say what the route says, so that who wrote just that by hand stops no change of slots
+        alone. Where nobody has all, that is no state to settle on: they may mean it.
+        """
+        if ALL in routing.weights.values():
+            self.write(routing, fence)
 
     def write(self, routing: Routing, fence: int) -> None:
         """The route says ``routing``, whole. A controller that made it from Git gives way: what it
