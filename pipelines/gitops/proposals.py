@@ -13,7 +13,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from email.message import Message
+from http.client import HTTPException
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -176,7 +177,7 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
     raise GreenlightError(told) from None
 
 
-def _limited(headers: HTTPMessage, now: float) -> float | None:
+def _limited(headers: Message, now: float) -> float | None:
     """Seconds for which whoever has asked too often may not ask again; None: it was not that. Who
     asks all the same may be shut out:
     https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
