@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from pipelines.targets.kubernetes.facts import (
     ready_since,
 )
 from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.leftovers import displaced
 from pipelines.targets.kubernetes.refusals import DeniedError, OwnedError
 from pipelines.targets.kubernetes.routing import ALL, Routing, read_route, why_not_accepted
 from release.kubernetes_section import Kubernetes
@@ -87,6 +88,12 @@ class Ground:
     def maps(self) -> list[dict[str, Any]]:
         """The ConfigMaps of ours."""
         return self.api.list("ConfigMap", self.namespace, self.ours)
+
+    def displaced(self, wanted: Iterable[Rendered], slot: str) -> list[dict[str, Any]]:
+        """The autoscaler that ``wanted`` for ``slot`` has no more; never somebody else's."""
+        names = displaced(wanted, self.of_slot(slot))
+        found = (self.api.get(kind, name, self.namespace) for kind, name in names)
+        return [one for one in found if one and self.ours.items() <= labels(one).items()]
 
     def _gateway(self) -> Object | None:
         """Empty for who may not read it, as a watcher may not."""
