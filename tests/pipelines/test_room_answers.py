@@ -322,7 +322,7 @@ def test_S04_a_quota_of_what_no_container_says_refuses_every_pod() -> None:
     told = room(rendering(CPU), ResourceQuota=[quota(LIMITED, {})])
     default = limit_range(default={"cpu": "4"}, defaultRequest={"cpu": "1"})
 
-    assert told.verdict == "wait"
+    assert told.verdict == "refused"
     assert told.missing[0] == (
         "limits.cpu of container application of assist-blue (ResourceQuota team counts it: "
         "a LimitRange with a default or a patch says it)"
@@ -365,7 +365,7 @@ def test_S04_what_a_limit_range_refuses_is_told_before_it_is_made(
     """By the container and by the range's name."""
     found = room(rendering(CPU), LimitRange=[given])
 
-    assert found.verdict == "wait"
+    assert found.verdict == "refused"
     assert any(one.endswith(says) for one in found.missing), found.missing
 
 
