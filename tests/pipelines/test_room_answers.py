@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manifests.model import Rendering
+from pipelines.cache import ModelCache
 from pipelines.capacity import Room
+from pipelines.targets.kubernetes.opening import open_kubernetes
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.room import room_of
 from release.bundle import Release
+from release.state import StateFolder
 from tests.cluster.nodes import GPU, GPU_TAINT, cpu_node, gpu_node
-from tests.manifests.making import HF, gpu_settings, release, rendering, settings, vllm_release
+from tests.manifests.making import (
+    HF,
+    IMAGE,
+    gpu_settings,
+    release,
+    rendering,
+    settings,
+    spec,
+    vllm_release,
+)
 from tests.pipelines.test_room_objects import NOW, YAML, Objects, ready
 
 BOT = "assist-production"
@@ -46,11 +59,13 @@ def deployment(name: str, replicas: int = 2, cpu: str = "250m") -> dict[str, Any
 
 
 def room(
-    given: Rendering, servers: Mapping[str, str] | None = None, api: Any = None, **kinds: Any
-) -> Room:
+    given: Rendering, servers: Mapping[str, str] | None = None, api: Any = None,
+    stepwise: bool = True, **kinds: Any,
+) -> Room:  # fmt: skip
     """Of the last slot of ``given``; without nodes of their own there are two with 8 cores."""
     kinds = {"Node": [ready(cpu_node("np-1")), ready(cpu_node("np-2"))], **kinds}
-    return room_of(api or Objects(**kinds), given, given.slots[-1].name, servers or {}, NOW)
+    api, slot = api or Objects(**kinds), given.slots[-1].name
+    return room_of(api, given, slot, servers or {}, NOW, stepwise)
 
 
 def on_gpus(**more: Any) -> Rendering:
@@ -433,7 +448,7 @@ def test_nothing_is_said_of_later_where_all_of_it_has_room() -> None:
 
 
 def test_a_watcher_without_room_is_told() -> None:
-    """Its pods and objects come after the slot's."""
+    """Its pods and objects come after the slot's, where there is one."""
     given = rendering(CPU, release("Be kind."))
     server = given.slots[0].server_name
     full = quota({"count/deployments.apps": "3"}, {"count/deployments.apps": "2"})
@@ -446,6 +461,32 @@ def test_a_watcher_without_room_is_told() -> None:
     assert found.later == ("1 count/deployments.apps (ResourceQuota team: 1 of 3 are left)",)
     watched = room(given, {"blue": server}, ResourceQuota=[full], Deployment=[*running, watcher])
     assert watched.later == ()
+    at_once = room(
+        given, {"blue": server}, stepwise=False, ResourceQuota=[full], Deployment=running
+    )
+    assert at_once.later == ()
+
+
+@pytest.mark.parametrize(
+    ("environments", "opened", "stepwise"),
+    [
+        (("staging", "production"), "staging", False),
+        (("staging", "production"), "production", True),
+        (("production",), "production", True),
+    ],
+)
+def test_no_watcher_is_counted_where_there_are_no_users_to_move(
+    tmp_path: Path, environments: tuple[str, ...], opened: str, stepwise: bool
+) -> None:
+    """The first of several switches at once, so none is made there."""
+    named = {
+        name: {"target": "kubernetes", "kubernetes": {"image": IMAGE}} for name in environments
+    }
+    target = open_kubernetes(
+        spec(environments=named), opened, StateFolder(tmp_path), ModelCache(tmp_path, 1)
+    )
+
+    assert target.stepwise == stepwise
 
 
 class Denying(Objects):

@@ -69,13 +69,15 @@ class Without:
 
 
 def room_of(
-    api: Lists, rendering: Rendering, slot: str, servers: Mapping[str, str], now: datetime
-) -> Room:
+    api: Lists, rendering: Rendering, slot: str, servers: Mapping[str, str], now: datetime,
+    stepwise: bool = True,
+) -> Room:  # fmt: skip
     """Whether what ``slot`` of ``rendering`` needs has room beside the other slots. ``servers`` are
     the model servers' names of the slots that are there, of ``slot`` too: what is in it goes.
+    ``stepwise``: with a watcher, since traffic is moved step by step.
     """
     allowed, settings, namespace = Allowed(api), rendering.settings, rendering.namespace
-    coming = Coming(allowed, rendering, slot, servers)
+    coming = Coming(allowed, rendering, slot, servers, stepwise)
     past = Without(namespace, rendering.application, coming.past, coming.going)
     gpu = settings.server.gpu.resource if settings.server.gpu else ""
 
