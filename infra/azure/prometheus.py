@@ -21,9 +21,8 @@ from infra.azure.prometheus_rules import (
     keda_rules,
     model_rules,
 )
-from infra.azure.settings import Application, GpuPool
+from infra.azure.settings import Application, GpuPool, namespace
 from infra.azure.tags import tags
-from infra.azure.workload_identity import namespace
 
 STREAM = "Microsoft-PrometheusMetrics"
 DESTINATION = "workspace"
