@@ -64,7 +64,8 @@ def _apply_one(run: Run, step: Step) -> None:
     run.append(past.INTENT, step.as_json(), environment)
     started = time.monotonic()
     try:
-        result = _ACTIONS[type(step)](run, step)
+        with run.workspace.placed():
+            result = _ACTIONS[type(step)](run, step)
     except Exception as error:
         with contextlib.suppress(GreenlightError, OSError):  # the first error is the one to tell
             run.append(past.FAILED, {"step": step.kind, "reason": str(error)}, environment)

@@ -67,7 +67,10 @@ class Sources:
     def _placed(self, problem: Problem) -> Problem:
         if problem.file or not problem.path:
             return problem
-        file, line = locate(self.app, self.changes, undotted(problem.path))
+        try:
+            file, line = locate(self.app, self.changes, undotted(problem.path))
+        except BadInput:  # somebody edits it meanwhile
+            return problem
         return replace(problem, file=file, line=line)
 
 

@@ -32,7 +32,7 @@ from pipelines.cluster import (
 )
 
 WhenFull = Literal["wait", "smaller", "outage"]
-Verdict = Literal["enough", "grows", "smaller", "outage", "wait"]
+Verdict = Literal["enough", "grows", "smaller", "outage", "wait", "refused"]
 
 ALL = 100
 NOTHING = Needs()
@@ -46,6 +46,7 @@ class Room:
     ``smaller``: with at most ``scale`` pods of each kind, which are ``share`` per cent of those
     that it is to have; it may answer no larger share of the requests until it has the rest.
     ``outage``: once the old release is stopped, for about ``seconds``. ``wait``: not now.
+    ``refused``: the namespace takes no such pods, however much room there is.
     ``later``: what has no room of that which may come after the start. That holds nothing up.
     """
 
@@ -70,6 +71,7 @@ class Room:
             "smaller": f"with {self.share} % of its pods for now: {self.why_not}",
             "outage": f"only without the old release: {self.why_not}",
             "wait": self.why_not,
+            "refused": self.why_not,
         }
         later = f"it starts, but later {'; '.join(self.later)}" if self.later else ""
         return "; ".join(filter(None, (self.asks, how[self.verdict], later)))
@@ -90,6 +92,8 @@ def find_room(
     what may be added once ``needs`` are there: no reason to wait, and told.
     """
     asks, missing = _asks(needs.pods, cluster), _missing(needs, cluster)
+    if refused := (*_refused(needs.pods, cluster.quotas),):
+        return Room("refused", asks, refused)
     grown, unseen = _grown(cluster), _unseen(cluster)
     if not missing:
         return Room("enough", asks, notes=unseen, later=_missing(needs, grown, later))
@@ -145,8 +149,16 @@ def _missing(needs: Needs, cluster: Cluster, later: Needs = NOTHING) -> tuple[st
     """What ``needs`` lack, and once they are there ``later``; empty: all of it fits."""
     told = _without_node((needs.pods, later.pods), cluster) if cluster.known else []
     both = needs + later
-    refused = (f"{one.name}: {why}" for one in both.pods for why in one.wrong)
+    refused = _refused(both.pods, cluster.quotas)
     return (*told, *_over_quota(both, cluster.quotas), *refused)
+
+
+def _refused(needs: Sequence[Pods], quotas: Sequence[Quota]) -> Iterator[str]:
+    """Why pods are not taken at all: no room for them would turn that."""
+    for quota in quotas:
+        yield from _unsaid(needs, quota)
+    for pods in needs:
+        yield from (f"{pods.name}: {why}" for why in pods.wrong)
 
 
 def _without_node(batches: Iterable[Sequence[Pods]], cluster: Cluster) -> list[str]:
@@ -228,7 +240,6 @@ def _short(name: str, amount: int, count: int, homes: Sequence[Node], free: Free
 
 def _over_quota(needs: Needs, quotas: Sequence[Quota]) -> Iterator[str]:
     for quota in quotas:
-        yield from _unsaid(needs.pods, quota)
         for name, hard in sorted(quota.hard.items()):
             asked, left = quota.takes(name, needs), hard - quota.used.get(name, 0)
             if asked and asked > left:

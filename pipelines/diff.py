@@ -14,7 +14,7 @@ from pipelines.targets.kubernetes.api import MANAGER, Api
 from pipelines.targets.kubernetes.diff import Change, changes
 from pipelines.targets.kubernetes.facts import Live, place
 from pipelines.targets.kubernetes.ground import Ground
-from pipelines.targets.kubernetes.leftovers import deployed, displaced, unneeded
+from pipelines.targets.kubernetes.leftovers import deployed, unneeded
 from pipelines.workspace import Workspace
 
 
@@ -72,7 +72,6 @@ def _gone(
     ground: Ground, live: Live, wanted: Sequence[Rendered], slot: str
 ) -> list[dict[str, Any]]:
     """What a deploy of ``wanted`` takes away."""
-    names = [*displaced(wanted, ground.of_slot(slot)),
-             *unneeded(deployed(live, wanted), ground.maps())]  # fmt: skip
+    names = unneeded(deployed(live, wanted), ground.maps())
     found = (ground.api.get(kind, name, ground.namespace) for kind, name in names)
-    return [one for one in found if one]
+    return [*ground.displaced(wanted, slot), *(one for one in found if one)]

@@ -131,7 +131,8 @@ def _with_room(workspace: Workspace, there: EnvironmentFacts) -> EnvironmentFact
     slot = there.slots.get(there.slot_of(release.digest))
     if not there.provisioned or (slot and slot.state == "ready"):
         return there
-    return replace(there, room=workspace.targets[there.name].room(release))
+    with workspace.placed():
+        return replace(there, room=workspace.targets[there.name].room(release))
 
 
 def _approved(workspace: Workspace, found: past.RolloutHistory) -> frozenset[int]:

@@ -12,7 +12,7 @@ from pipelines.capacity import Room
 from pipelines.facts import SLOTS, EnvironmentFacts, Facts, RolloutFacts
 from pipelines.steps import BeginRollout, Expose, Retire, Step, Verify
 from release.bundle import label
-from release.errors import Waiting
+from release.errors import Refused, Waiting
 
 
 def at_full_size(there: EnvironmentFacts) -> EnvironmentFacts:
@@ -64,15 +64,23 @@ def _emptied(there: EnvironmentFacts, candidate: str, blue: str) -> Iterator[Ste
 
 
 def wait_for_room(facts: Facts, there: EnvironmentFacts, room: Room | None) -> None:
-    """Waiting while there is none. In an outage that has begun nobody waits: what is started then
-    either gets ready or brings the old release back.
+    """Waiting while there is none, Refused where waiting would change nothing. In an outage that
+    has begun nobody waits: what is started then either gets ready or brings the old release back.
     """
-    if room is None or room.verdict not in ("wait", "smaller") or is_out(there):
+    if room is None or room.verdict not in ("wait", "smaller", "refused") or is_out(there):
         return
     blue = there.slots.get(there.slot_of(there.live))
     if room.verdict == "smaller" and blue and blue.state in ("ready", "starting"):
         return  # who has the other share of the requests is there
     name = label(facts.application, facts.candidate)
+    if room.verdict == "refused":
+        raise Refused(
+            f"no pod of {name} would be taken in {there.name}, and waiting does not change that. "
+            "Nothing was changed. Ask for what is allowed there "
+            f"(environments.{there.name}.kubernetes, a patch where it has no field), or let "
+            "whoever keeps the namespace allow it",
+            room.missing,
+        )
     raise Waiting(
         f"{there.name} has no room for {name}: {room.why_not}. It {room.asks}. Nothing was "
         "changed. What ends it: room, then the same command again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,12 +97,16 @@ class Workspace:
             policy=policy_digest(self.spec),
         )
 
+    def placed(self) -> AbstractContextManager[None]:
+        """As that of ``sources``; what was last provisioned has no lines there."""
+        return nullcontext() if self.fault else self.sources.placed()
+
     @cached_property
     def targets(self) -> Mapping[str, Target]:
         """The targets by environment."""
-        return {
-            name: open_target(self.spec, name, self.state, self.cache) for name in self.environments
-        }
+        names, state, cache = self.environments, self.state, self.cache
+        with self.placed():
+            return {name: open_target(self.spec, name, state, cache) for name in names}
 
     def records(self) -> Records:
         """The ledger with evidence and witnesses, for reading."""

@@ -27,9 +27,8 @@ from infra.azure import live_traffic
 from infra.azure.context import Context
 from infra.azure.identity import Identity
 from infra.azure.monitoring import Monitoring
-from infra.azure.settings import Application
+from infra.azure.settings import Application, namespace
 from infra.azure.settings import Endpoint as EndpointSettings
-from infra.azure.workload_identity import namespace
 from infra.azure.workspace import Workspace
 
 if TYPE_CHECKING:  # at import it would load all of Azure ML's classes

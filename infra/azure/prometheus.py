@@ -22,9 +22,8 @@ from infra.azure.prometheus_rules import (
     keda_rules,
     model_rules,
 )
-from infra.azure.settings import Application
+from infra.azure.settings import Application, namespace
 from infra.azure.tags import tags
-from infra.azure.workload_identity import namespace
 
 STREAM = "Microsoft-PrometheusMetrics"
 DESTINATION = "workspace"

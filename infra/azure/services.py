@@ -29,8 +29,8 @@ from infra.azure.ml_extension import MlExtension, MlExtensionArgs
 from infra.azure.network import NODES
 from infra.azure.openai import OpenAI, OpenAIArgs
 from infra.azure.prometheus import Prometheus, PrometheusArgs
-from infra.azure.settings import Application, AzureSettings
-from infra.azure.workload_identity import WorkloadIdentity, WorkloadIdentityArgs, namespace
+from infra.azure.settings import Application, AzureSettings, namespace
+from infra.azure.workload_identity import WorkloadIdentity, WorkloadIdentityArgs
 
 ONLINE = ("managed", "kubernetes")
 

@@ -268,13 +268,12 @@ class Application(Setting):
     )
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
 
-    @model_validator(mode="after")
-    def _keeps_out_of_the_clusters_namespaces(self) -> Application:
-        space = self.namespace or self.name
-        if is_the_clusters(space):
-            key = "namespace" if self.namespace else "name"
-            raise placed("a namespace that is not one of the cluster's own", space, key)
-        return self
+
+def namespace(application: Application, environment: str) -> str:
+    """Where the application runs in the cluster: by default where it is rendered to
+    (``manifests.model``), as long as ``llm.yaml`` calls the environment as the stack does.
+    """
+    return application.namespace or f"{application.name}-{environment}"
 
 
 class AzureSettings(Setting):
@@ -314,6 +313,7 @@ class AzureSettings(Setting):
             raise placed(f"one of allowedLocations: {allowed}", self.location, "location")
         _require_own_names(self)
         for index, one in enumerate(self.applications):
+            _require_own_namespace(self, one, ("applications", index))
             _require(self, one, ("applications", index))
         space = IPv4Network(self.network.address_space)
         if self.cluster and space.overlaps(IPv4Network(CLUSTER_ADDRESSES)):
@@ -334,6 +334,15 @@ def _require_own_names(settings: AzureSettings) -> None:
     ):
         if (again := repeated(values)) is not None:
             raise placed(f"a {key} of its own", values[again], group, again, key)
+
+
+def _require_own_namespace(
+    settings: AzureSettings, application: Application, at: tuple[Key, ...]
+) -> None:
+    space = namespace(application, settings.environment)
+    if is_the_clusters(space):
+        key = "namespace" if application.namespace else "name"
+        raise placed("a namespace that is not one of the cluster's own", space, *at, key)
 
 
 def _require(settings: AzureSettings, application: Application, at: tuple[Key, ...]) -> None:

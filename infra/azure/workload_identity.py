@@ -14,7 +14,7 @@ from pulumi_azure_native import managedidentity
 
 from infra.azure.context import Context
 from infra.azure.identity import Identity
-from infra.azure.settings import Application
+from infra.azure.settings import Application, namespace
 
 AUDIENCE = "api://AzureADTokenExchange"
 
@@ -63,10 +63,3 @@ class WorkloadIdentity(pulumi.ComponentResource):
             audiences=[AUDIENCE],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*after]),
         )
-
-
-def namespace(application: Application, environment: str) -> str:
-    """Where the application runs in the cluster: by default where it is rendered to
-    (``manifests.model``), as long as ``llm.yaml`` calls the environment as the stack does.
-    """
-    return application.namespace or f"{application.name}-{environment}"

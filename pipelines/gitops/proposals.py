@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPException
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import quote, urlencode, urlsplit
@@ -43,7 +45,11 @@ class Proposal:
 
 
 class ForgeAway(GreenlightError):
-    """The forge gave no answer that says anything: later it may."""
+    """The forge gave no answer that says anything: later it may, after ``seconds`` at least."""
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Proposals(Protocol):
@@ -164,8 +170,24 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
         403: " The token may lack a right, or its hour's requests are used up.",
         404: " The repository is not there, or the token may not see it.",
     }.get(error.code, "")
-    kind = ForgeAway if error.code == 429 or error.code >= 500 else GreenlightError
-    raise kind(f"{what}: {error.code} {shown(str(said))}.{remedy}") from None
+    told = f"{what}: {error.code} {shown(str(said))}.{remedy}"
+    seconds = _limited(error.headers, time.time())
+    if error.code == 429 or error.code >= 500 or (error.code == 403 and seconds is not None):
+        raise ForgeAway(f"{told} Run the command again", seconds or 0.0) from None
+    raise GreenlightError(told) from None
+
+
+def _limited(headers: Message, now: float) -> float | None:
+    """Seconds for which whoever has asked too often may not ask again; None: it was not that. Who
+    asks all the same may be shut out:
+    https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    after, reset = headers.get("retry-after"), headers.get("x-ratelimit-reset", "")
+    if after is not None:
+        return float(after) if after.isdecimal() else 0.0
+    if headers.get("x-ratelimit-remaining") == "0":
+        return max(0.0, float(reset) - now) if reset.isdecimal() else 0.0
+    return None
 
 
 def _proposal(answer: Any) -> Proposal:
@@ -191,19 +213,19 @@ def merged(
     proposals: Proposals, proposal: Proposal, seconds: float,
     now: Callable[[], float], sleep: Callable[[float], None],
 ) -> str:  # fmt: skip
-    """The merge commit. Waiting with the address where nobody merged it within ``seconds``;
-    Refused where it was closed.
+    """The merge commit. Waiting with the address where nobody merged it within ``seconds``, or the
+    forge does not say whether anybody did; Refused where it was closed.
     """
-    deadline = now() + seconds
+    deadline, pause, unknown = now() + seconds, LOOK_SECONDS, ""
     while proposal.state == "open":
         if now() >= deadline:
-            raise Waiting(_why_open(proposal))
-        sleep(min(LOOK_SECONDS, max(0.0, deadline - now())))
+            raise Waiting(unknown or _why_open(proposal))
+        sleep(min(pause, max(0.0, deadline - now())))
         try:
-            proposal = proposals.look(proposal.number)
-        except ForgeAway:
-            if now() >= deadline:
-                raise
+            proposal, pause, unknown = proposals.look(proposal.number), LOOK_SECONDS, ""
+        except ForgeAway as error:
+            pause = max(LOOK_SECONDS, error.seconds)
+            unknown = f"whether {proposal.url} is merged is not known. {error}"
     if proposal.state == "closed":
         raise Refused(f"{proposal.url} was closed and not merged. Reopen it to go on")
     return proposal.commit

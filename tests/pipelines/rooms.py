@@ -94,12 +94,14 @@ def standing(servers: Mapping[str, str], running: Iterable[dict[str, Any]] = ())
 
 
 def room(
-    given: Rendering, servers: Mapping[str, str] | None = None, api: Any = None, **kinds: Any
-) -> Room:
+    given: Rendering, servers: Mapping[str, str] | None = None, api: Any = None,
+    stepwise: bool = True, **kinds: Any,
+) -> Room:  # fmt: skip
     """Of the last slot of ``given``; without nodes of their own there are two with 8 cores."""
     kinds = {"Node": [ready(cpu_node("np-1")), ready(cpu_node("np-2"))], **kinds}
     live = standing(servers or {}, kinds.get("Deployment", ()))
-    return room_of(api or Objects(**kinds), given, given.slots[-1].name, live, NOW)
+    api, slot = api or Objects(**kinds), given.slots[-1].name
+    return room_of(api, given, slot, live, NOW, stepwise)
 
 
 def on_gpus(**more: Any) -> Rendering:

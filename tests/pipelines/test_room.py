@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from pipelines import past
+from pipelines.capacity import Room
 from pipelines.rollback import rollback
 from pipelines.ship import ship
 from pipelines.watcher import Watcher
-from release.errors import Returned, Waiting
+from release.errors import Refused, Returned, Waiting
 from release.ledger import history
 from tests.pipelines.memory import OTHER, QUIET, Cut, MemoryTarget, Scissors, World, kinds
 
@@ -50,6 +51,22 @@ def test_S04_nothing_begins_without_room_and_what_is_missing_is_a_number(
     production.gpus = 8
     ship(shipped.open(**OTHER), QUIET)
     assert live(shipped) == digest(shipped, **OTHER)
+
+
+def test_S04_pods_that_the_namespace_never_takes_are_a_refusal(
+    shipped: World, production: MemoryTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 3 with what to do: waiting would change nothing. Nor is anything written."""
+    before, staged = kinds(shipped), list(shipped.targets["staging"].writes)
+    why = "assist-green: container model asks for 2 cpu, LimitRange bounds wants at most 1"
+    monkeypatch.setattr(production, "room", lambda _: Room("refused", "needs 2 cpu", (why,)))
+
+    with pytest.raises(Refused, match=r"no pod of .*in production.*") as caught:
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert (caught.value.exit_code, caught.value.reasons) == (3, (why,))
+    assert "environments.production.kubernetes" in str(caught.value)
+    assert (kinds(shipped), shipped.targets["staging"].writes) == (before, staged)
 
 
 def test_S04_a_dry_run_says_what_a_run_would(shipped: World, production: MemoryTarget) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from pipelines.cache import ModelCache
+from pipelines.targets.kubernetes.opening import open_kubernetes
+from release.state import StateFolder
 from tests.cluster.nodes import cpu_node
-from tests.manifests.making import release, rendering, settings
+from tests.manifests.making import IMAGE, release, rendering, settings, spec
 from tests.pipelines.rooms import CPU, deployment, quota, ready, room, there
 
 
@@ -48,7 +55,7 @@ def test_nothing_is_said_of_later_where_all_of_it_has_room() -> None:
 
 
 def test_a_watcher_without_room_is_told() -> None:
-    """Its pods and objects come after the slot's."""
+    """Its pods and objects come after the slot's, where there is one."""
     given = rendering(CPU, release("Be kind."))
     server = given.slots[0].server_name
     full = quota({"count/deployments.apps": "3"}, {"count/deployments.apps": "2"})
@@ -61,3 +68,29 @@ def test_a_watcher_without_room_is_told() -> None:
     assert found.later == ("1 count/deployments.apps (ResourceQuota team: 1 of 3 are left)",)
     watched = room(given, {"blue": server}, ResourceQuota=[full], Deployment=[*running, watcher])
     assert watched.later == ()
+    at_once = room(
+        given, {"blue": server}, stepwise=False, ResourceQuota=[full], Deployment=running
+    )
+    assert at_once.later == ()
+
+
+@pytest.mark.parametrize(
+    ("environments", "opened", "stepwise"),
+    [
+        (("staging", "production"), "staging", False),
+        (("staging", "production"), "production", True),
+        (("production",), "production", True),
+    ],
+)
+def test_no_watcher_is_counted_where_there_are_no_users_to_move(
+    tmp_path: Path, environments: tuple[str, ...], opened: str, stepwise: bool
+) -> None:
+    """The first of several switches at once, so none is made there."""
+    named = {
+        name: {"target": "kubernetes", "kubernetes": {"image": IMAGE}} for name in environments
+    }
+    target = open_kubernetes(
+        spec(environments=named), opened, StateFolder(tmp_path), ModelCache(tmp_path, 1)
+    )
+
+    assert target.stepwise == stepwise

@@ -35,7 +35,7 @@ def test_S04_what_a_limit_range_refuses_is_told_before_it_is_made(
     """By the container and by the range's name."""
     found = room(rendering(CPU), LimitRange=[given])
 
-    assert found.verdict == "wait"
+    assert found.verdict == "refused"
     assert any(one.endswith(says) for one in found.missing), found.missing
 
 

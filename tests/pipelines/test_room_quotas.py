@@ -160,7 +160,7 @@ def test_S04_a_quota_of_what_no_container_says_refuses_every_pod() -> None:
     told = room(rendering(CPU), ResourceQuota=[quota(LIMITED, {})])
     default = limit_range(default={"cpu": "4"}, defaultRequest={"cpu": "1"})
 
-    assert told.verdict == "wait"
+    assert told.verdict == "refused"
     assert told.missing[0] == (
         "limits.cpu of container application of assist-blue (ResourceQuota team counts it: "
         "a LimitRange with a default or a patch says it)"

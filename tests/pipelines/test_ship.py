@@ -12,11 +12,13 @@ from aiohttp import web
 from pipelines import past
 from pipelines.clock import SYSTEM
 from pipelines.facts import SlotState
+from pipelines.rendering import render_environment
 from pipelines.run import open_run
 from pipelines.ship import comply, evaluate, promote, ship
 from pipelines.targets.base import PlatformError, TargetFacts
-from release.errors import GreenlightError, Refused, Returned, Waiting
+from release.errors import BadInput, GreenlightError, Refused, Returned, Waiting
 from release.ledger import history
+from tests.manifests.making import IMAGE
 from tests.pipelines.memory import (
     OTHER,
     QUIET,
@@ -55,6 +57,30 @@ def test_a_second_ship_writes_nothing(shipped: World) -> None:
 
     assert ship(shipped.open(), QUIET).plan.steps == ()
     assert len(kinds(shipped)) == before
+
+
+@pytest.mark.parametrize("where", ["room", "deploy"])
+def test_what_cannot_be_rendered_is_told_with_its_line_as_render_does(
+    shipped: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whether it is seen when the room is counted, or only in the step that writes it."""
+    patches = [{"kind": "Deployment", "name": "nobody", "patch": {}}]
+    there = {"kubernetes": {"image": IMAGE, "patches": patches}}
+    opened = shipped.open(**OTHER, environments={"production": there})
+    with pytest.raises(BadInput) as rendered:
+        render_environment(opened, "production")
+    (problem,) = rendered.value.problems
+
+    def mistaken(*_: object) -> None:
+        raise BadInput(replace(problem, file="", line=None))
+
+    monkeypatch.setattr(shipped.targets["production"], where, mistaken)
+    with pytest.raises(BadInput) as caught:
+        ship(opened, QUIET)
+
+    assert caught.value.problems == (problem,)
+    assert problem.file.endswith(".yaml")
+    assert problem.line
 
 
 def test_an_incumbent_that_fails_in_staging_is_not_the_candidates_fault(shipped: World) -> None:

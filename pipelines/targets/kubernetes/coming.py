@@ -23,12 +23,15 @@ Names = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Coming:
-    """``slot`` of ``rendering``, where ``live`` is there."""
+    """``slot`` of ``rendering``, where ``live`` is there. ``stepwise``: traffic moves step by step,
+    with a watcher; else at once and with none.
+    """
 
     api: Lists
     rendering: Rendering
     slot: str
     live: Live
+    stepwise: bool = True
 
     @property
     def beside(self) -> dict[str, Thing]:
@@ -53,7 +56,7 @@ class Coming:
     @property
     def watcher(self) -> tuple[dict[str, Any], ...]:
         """The objects of the watcher that a rollout beside another release brings along."""
-        if not self.beside or watcher_name(self.rendering) in self._running:
+        if not (self.stepwise and self.beside) or watcher_name(self.rendering) in self._running:
             return ()
         secret = {"kind": "Secret", "metadata": {"name": keys_name(self.rendering)}}
         return (*(one.object for one in render_watcher(self.rendering, "")), secret)

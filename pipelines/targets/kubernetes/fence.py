@@ -64,7 +64,8 @@ class Anchor:
             again(lambda: self._note_taken(fence))
 
     def _note_taken(self, fence: int) -> None:
-        self._write(self.lease() or self._made(fence), "annotations", {TAKEN: str(fence)})
+        lease = self.lease() or self.api.create(self._made(fence))  # somebody took it away
+        self._write(lease, "annotations", {TAKEN: str(fence)})
 
     def _is_touched(self, kind: str, name: str, fence: int) -> bool:
         """A policy that refuses this refuses what an older one would write there as well."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,8 +23,9 @@ from pipelines.targets.kubernetes.facts import (
     ready_since,
 )
 from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.leftovers import displaced
 from pipelines.targets.kubernetes.refusals import DeniedError, OwnedError
-from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
+from pipelines.targets.kubernetes.routing import ALL, Routing, read_route, why_not_accepted
 from release.kubernetes_section import Kubernetes
 
 POLL_SECONDS = 0.25
@@ -88,6 +89,12 @@ class Ground:
         """The ConfigMaps of ours."""
         return self.api.list("ConfigMap", self.namespace, self.ours)
 
+    def displaced(self, wanted: Iterable[Rendered], slot: str) -> list[dict[str, Any]]:
+        """The autoscaler that ``wanted`` for ``slot`` has no more; never somebody else's."""
+        names = displaced(wanted, self.of_slot(slot))
+        found = (self.api.get(kind, name, self.namespace) for kind, name in names)
+        return [one for one in found if one and self.ours.items() <= labels(one).items()]
+
     def _gateway(self) -> Object | None:
         """Empty for who may not read it, as a watcher may not."""
         gateway = self.settings.gateway
@@ -117,15 +124,24 @@ class Ground:
     def let_in(self, slot: str, routing: Routing, fence: int) -> None:
         """The route, which says ``routing``, knows ``slot``: by its pin, and with no weight."""
         if slot not in routing.slots:
+            self._agree(routing, fence)
             slots = tuple(sorted({*routing.slots, slot}))
             self.write(Routing(slots, routing.weights, routing.mirror), fence)
 
     def let_out(self, slot: str, routing: Routing, fence: int) -> None:
         """The route, which says ``routing``, forgets ``slot``: nothing new comes to it."""
         if slot in routing.slots:
+            self._agree(routing, fence)
             slots = tuple(one for one in routing.slots if one != slot)
             mirror = {name: one for name, one in routing.mirror.items() if name != slot}
             self.write(Routing(slots, routing.weights, mirror), fence)
+
+    def _agree(self, routing: Routing, fence: int) -> None:
+        """Say what the route says, so that who wrote just that by hand stops no change of slots
+        alone. Where nobody has all, that is no state to settle on: they may mean it.
+        """
+        if ALL in routing.weights.values():
+            self.write(routing, fence)
 
     def write(self, routing: Routing, fence: int) -> None:
         """The route says ``routing``, whole. A controller that made it from Git gives way: what it

@@ -43,4 +43,11 @@ def open_kubernetes(
         watching,
         spec.evaluation.refusal,
         Patience(ready=spec.rollout.progress_deadline),
+        stepwise=_is_stepwise(spec, environment),
     )
+
+
+def _is_stepwise(spec: Spec, environment: str) -> bool:
+    """As ``pipelines.plan`` has it: the first of several has no users to move step by step."""
+    first, *others = spec.environments
+    return environment != first or not others

@@ -68,12 +68,15 @@ class Without:
         return replace(self, labels=self.labels | labels, names=self.names | names)
 
 
-def room_of(api: Lists, rendering: Rendering, slot: str, live: Live, now: datetime) -> Room:
+def room_of(
+    api: Lists, rendering: Rendering, slot: str, live: Live, now: datetime, stepwise: bool = True
+) -> Room:
     """Whether what ``slot`` of ``rendering`` needs has room beside the other slots that are
-    ``live``; what is in ``slot`` goes.
+    ``live``; what is in ``slot`` goes. ``stepwise``: with a watcher, since traffic is moved step by
+    step.
     """
     allowed, settings, namespace = Allowed(api), rendering.settings, rendering.namespace
-    coming = Coming(allowed, rendering, slot, live)
+    coming = Coming(allowed, rendering, slot, live, stepwise)
     past = Without(namespace, rendering.application, coming.past, coming.going)
     gpu = settings.server.gpu.resource if settings.server.gpu else ""
 

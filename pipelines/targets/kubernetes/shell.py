@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from manifests.model import own
 from manifests.order import RANKS
 from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
+from pipelines.targets.kubernetes.api import again
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
@@ -36,7 +38,8 @@ class Shell:
     def make(self, fence: int) -> None:
         """All of it; the route leads nowhere yet. Safe to repeat."""
         ground = self.ground
-        missing = [one for one in render_shell(ground.rendering()) if not self._is_there(one)]
+        rendered = render_shell(ground.rendering())
+        missing = [one for one in rendered if not again(partial(self._is_there, one))]
         ground.anchor.take(fence)
         apart = [one for one in missing if one.kind in APART]
         direct = DirectWriter(ground.api, ground.anchor)

@@ -21,13 +21,12 @@ from pipelines.targets.kubernetes.facts import (
     Live,
     available,
     is_current,
-    labels,
     name_of,
     notes,
     reason_of,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, displaced, unneeded
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, unneeded
 from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Writer
 from release.bundle import Release
@@ -101,11 +100,8 @@ class Slots:
         """For an autoscaler: one of the other kind would fight it over the Deployment, and KEDA
         lets nobody make the second.
         """
-        ground = self.ground
-        for kind, name in displaced(objects, ground.of_slot(slot)):
-            found = ground.api.get(kind, name, ground.namespace)
-            if found and ground.ours.items() <= labels(found).items():
-                self.writer.take_away([(kind, name)], fence, f"{slot} is scaled in another way")
+        if names := [(one["kind"], name_of(one)) for one in self.ground.displaced(objects, slot)]:
+            self.writer.take_away(names, fence, f"{slot} is scaled in another way")
 
     def _scaled(self, scale: int | None, what: Slot) -> Rendering:
         rendering, settings = self.ground.rendering(what), self.ground.settings

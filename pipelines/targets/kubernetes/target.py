@@ -53,7 +53,8 @@ class KubernetesTarget:
     """One environment in a namespace of a cluster.
 
     ``markers`` gives the control tokens of a release's model, None where nobody knows them.
-    ``watching`` makes what watches a rollout.
+    ``watching`` makes what watches a rollout; ``stepwise``: there are any, else traffic is moved at
+    once.
     """
 
     ground: Ground
@@ -63,6 +64,7 @@ class KubernetesTarget:
     refusal: tuple[str, ...] = ()
     patience: Patience = field(default_factory=Patience)
     remembered: float = REMEMBERED_SECONDS
+    stepwise: bool = True
 
     @property
     def witness(self) -> Anchor:
@@ -112,7 +114,8 @@ class KubernetesTarget:
         live = self.ground.live()
         slot = place(live, release.digest)
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        return room_of(self.ground.api, rendering, slot, live, datetime.now(UTC))
+        now = datetime.now(UTC)
+        return room_of(self.ground.api, rendering, slot, live, now, self.stepwise)
 
     def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""

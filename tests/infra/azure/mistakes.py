@@ -140,6 +140,10 @@ HARMFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"applications": [{"name": "a-bot", "namespace": "kube-system"}]},
         "applications[0].namespace",
     ),
+    "an application among the cluster's own by its name": (
+        {"environment": "dev", "applications": [{"name": "kube"}]},
+        "applications[0].name",
+    ),
     "a label of the cluster's": (
         pool(labels={"kubernetes.azure.com/mode": "system"}),
         'cluster.gpuPools[0].labels["kubernetes.azure.com/mode"]',

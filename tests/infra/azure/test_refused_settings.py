@@ -78,6 +78,13 @@ def test_what_azure_would_refuse_or_what_does_harm_is_refused_here(
     assert "greenlight schema" not in found.remedy
 
 
+@pytest.mark.parametrize("name", ["default", "rag-system", "kube"])
+def test_a_name_that_comes_to_no_namespace_of_the_clusters_is_taken(name: str) -> None:
+    """As in ``llm.yaml``: what counts is where the application runs."""
+    own = {"namespace": "shop"} if name == "kube" else {}
+    assert options.stack(applications=[{"name": name, **own}]).applications[0].name == name
+
+
 BLAMED = {
     "a region outside the allowed ones": ("location", '"westeurope"', "location: westeurope"),
     "two applications of one name": (

@@ -227,27 +227,56 @@ def test_a_repository_has_an_owner_and_a_name(url: str) -> None:
     assert owner_and_name(url) == "o/r"
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 429])
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (500, {}),
+        (502, {}),
+        (503, {}),
+        (429, {}),
+        (403, {"retry-after": "5"}),
+        (403, {"x-ratelimit-remaining": "0"}),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}),
+        (403, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+    ],
+)
 def test_a_forge_that_is_away_for_a_moment_ends_no_wait(
-    forge: Forge, github: GitHub, status: int
+    forge: Forge, github: GitHub, status: int, headers: dict[str, str]
 ) -> None:
-    """Reviews take hours; in hours a server is restarted."""
+    """Reviews take hours; in hours a server is restarted, and a token's requests are used up."""
     proposal, time = github.open("b", "t", ""), Time()
 
     def sleep(seconds: float) -> None:
         time.sleep(seconds)
-        forge.failing = (status, {"message": "later"}, {}) if time.passed < 100 else None
+        forge.failing = (status, {"message": "later"}, headers) if time.passed < 100 else None
         if time.passed >= 100:
             forge.merge(1, "c" * 40)
 
     assert merged(github, proposal, 600, time.now, sleep) == "c" * 40
 
 
-def test_a_forge_that_stays_away_is_told_in_the_end(forge: Forge, github: GitHub) -> None:
+def test_who_has_asked_too_often_is_not_asked_again_before_its_time(
+    forge: Forge, github: GitHub
+) -> None:
+    """GitHub shuts out who goes on. The wait's own end comes first all the same."""
+    proposal, time, pauses = github.open("b", "t", ""), Time(), list[float]()
+    forge.failing = (403, {"message": "rate limit"}, {"retry-after": "300"})
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(seconds)
+
+    with pytest.raises(Waiting, match="403 rate limit"):
+        merged(github, proposal, 400, time.now, sleep)
+    assert pauses == [10, 300, 90]
+
+
+def test_a_forge_that_stays_away_is_waiting_with_what_it_said(forge: Forge, github: GitHub) -> None:
+    """Somebody may have merged it meanwhile: that is not known."""
     proposal, time = github.open("b", "t", ""), Time()
     forge.failing = (503, {"message": "later"}, {})
 
-    with pytest.raises(GreenlightError, match="503 later"):
+    with pytest.raises(Waiting, match=r"whether https://.*/1 is merged is not known.*503 later"):
         merged(github, proposal, 60, time.now, time.sleep)
     assert time.passed == 60
 

@@ -84,3 +84,34 @@ def test_what_somebody_wrote_otherwise_is_told_with_who_it_was(here: KubernetesB
     here.target.expose({"blue": 100}, here.fence())
     here.target.expose({"green": 100}, here.fence())
     assert dict(here.target.facts().weights) == {"green": 100}
+
+
+def test_what_somebody_wrote_as_it_was_keeps_no_slot_out(here: KubernetesBed) -> None:
+    """They tried other weights and took that back: the rules are theirs alone, and say the same."""
+    here.target.retire("blue", 0.0, here.fence())
+    edit(here, weighted(here, green=1))
+    edit(here, weighted(here, green=100))
+
+    here.target.deploy("blue", here.release("one"), here.fence())
+
+    assert set(here.target.facts().slots) == {"blue", "green"}
+    assert dict(here.target.facts().weights) == {"green": 100}
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_slot_is_kept_out_while_somebody_has_written_other_weights(
+    here: KubernetesBed, weight: int
+) -> None:
+    """And they stay as they are, until they give them up."""
+    here.target.retire("blue", 0.0, here.fence())
+    edit(here, weighted(here, green=weight))
+
+    with pytest.raises(OwnedError, match="rules belongs to kubectl-edit"):
+        here.target.deploy("blue", here.release("one"), here.fence())
+
+    (only,) = weighted(here, green=weight)[-1]["backendRefs"]
+    route = here.target.ground.route_now()
+    assert route
+    assert route["spec"]["rules"][-1]["backendRefs"] == [only]
+    edit(here, weighted(here, green=100))
+    here.target.deploy("blue", here.release("one"), here.fence())

@@ -139,6 +139,21 @@ def test_an_autoscaler_of_the_other_kind_is_told_to_go(
     assert scalers == {("HorizontalPodAutoscaler", "removed"), ("ScaledObject", "added")}
 
 
+def test_an_autoscaler_of_somebody_elses_is_not_told_to_go(
+    there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it has the slot's name: a deploy leaves it."""
+    apply(cluster, rendered(there, capsys))
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
+    theirs = {"scaleTargetRef": {"name": "theirs"}, "triggers": [{"type": "cpu", "metadata": {}}]}
+    meta = {"name": "tiny-bot-blue", "namespace": namespace}
+    one = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": meta}
+    apply(cluster, json.dumps({**one, "spec": theirs}))
+
+    assert asked(there, capsys)["changes"] == []
+
+
 def test_a_field_of_somebody_elses_is_told_before_it_is_met(
     there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from manifests.render import Rendered, render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.callers import let_in
-from pipelines.targets.kubernetes.facts import FENCE
+from pipelines.targets.kubernetes.facts import FENCE, notes
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -423,3 +423,40 @@ def test_s09_what_a_policy_kept_from_the_newer_fence_gets_it_with_the_next_write
     with pytest.raises(StaleFenceError):
         there.anchor.apply(blue, 1)
     assert blue["metadata"]["labels"][FENCE] == "2"
+
+
+def test_two_who_make_one_namespace_at_the_same_moment_both_go_on() -> None:
+    """It has a name in ``llm.yaml``, and the other was quicker by a hair."""
+    api = MemoryApi()
+    theirs = {"kind": "Namespace", "metadata": {"name": SPACE}}
+
+    def quicker(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "Namespace") and not api.get(kind, name):
+            api._put(theirs)
+
+    api.before = quicker
+    mine = ground(api)
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+
+    assert mine.anchor.lease()
+    assert MADE not in notes(api.get("Namespace", SPACE) or {})
+
+
+def test_a_lease_that_somebody_takes_away_in_between_is_made_again() -> None:
+    """With the fence: an older writer is refused as before."""
+    api = MemoryApi()
+    mine = ground(api)
+    start(mine)
+    gone: list[Any] = []
+
+    def take_away(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("patch", "Deployment") and not gone:
+            gone.append(api.objects.pop(("Lease", SPACE, mine.anchor.name)))
+
+    mine.anchor.take(1)
+    api.before = take_away
+    mine.anchor.take(2)
+
+    assert gone
+    with pytest.raises(StaleFenceError):
+        mine.anchor.take(1)
