@@ -7,6 +7,7 @@ and the store that both it and this machine reach: a partial ``llm.yaml`` says s
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from tests.cluster.client import Cluster
 from tests.cluster.stage import Stage
 
 OVERLAY = "GREENLIGHT_TEST_OVERLAY"
-"""Names the file: ``ledger``, and ``kubernetes`` of each environment but for its namespace."""
+"""Names the file: ``ledger``, in which each run gets a folder of its own, and ``kubernetes`` of
+each environment. A namespace that it names has to be there; where it names none one is made."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,18 @@ class GivenPlace:
 
 @contextmanager
 def given(cluster: Cluster, environments: Sequence[str]) -> Iterator[Stage]:
-    """A namespace for each of ``environments``; skips where nobody said what else is there."""
+    """A place for each of ``environments``; skips where nobody said what the cluster has."""
     if OVERLAY not in os.environ:
         pytest.skip(f"{OVERLAY} does not say what the cluster has: docs/testing.md")
     overlay = yaml.safe_load(Path(os.environ[OVERLAY]).read_text())
+    overlay["ledger"] = f"{overlay['ledger']}/{uuid.uuid4().hex[:8]}"
     with ExitStack() as held:
         places = {}
         for name in environments:
             section = overlay["environments"][name]["kubernetes"]
-            section["namespace"] = held.enter_context(cluster.namespace())
+            section["priority"] = "none"  # a class of priority is everybody's, and would stay
+            if "namespace" not in section:
+                section["namespace"] = held.enter_context(cluster.namespace())
             gateway = Gateway.model_validate(section.get("gateway", {}))
             places[name] = GivenPlace(cluster, section["namespace"], gateway)
         yield Stage(places, overlay)

@@ -1,11 +1,12 @@
-"""``examples/support-bot`` on a cluster, by Git: a release that gets there, and two that do not.
+"""``examples/support-bot`` on a cluster: a release that gets there, and by Git two that do not.
 
-With every third of its questions: with all of them it is shipped by the README's commands.
+With a part of its questions: all of them are asked where it is shipped by the README's commands,
+on one machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,22 @@ import pytest
 from tests.cluster.client import Cluster
 from tests.e2e.by_git import ByGit, by_commits
 from tests.e2e.conftest import Application, make_example
+from tests.e2e.on_a_cluster import shipped
 from tests.emulators import Emulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def with_a_third_of_its_questions(engine: str, cache: Path, folder: Path) -> Application:
-    """The example, evaluated in a third of the time."""
-    made = make_example(engine, cache, folder)
-    questions = folder / "evaluation/questions.jsonl"
-    questions.write_text("".join(questions.read_text().splitlines(keepends=True)[::3]))
-    return made
+def with_each(nth: int) -> Callable[[str, Path, Path], Application]:
+    """Makes the example, of whose questions each ``nth`` is asked."""
+
+    def make(engine: str, cache: Path, folder: Path) -> Application:
+        made = make_example(engine, cache, folder)
+        questions = folder / "evaluation/questions.jsonl"
+        questions.write_text("".join(questions.read_text().splitlines(keepends=True)[::nth]))
+        return made
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +37,7 @@ def bot(
     cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
 ) -> Iterator[ByGit]:
     """The example, of which nothing is there yet."""
-    make = with_a_third_of_its_questions
-    with by_commits(cluster, s3, cache, pytestconfig, "example", make) as found:
+    with by_commits(cluster, s3, cache, pytestconfig, "example", with_each(3)) as found:
         yield found
 
 
@@ -72,3 +77,15 @@ def test_what_is_slow_in_traffic_is_brought_back_by_git(bot: ByGit) -> None:
     assert bot.told() == bot.box.weights() == {"blue": 100}
     assert bot.names("deployment") == bot.box.names("deployment")
     assert len(bot.box.held()) == 1
+
+
+def test_the_example_gets_to_production_directly(
+    cluster: Cluster, s3: Emulator, cache: Path, pytestconfig: pytest.Config
+) -> None:
+    """Without any Git: its first release answers everybody in both environments."""
+    with shipped(cluster, s3, cache, pytestconfig, "directly", make=with_each(6)) as bot:
+        done = bot.run("ship")
+
+        assert done.code == 0, done.err + bot.logs()
+        assert len(set(bot.live().values())) == 1
+        assert bot.weights() == {"blue": 100}

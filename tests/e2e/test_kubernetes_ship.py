@@ -217,7 +217,8 @@ def test_destroy_leaves_nothing_in_the_cluster_and_says_what_stays(box: Shipped)
     done = box.run("destroy")
 
     assert done.code == 0, done.err
-    assert "production, staging: gone; ledger and evidence stay in s3://" in done.out
+    kept = box.stage.overlay["ledger"]
+    assert f"production, staging: gone; ledger and evidence stay in {kept}" in done.out
     left = {(where, kind): found for where in ENVIRONMENTS for kind in KINDS
             if (found := box.names(kind, where))}  # fmt: skip
     assert left == {}
