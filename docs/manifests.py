@@ -148,12 +148,14 @@ whose the fields are; those of anybody else's are said all the same.
   tried. What nobody needs once the candidate is there is shown as removed, just as a deploy
   takes it away: prompts that no slot mounts, model servers that none asks, an autoscaler of the
   other kind. All else stays until `destroy`.
+- Namespace and PriorityClass are shown where `ship` would make them, by Git too, and never as
+  changed: it leaves alone what is there. A namespace that it would stop at is refused.
 - Values of Secrets are never shown, credentials in other places neither.
 - `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
   longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every
   field.
-- The exit code is 0, whether or not anything would change, and 3 where the API server would refuse
-  anything. (`kubectl diff` says 1 for a difference; here 1 is a failure.)
+- The exit code is 0, whether or not anything would change, and 3 where the API server, or `ship`,
+  would refuse anything. (`kubectl diff` says 1 for a difference; here 1 is a failure.)
 
 After an edit of a spec it shows the very lines that `kubectl diff --server-side` does, but for
 counters of the server's own; the tests compare them.

@@ -57,15 +57,16 @@ def apply(cluster: Cluster, text: str, manager: str = "greenlight") -> None:
 def test_before_anything_is_there_everything_is_added_and_nothing_is_written(
     there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """But for the namespace, which is this test's, and gets its labels."""
+    """But for the namespace, which is this test's: as it is there already, it is left as it is."""
     found = asked(there, capsys)
     what = {(one["kind"], one["what"]) for one in found["changes"]}
 
     assert ("Deployment", "added") in what
-    assert ("Namespace", "changed") in what
+    assert "Namespace" not in {kind for kind, _ in what}
     assert not any(one["kind"] == "Deployment" and one["what"] != "added"
                    for one in found["changes"])  # fmt: skip
-    (namespace,) = (one["name"] for one in found["changes"] if one["kind"] == "Namespace")
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
     assert cluster.read("deployments,configmaps", f"--namespace={namespace}",
                         "--selector=app.kubernetes.io/name=tiny-bot")["items"] == []  # fmt: skip
 
@@ -189,7 +190,7 @@ def test_by_git_it_is_what_the_controller_would_do(
     there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str], controller: str
 ) -> None:
     """Whose the fields are: no conflict, and what Git says no longer goes."""
-    git = f"git: {{repository: /srv/r.git, controller: {controller}}}"
+    git = f"priority: none, git: {{repository: /srv/r.git, controller: {controller}}}"
     file = there / "llm.yaml"
     file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{git}, "))
     patch = "{kind: Service, name: tiny-bot-blue, patch: {metadata: {annotations: {team: bots}}}}"

@@ -21,8 +21,9 @@ from pipelines.targets.kubernetes.facts import FENCE, notes
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
-from pipelines.targets.kubernetes.shell import MADE, Shell
+from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.standing import MADE
 from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
