@@ -19,6 +19,7 @@ from infra.azure.settings_base import Cidr, Setting, Size, repeated
 from release.complaints import placed
 from release.documents import Key
 from release.kubernetes_section import is_the_clusters
+from release.sections import Label
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
@@ -262,7 +263,7 @@ class Application(Setting):
     name: Name = Field(description="as in its llm.yaml")
     owner: Tag = Field("", description="tag; empty: the platform's")
     endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
-    namespace: Name | None = Field(
+    namespace: Label | None = Field(
         None,
         description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there",
     )

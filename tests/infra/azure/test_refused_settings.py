@@ -85,6 +85,13 @@ def test_a_name_that_comes_to_no_namespace_of_the_clusters_is_taken(name: str) -
     assert options.stack(applications=[{"name": name, **own}]).applications[0].name == name
 
 
+@pytest.mark.parametrize("space", ["support-assistant-production", "7", "x" * 63])
+def test_a_namespace_is_named_here_as_it_is_in_llm_yaml(space: str) -> None:
+    """Whatever Kubernetes takes: it is none of Azure's names."""
+    given = [{"name": "a-bot", "namespace": space}]
+    assert options.stack(applications=given).applications[0].namespace == space
+
+
 BLAMED = {
     "a region outside the allowed ones": ("location", '"westeurope"', "location: westeurope"),
     "two applications of one name": (
