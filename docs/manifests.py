@@ -160,9 +160,10 @@ whose the fields are; those of anybody else's are said all the same.
 After an edit of a spec it shows the very lines that `kubectl diff --server-side` does, but for
 counters of the server's own; the tests compare them.
 
-**Drift** is what somebody changed in the cluster: fields that we rendered and that are otherwise,
-objects that are missing, with the field manager who owns them now. Weights, mirrors and numbers of
-pods are no drift; nor is what others add beside our fields.
+**Drift** is where the cluster is otherwise than Git says; `status` tells it, by Git alone: fields
+that are otherwise, objects that are missing, with the field manager who owns them now. Weights,
+mirrors and numbers of pods are no drift; nor is what others add beside our fields. Without Git
+nothing says what was meant: `diff` compares the cluster with the candidate.
 
 ## Variants
 
