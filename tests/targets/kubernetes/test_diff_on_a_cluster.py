@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from cli.__main__ import main
+from docs.rights import rules
 from pipelines.gitops.controllers import FIELD_MANAGERS
 from release.errors import DONE, REFUSED
 from tests import tiny
 from tests.cluster.client import Cluster
 from tests.manifests.making import IMAGE
+from tests.targets.kubernetes import faulty
 
 
 @pytest.fixture
@@ -69,6 +71,23 @@ def test_before_anything_is_there_everything_is_added_and_nothing_is_written(
     namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
     assert cluster.read("deployments,configmaps", f"--namespace={namespace}",
                         "--selector=app.kubernetes.io/name=tiny-bot")["items"] == []  # fmt: skip
+
+
+def test_rights_within_the_namespace_are_enough(
+    there: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Who may look at no namespace and no PriorityClass would make none either."""
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
+    within = rules("greenlight-environment")
+    with faulty.someone(cluster, namespace, tmp_path, [], within) as path:
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        found = asked(there, capsys)
+
+    assert found["exit_code"] == DONE
+    assert {one["what"] for one in found["changes"]} == {"added"}
+    assert {one["kind"] for one in found["changes"]}.isdisjoint({"Namespace", "PriorityClass"})
 
 
 def test_what_was_applied_is_no_difference_and_one_change_is_one(
