@@ -148,19 +148,22 @@ whose the fields are; those of anybody else's are said all the same.
   tried. What nobody needs once the candidate is there is shown as removed, just as a deploy
   takes it away: prompts that no slot mounts, model servers that none asks, an autoscaler of the
   other kind. All else stays until `destroy`.
+- Namespace and PriorityClass are shown where `ship` would make them, by Git too, and never as
+  changed: it leaves alone what is there. A namespace that it would stop at is refused.
 - Values of Secrets are never shown, credentials in other places neither.
 - `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
   longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every
   field.
-- The exit code is 0, whether or not anything would change, and 3 where the API server would refuse
-  anything. (`kubectl diff` says 1 for a difference; here 1 is a failure.)
+- The exit code is 0, whether or not anything would change, and 3 where the API server, or `ship`,
+  would refuse anything. (`kubectl diff` says 1 for a difference; here 1 is a failure.)
 
 After an edit of a spec it shows the very lines that `kubectl diff --server-side` does, but for
 counters of the server's own; the tests compare them.
 
-**Drift** is what somebody changed in the cluster: fields that we rendered and that are otherwise,
-objects that are missing, with the field manager who owns them now. Weights, mirrors and numbers of
-pods are no drift; nor is what others add beside our fields.
+**Drift** is where the cluster is otherwise than Git says; `status` tells it, by Git alone: fields
+that are otherwise, objects that are missing, with the field manager who owns them now. Weights,
+mirrors and numbers of pods are no drift; nor is what others add beside our fields. Without Git
+nothing says what was meant: `diff` compares the cluster with the candidate.
 
 ## Variants
 

@@ -55,10 +55,11 @@ def alerts(r: Rendering) -> tuple[Alert, ...]:
 def _nobody(r: Rendering) -> str:
     """Slots of ours without a pod that is ready, once weights had the time to be loaded.
 
-    Of model servers nothing is asked: by its name nobody can tell whose one is in a shared
-    namespace, and while it is away no pod of its slot is ready.
+    Not the watcher, which answers no user, and not whatever else is called ``APP-…``. Of model
+    servers nothing is asked: by its name nobody can tell whose one is in a shared namespace, and
+    while it is away no pod of its slot is ready.
     """
-    of = f'{{namespace="{r.namespace}",deployment=~"{r.application}-[a-z0-9]+"}}'
+    of = f'{{namespace="{r.namespace}",deployment=~"{r.application}-(blue|green)"}}'
     return (
         f"kube_deployment_status_replicas_available{of} == 0 and kube_deployment_spec_replicas{of}"
         f" > 0 unless on (namespace, deployment) time() - kube_deployment_created{of}"

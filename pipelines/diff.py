@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manifests.model import Slot
-from manifests.render import Rendered, kept, render_shell, render_slot
+from manifests.model import Rendering, Slot
+from manifests.render import Rendered, render_slot
 from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.rendering import rendering_of
 from pipelines.targets.kubernetes.api import MANAGER, Api
@@ -15,7 +15,9 @@ from pipelines.targets.kubernetes.diff import Change, changes
 from pipelines.targets.kubernetes.facts import Live, place
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.leftovers import deployed, unneeded
+from pipelines.targets.kubernetes.standing import There, found_apart, require_meant, standing
 from pipelines.workspace import Workspace
+from release.errors import GreenlightError
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,14 @@ def difference_of(workspace: Workspace, environment: str) -> Difference:
     (candidate,) = r.slots
     slot = replace(candidate, name=place(live, candidate.release.digest))
     with workspace.sources.placed():
-        wanted = _wanted(ground, live, slot)
-    gone = _gone(ground, live, wanted, slot.name)
-    found = changes(api, wanted, gone, _manager(ground))
+        there = found_apart(api, r)
+        first, serving = standing(r, there), _serving(ground, live, slot)
+    brought = [*first.shell, *serving]
+    found = (
+        *_unmeant(r, there),
+        *changes(api, [one for one in (first.namespace, *first.apart) if one]),
+        *changes(api, brought, _gone(ground, live, brought, slot.name), _manager(ground)),
+    )
     return Difference(environment, slot.release.label, slot.name, found)
 
 
@@ -58,14 +65,21 @@ def _manager(ground: Ground) -> str:
     return FIELD_MANAGERS[git.controller] if git else MANAGER
 
 
-def _wanted(ground: Ground, live: Live, slot: Slot) -> tuple[Rendered, ...]:
-    """The shell, the candidate's slot, and the route, which learns of that slot; by Git, what a
-    folder has.
-    """
-    r, now = ground.rendering(slot), live.routing
+def _unmeant(r: Rendering, there: There) -> tuple[Change, ...]:
+    """A namespace that provisioning stops at, though the API server has nothing against it."""
+    try:
+        require_meant(r, there)
+    except GreenlightError as error:
+        return (Change("refused", "Namespace", r.namespace, why=str(error)),)
+    return ()
+
+
+def _serving(ground: Ground, live: Live, slot: Slot) -> tuple[Rendered, ...]:
+    """The candidate's slot, and the route, which learns of that slot."""
+    now = live.routing
     known = tuple(sorted({*now.slots, slot.name}))
     route = ground.route(replace(now, slots=known))
-    return (*kept(r, render_shell(r)), *render_slot(r, slot.name), route)
+    return (*render_slot(ground.rendering(slot), slot.name), route)
 
 
 def _gone(

@@ -27,7 +27,7 @@ from infra.azure import live_traffic
 from infra.azure.context import Context
 from infra.azure.identity import Identity
 from infra.azure.monitoring import Monitoring
-from infra.azure.settings import Application, namespace
+from infra.azure.settings import Application, compute_namespace
 from infra.azure.settings import Endpoint as EndpointSettings
 from infra.azure.workspace import Workspace
 
@@ -161,7 +161,7 @@ class Endpoint(pulumi.ComponentResource):
         )
 
     def _compute(self) -> ml.Compute:
-        """The cluster as a compute of this application: attached to its namespace alone."""
+        """The cluster as a compute of this application: attached to one namespace alone."""
         application, cluster = self._args.application, self._args.cluster
         if cluster is None:
             raise ValueError(f"expected a cluster for the endpoint of {application.name}")
@@ -177,9 +177,7 @@ class Endpoint(pulumi.ComponentResource):
                 compute_type="Kubernetes",
                 resource_id=cluster,
                 disable_local_auth=True,
-                properties=ml.KubernetesPropertiesArgs(
-                    namespace=namespace(application, self._context.settings.environment)
-                ),
+                properties=ml.KubernetesPropertiesArgs(namespace=compute_namespace(application)),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -22,7 +22,7 @@ from infra.azure.prometheus_rules import (
     keda_rules,
     model_rules,
 )
-from infra.azure.settings import Application, namespace
+from infra.azure.settings import Application, namespaces
 from infra.azure.tags import tags
 
 STREAM = "Microsoft-PrometheusMetrics"
@@ -63,11 +63,11 @@ class Prometheus(pulumi.ComponentResource):
         self._group("gpu", gpu_rules(args.pools, limits))
         self._group("keda", keda_rules())
         for one in args.applications:
-            self._group(f"model-{one.name}", model_rules(self._space(one), limits), one)
+            self._group(f"model-{one.name}", model_rules(self._spaces(one), limits), one)
         self.register_outputs({"workspaceId": self.workspace_id})
 
-    def _space(self, application: Application) -> str:
-        return namespace(application, self._context.settings.environment)
+    def _spaces(self, application: Application) -> tuple[str, ...]:
+        return namespaces(application, self._context.settings.environment)
 
     def _workspace(self, name: str) -> monitor.AzureMonitorWorkspace:
         context = self._context

@@ -53,9 +53,9 @@ class Record:
 Rule = Alert | Record
 
 
-def model_rules(namespace: str, limits: Alerts) -> tuple[Rule, ...]:
-    """Of an application that vLLM serves in ``namespace``."""
-    where = f'namespace="{namespace}"'
+def model_rules(namespaces: Sequence[str], limits: Alerts) -> tuple[Rule, ...]:
+    """Of an application that vLLM serves in ``namespaces``, taken together."""
+    where = f'namespace=~"{"|".join(namespaces)}"'
     slow = limits.latency_p95_ms / 1000
     return (
         Record("greenlight:time_to_first_token_seconds:p95", _p95("time_to_first_token", where)),

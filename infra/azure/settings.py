@@ -19,6 +19,7 @@ from infra.azure.settings_base import Cidr, Setting, Size, repeated
 from release.complaints import placed
 from release.documents import Key
 from release.kubernetes_section import is_the_clusters
+from release.sections import Label
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 Name = Annotated[
@@ -262,9 +263,10 @@ class Application(Setting):
     name: Name = Field(description="as in its llm.yaml")
     owner: Tag = Field("", description="tag; empty: the platform's")
     endpoint: Endpoint | None = Field(None, description="without one it runs in the cluster alone")
-    namespace: Name | None = Field(
+    namespace: Label | None = Field(
         None,
-        description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there",
+        description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there, "
+        "and NAME for what Azure ML runs of a kubernetes endpoint",
     )
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
 
@@ -274,6 +276,21 @@ def namespace(application: Application, environment: str) -> str:
     (``manifests.model``), as long as ``llm.yaml`` calls the environment as the stack does.
     """
     return application.namespace or f"{application.name}-{environment}"
+
+
+def compute_namespace(application: Application) -> str:
+    """Where Azure ML runs what serves its endpoint. By default not where ``ship`` does: that one is
+    made by Greenlight, which enters no other, and every pod in it is closed.
+    """
+    return application.namespace or application.name
+
+
+def namespaces(application: Application, environment: str) -> tuple[str, ...]:
+    """All that pods of it may be in."""
+    computed = application.endpoint and application.endpoint.kind == "kubernetes"
+    spaces = (namespace(application, environment),
+              *([compute_namespace(application)] if computed else []))  # fmt: skip
+    return tuple(dict.fromkeys(spaces))
 
 
 class AzureSettings(Setting):
@@ -339,8 +356,7 @@ def _require_own_names(settings: AzureSettings) -> None:
 def _require_own_namespace(
     settings: AzureSettings, application: Application, at: tuple[Key, ...]
 ) -> None:
-    space = namespace(application, settings.environment)
-    if is_the_clusters(space):
+    for space in filter(is_the_clusters, namespaces(application, settings.environment)):
         key = "namespace" if application.namespace else "name"
         raise placed("a namespace that is not one of the cluster's own", space, *at, key)
 

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from pipelines.gitops.git_cli import shown
 from release.errors import GreenlightError, Refused, Waiting
+
+T = TypeVar("T")
 
 TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
 API = "GITHUB_API_URL"
@@ -50,6 +52,10 @@ class ForgeAway(GreenlightError):
     def __init__(self, message: str, seconds: float = 0.0) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class ForgeLimited(ForgeAway):
+    """It takes no more requests for now, and may shut out who asks again before its time."""
 
 
 class Proposals(Protocol):
@@ -97,6 +103,8 @@ class GitHub:
         body = {"title": title, "body": text, "head": branch, "base": self.base}
         try:
             return _proposal(self._call("POST", "pulls", body))
+        except ForgeLimited:
+            raise
         except GreenlightError:
             if (found := self.find(branch)) and found.state == "open":
                 return found
@@ -172,8 +180,10 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
     }.get(error.code, "")
     told = f"{what}: {error.code} {shown(str(said))}.{remedy}"
     seconds = _limited(error.headers, time.time())
-    if error.code == 429 or error.code >= 500 or (error.code == 403 and seconds is not None):
-        raise ForgeAway(f"{told} Run the command again", seconds or 0.0) from None
+    limited = error.code == 429 or (error.code == 403 and seconds is not None)
+    if limited or error.code >= 500:
+        away = ForgeLimited if limited else ForgeAway
+        raise away(f"{told} Run the command again", seconds or 0.0) from None
     raise GreenlightError(told) from None
 
 
@@ -207,6 +217,23 @@ def owner_and_name(url: str) -> str:
     if not found:
         raise GreenlightError(f"{shown(url)}: expected OWNER/NAME at its end")
     return f"{found[1]}/{found[2]}"
+
+
+def unlimited(
+    ask: Callable[[], T], seconds: float, now: Callable[[], float], sleep: Callable[[float], None]
+) -> T:
+    """What ``ask`` answers, asked again when the forge takes requests again. Waiting with what it
+    said where that takes ``seconds``, or longer; any other error at once.
+    """
+    deadline = now() + seconds
+    while True:
+        try:
+            return ask()
+        except ForgeLimited as error:
+            limited = error
+        sleep(min(max(LOOK_SECONDS, limited.seconds), max(0.0, deadline - now())))
+        if now() >= deadline:
+            raise Waiting(str(limited))
 
 
 def merged(

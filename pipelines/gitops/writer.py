@@ -22,7 +22,7 @@ from manifests.render import Rendered
 from pipelines.gitops import controllers
 from pipelines.gitops.controllers import Controller, Object, Read
 from pipelines.gitops.git_cli import GitError
-from pipelines.gitops.proposals import GitHub, Proposals, merged
+from pipelines.gitops.proposals import GitHub, Proposal, Proposals, T, merged, unlimited
 from pipelines.gitops.repository import Folder, Repository
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.kinds import resource
@@ -246,21 +246,31 @@ class GitWriter:
     def _proposed(
         self, files: Mapping[str, str | None], message: str, expected: str, seconds: float
     ) -> str:
-        """The merge commit of a pull request with ``files``."""
+        """The merge commit of a pull request with ``files``, in ``seconds``."""
         assert self.proposals is not None, "git_writer gives one"  # noqa: S101
         self.proposals.require_ready()
         made = self.repository.prepare(files, message, expected)
         if made == self.repository.head:
             return made
-        branch = self._branch(made)
-        found = self.proposals.find(branch)
-        if found is None or found.state == "merged":
-            self.repository.push_branch(made, branch)
-            title, _, text = message.partition("\n")
-            found = self.proposals.open(branch, title, text.strip())
-        commit = merged(self.proposals, found, seconds, self.now, self.sleep)
+        deadline = self.now() + seconds
+        found = self._proposal(self._branch(made), made, message, deadline)
+        left = max(0.0, deadline - self.now())
+        commit = merged(self.proposals, found, left, self.now, self.sleep)
         self.repository.require_same(made, commit)
         return commit
+
+    def _proposal(self, branch: str, made: str, message: str, deadline: float) -> Proposal:
+        """That of the commit ``made``, which is in ``branch`` then."""
+        assert self.proposals is not None, "as above"  # noqa: S101
+        proposals, (title, _, text) = self.proposals, message.partition("\n")
+        found = self._asked(lambda: proposals.find(branch), deadline)
+        if found and found.state != "merged":
+            return found
+        self.repository.push_branch(made, branch)
+        return self._asked(lambda: proposals.open(branch, title, text.strip()), deadline)
+
+    def _asked(self, ask: Callable[[], T], deadline: float) -> T:
+        return unlimited(ask, max(0.0, deadline - self.now()), self.now, self.sleep)
 
     def _branch(self, made: str) -> str:
         """Of its own for each change: from what the folder is to what it shall be. Run again after

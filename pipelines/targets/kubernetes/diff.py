@@ -14,7 +14,7 @@ from manifests.model import own
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import MANAGER
 from pipelines.targets.kubernetes.kinds import resource
-from pipelines.targets.kubernetes.refusals import ApiError, UnreachableError
+from pipelines.targets.kubernetes.refusals import ApiError, DeniedError, UnreachableError
 from policies.rules.azure.credentials import without_credentials
 
 Object = Mapping[str, Any]
@@ -100,9 +100,17 @@ def changes(
     """
     objects = [one.object for one in wanted]
     spaces = {one["metadata"].get("namespace", "") for one in objects} - {""}
-    unmade = {space for space in spaces if cluster.get("Namespace", space) is None}
+    unmade = {space for space in spaces if _is_unmade(cluster, space)}
     return (*(_change(cluster, one, unmade, manager) for one in objects),
             *(difference(one, None) for one in gone))  # fmt: skip
+
+
+def _is_unmade(cluster: Cluster, namespace: str) -> bool:
+    """Who may not look is told by what is tried in it."""
+    try:
+        return cluster.get("Namespace", namespace) is None
+    except DeniedError:
+        return False
 
 
 def _change(cluster: Cluster, wanted: Object, unmade: Set[str], manager: str) -> Change:

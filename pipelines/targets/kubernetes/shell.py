@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from manifests.model import own
 from manifests.order import RANKS
-from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.api import again
 from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
+from pipelines.targets.kubernetes.kinds import KINDS, bare
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
-from pipelines.targets.kubernetes.writer import WHOSE, DirectWriter, Writer, require_ours
+from pipelines.targets.kubernetes.standing import (
+    MADE,
+    Standing,
+    found_apart,
+    require_meant,
+    standing,
+)
+from pipelines.targets.kubernetes.writer import DirectWriter, Writer
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
 """Beyond the pods' drain, for everything to be gone."""
-
-MADE = own("made")
-"""On a namespace that was made here, and so goes with what is in it."""
 
 
 @dataclass(frozen=True)
@@ -38,66 +38,27 @@ class Shell:
     def make(self, fence: int) -> None:
         """All of it; the route leads nowhere yet. Safe to repeat."""
         ground = self.ground
-        rendered = render_shell(ground.rendering())
-        missing = [one for one in rendered if not again(partial(self._is_there, one))]
+        wanted = again(self._enter)
         ground.anchor.take(fence)
-        apart = [one for one in missing if one.kind in APART]
         direct = DirectWriter(ground.api, ground.anchor)
-        direct.put([*apart, *self._closing()], fence, "what no folder has")
-        shell = [one for one in missing if one.kind not in APART]
+        direct.put(wanted.apart, fence, "what no folder has")
+        shell = [*wanted.shell]
         if ground.route_now() is None:
             shell.append(ground.route(Routing()))
         self.writer.put(shell, fence, "what every release stands on")
         ground.await_accepted()
 
-    def _is_there(self, one: Rendered) -> bool:
-        """Whether what belongs to no namespace is there already: then it is not ours to change.
-
-        A namespace that is not there is made here, since the Lease has to be in it.
+    def _enter(self) -> Standing:
+        """What to write in a namespace that is there when this returns, since the Lease has to be
+        in it. GreenlightError for one that is not meant.
         """
-        if kind_of(one.kind).namespaced:
-            return False
-        try:
-            there = self.ground.api.get(one.kind, one.name)
-        except DeniedError:
-            if one.kind == "Namespace":
-                self._require_named("may not be looked at by who runs this")
-            return True
-        if one.kind == "Namespace":
-            self._enter(there, one.object)
-            return True
-        return there is not None
-
-    def _enter(self, there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
-        """GreenlightError for a namespace that somebody else made or was in first, where
-        ``llm.yaml`` does not name it: ``a-b`` in ``c`` and ``a`` in ``b-c`` both come to ``a-b-c``,
-        and so may a namespace that has nothing to do with Greenlight.
-        """
-        if there is None:
-            meta = {**wanted["metadata"], "annotations": {MADE: "true"}}
-            self.ground.api.create({**wanted, "metadata": meta})
-        elif self.ground.settings.namespace is None:
-            require_ours(there, wanted)
-            if not {*WHOSE} <= {*labels(there)}:
-                self._require_named("is there, and was not made by Greenlight")
-
-    def _require_named(self, why: str) -> None:
-        """GreenlightError where the namespace has its name by default alone."""
-        if self.ground.settings.namespace is None:
-            name, environment = self.ground.namespace, self.ground.environment
-            raise GreenlightError(
-                f"the namespace {name} {why}: nothing of it was changed. If it is meant for "
-                f"{environment}, say so: environments.{environment}.kubernetes.namespace: {name}"
-            )
-
-    def _closing(self) -> list[Rendered]:
-        """Nothing gets in or out that no policy lets, whosever the pod, in a namespace that was
-        made here. Who made another, or gave this one a name, may have others in it.
-        """
-        ground, found = self.ground, self._namespace()
-        if found and notes(found).get(MADE) and ground.settings.namespace is None:
-            return [render_closing(ground.rendering())]
-        return []
+        rendering = self.ground.rendering()
+        found = found_apart(self.ground.api, rendering)
+        require_meant(rendering, found)
+        wanted = standing(rendering, found)
+        if wanted.namespace:
+            self.ground.api.create(wanted.namespace.object)
+        return wanted
 
     def take_away(self, fence: int) -> None:
         """All that is ours; the namespace too where it was made here, and nobody else is in it."""

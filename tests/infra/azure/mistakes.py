@@ -144,6 +144,17 @@ HARMFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"environment": "dev", "applications": [{"name": "kube"}]},
         "applications[0].name",
     ),
+    "an endpoint among the cluster's own by its name": (
+        {
+            "cluster": options.CLUSTER,
+            "applications": [options.application("kubernetes", "rag-system")],
+        },
+        "applications[0].name",
+    ),
+    "a namespace that is no label of a name": (
+        {"applications": [{"name": "a-bot", "namespace": "x" * 64}]},
+        "applications[0].namespace",
+    ),
     "a label of the cluster's": (
         pool(labels={"kubernetes.azure.com/mode": "system"}),
         'cluster.gpuPools[0].labels["kubernetes.azure.com/mode"]',

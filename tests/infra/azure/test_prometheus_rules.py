@@ -23,7 +23,7 @@ RENAMED = ("gpu_cache_usage_perc", "keda_scaler_errors", "time_per_output_token"
 
 
 def _all() -> tuple[Rule, ...]:
-    return (*model_rules("bot", LIMITS), *gpu_rules([POOL], LIMITS), *keda_rules())
+    return (*model_rules(["bot", "bot-dev"], LIMITS), *gpu_rules([POOL], LIMITS), *keda_rules())
 
 
 def test_s19_only_metrics_that_are_exposed_today_are_asked_for() -> None:
@@ -34,17 +34,19 @@ def test_s19_only_metrics_that_are_exposed_today_are_asked_for() -> None:
 
 
 def test_s13_metrics_that_are_missing_are_told_and_never_taken_for_zero() -> None:
-    (missing,) = [one for one in model_rules("bot", LIMITS) if one.name == "ModelMetricsMissing"]
+    (missing,) = [
+        one for one in model_rules(["bot", "bot-dev"], LIMITS) if one.name == "ModelMetricsMissing"
+    ]
 
     assert "unless on()" in missing.expression
     assert not [rule for rule in _all() if "or vector(0)" in rule.expression]
 
 
-def test_an_applications_rules_ask_about_its_namespace_alone() -> None:
-    for rule in model_rules("bot", LIMITS):
+def test_an_applications_rules_ask_about_its_namespaces_alone() -> None:
+    for rule in model_rules(["bot", "bot-dev"], LIMITS):
         selectors = re.findall(r"\{([^}]*)\}", rule.expression)
         assert selectors
-        assert all('namespace="bot"' in one for one in selectors)
+        assert all('namespace=~"bot|bot-dev"' in one for one in selectors)
 
 
 def test_limits_are_the_settings_own() -> None:

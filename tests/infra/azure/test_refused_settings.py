@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 
+from infra.azure.settings import namespaces
 from infra.settings import LOOK_IT_UP, read_azure, require_settings
 from release.documents import parse_document
 from release.errors import BAD_INPUT, BadInput, Problem
@@ -83,6 +84,30 @@ def test_a_name_that_comes_to_no_namespace_of_the_clusters_is_taken(name: str) -
     """As in ``llm.yaml``: what counts is where the application runs."""
     own = {"namespace": "shop"} if name == "kube" else {}
     assert options.stack(applications=[{"name": name, **own}]).applications[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("change", "spaces"),
+    [
+        ({}, ("a-bot-staging",)),
+        ({"endpoint": options.ENDPOINTS["kubernetes"]}, ("a-bot-staging", "a-bot")),
+        ({"endpoint": options.ENDPOINTS["kubernetes"], "namespace": "shop"}, ("shop",)),
+    ],
+)
+def test_what_azure_ml_runs_has_a_namespace_of_its_own_unless_one_is_named(
+    change: Mapping[str, Any], spaces: tuple[str, ...]
+) -> None:
+    """Greenlight enters no namespace by its name alone that somebody else has made."""
+    given = [{"name": "a-bot", **change}]
+    stack = options.stack(environment="staging", cluster=options.CLUSTER, applications=given)
+    assert namespaces(stack.applications[0], "staging") == spaces
+
+
+@pytest.mark.parametrize("space", ["support-assistant-production", "7", "x" * 63])
+def test_a_namespace_is_named_here_as_it_is_in_llm_yaml(space: str) -> None:
+    """Whatever Kubernetes takes: it is none of Azure's names."""
+    given = [{"name": "a-bot", "namespace": space}]
+    assert options.stack(applications=given).applications[0].namespace == space
 
 
 BLAMED = {

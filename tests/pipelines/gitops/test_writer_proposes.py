@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.gitops.proposals import ForgeAway
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter
 from release.errors import Refused, Waiting
 from tests.pipelines.gitops.conftest import Server
 from tests.pipelines.gitops.test_controllers import Time
-from tests.pipelines.gitops.test_proposals import Forge, forge
+from tests.pipelines.gitops.test_proposals import Forge, Handler, forge
 from tests.pipelines.gitops.writing import FOLDER, follows, of_slot, route, writer_of
 
 __all__ = ["forge"]
@@ -171,3 +172,68 @@ def test_a_proposal_that_was_merged_otherwise_is_told(
     writer.sleep = sleep
     with pytest.raises(ChangedMeanwhile, match="other content"):
         writer.put(of_slot("green"), 1, "deploy")
+
+
+def limit(forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """From the first request of ``verb`` on GitHub takes no more for five minutes."""
+    begin = Handler._begin
+
+    def limited(self: Handler) -> bool:
+        if self.command == verb and not any(one.startswith(verb) for one in forge.seen):
+            forge.failing = (403, {"message": "rate limit"}, {"retry-after": "300"})
+        return begin(self)
+
+    monkeypatch.setattr(Handler, "_begin", limited)
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_a_limit_on_requests_is_waited_out_before_there_is_a_proposal_too(
+    server: Server, proposing: tuple[GitWriter, Time], forge: Forge,
+    monkeypatch: pytest.MonkeyPatch, verb: str,
+) -> None:  # fmt: skip
+    """And nobody asks in between: GitHub shuts out who does."""
+    (writer, time), asked = proposing, list[int]()
+    writer.settings = writer.settings.model_copy(update={"wait_seconds": 600})
+    limit(forge, monkeypatch, verb)
+
+    def sleep(seconds: float) -> None:
+        asked.append(len(forge.seen))
+        time.sleep(seconds)
+        if time.passed == 300:
+            forge.failing = None
+        if forge.pulls:
+            merge(server, forge)
+
+    writer.sleep = sleep
+    writer.put(of_slot("green"), 1, "deploy")
+
+    assert writer.head == server.head
+    assert forge.seen[asked[0] - 1].startswith(verb)
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_a_limit_that_outlasts_the_wait_is_waiting(
+    proposing: tuple[GitWriter, Time], forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Exit 4, with what GitHub said: it was not asked once more before its time."""
+    writer, time = proposing
+    limit(forge, monkeypatch, verb)
+
+    with pytest.raises(Waiting, match="403 rate limit"):
+        writer.put(of_slot("green"), 1, "deploy")
+
+    assert time.passed == 60
+    assert [one.partition(" ")[0] for one in forge.seen][-1] == verb
+    assert len([one for one in forge.seen if one.startswith(verb)]) == 1
+
+
+def test_a_forge_that_is_away_before_there_is_a_proposal_is_told_at_once(
+    proposing: tuple[GitWriter, Time], forge: Forge
+) -> None:
+    """It may be a wrong address: nobody waits hours for that."""
+    writer, time = proposing
+    forge.failing = (503, {"message": "later"}, {})
+
+    with pytest.raises(ForgeAway, match="503 later"):
+        writer.put(of_slot("green"), 1, "deploy")
+    assert time.passed == 0

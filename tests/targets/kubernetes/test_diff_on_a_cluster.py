@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from cli.__main__ import main
+from docs.rights import rules
 from pipelines.gitops.controllers import FIELD_MANAGERS
 from release.errors import DONE, REFUSED
 from tests import tiny
 from tests.cluster.client import Cluster
 from tests.manifests.making import IMAGE
+from tests.targets.kubernetes import faulty
 
 
 @pytest.fixture
@@ -57,17 +59,35 @@ def apply(cluster: Cluster, text: str, manager: str = "greenlight") -> None:
 def test_before_anything_is_there_everything_is_added_and_nothing_is_written(
     there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """But for the namespace, which is this test's, and gets its labels."""
+    """But for the namespace, which is this test's: as it is there already, it is left as it is."""
     found = asked(there, capsys)
     what = {(one["kind"], one["what"]) for one in found["changes"]}
 
     assert ("Deployment", "added") in what
-    assert ("Namespace", "changed") in what
+    assert "Namespace" not in {kind for kind, _ in what}
     assert not any(one["kind"] == "Deployment" and one["what"] != "added"
                    for one in found["changes"])  # fmt: skip
-    (namespace,) = (one["name"] for one in found["changes"] if one["kind"] == "Namespace")
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
     assert cluster.read("deployments,configmaps", f"--namespace={namespace}",
                         "--selector=app.kubernetes.io/name=tiny-bot")["items"] == []  # fmt: skip
+
+
+def test_rights_within_the_namespace_are_enough(
+    there: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Who may look at no namespace and no PriorityClass would make none either."""
+    spec = yaml.safe_load((there / "llm.yaml").read_text())
+    namespace = spec["environments"]["production"]["kubernetes"]["namespace"]
+    within = rules("greenlight-environment")
+    with faulty.someone(cluster, namespace, tmp_path, [], within) as path:
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        found = asked(there, capsys)
+
+    assert found["exit_code"] == DONE
+    assert {one["what"] for one in found["changes"]} == {"added"}
+    assert {one["kind"] for one in found["changes"]}.isdisjoint({"Namespace", "PriorityClass"})
 
 
 def test_what_was_applied_is_no_difference_and_one_change_is_one(
@@ -189,7 +209,7 @@ def test_by_git_it_is_what_the_controller_would_do(
     there: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str], controller: str
 ) -> None:
     """Whose the fields are: no conflict, and what Git says no longer goes."""
-    git = f"git: {{repository: /srv/r.git, controller: {controller}}}"
+    git = f"priority: none, git: {{repository: /srv/r.git, controller: {controller}}}"
     file = there / "llm.yaml"
     file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{git}, "))
     patch = "{kind: Service, name: tiny-bot-blue, patch: {metadata: {annotations: {team: bots}}}}"

@@ -182,17 +182,18 @@ def test_an_alert_is_about_one_application_alone() -> None:
 
 
 def test_the_alert_on_deployments_is_about_ours_alone() -> None:
-    """Its slots and its watcher. Names of model servers say nobody's: a slot whose server is away
-    has no pod that is ready either.
+    """Its slots, and neither its watcher nor a database beside it, which answer no user. Names of
+    model servers say nobody's: a slot whose server is away has no pod that is ready either.
     """
     one = rendering(release(), given=settings(namespace="shop"))
     (query,) = (each.query for each in alerts(one) if each.name == "NobodyAnswers")
     (pattern,) = set(re.findall(r'deployment=~"([^"]*)"', query))
 
     servers = (f"model-{'a1' * 6}", f"model-blue-{'a1' * 6}")
-    for ours in ("assist-blue", "assist-watcher"):
+    for ours in ("assist-blue", "assist-green"):
         assert re.fullmatch(pattern, ours)
-    for other in ("assist-two-blue", "helper-blue", "model-of-theirs", "database", *servers):
+    theirs = ("assist-two-blue", "helper-blue", "model-of-theirs", "database", "assist-redis")
+    for other in ("assist-watcher", *theirs, *servers):
         assert not re.fullmatch(pattern, other)
 
 

@@ -21,8 +21,9 @@ from pipelines.targets.kubernetes.facts import FENCE, notes
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
-from pipelines.targets.kubernetes.shell import MADE, Shell
+from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.standing import MADE
 from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
@@ -299,6 +300,50 @@ def test_what_pods_come_before_others_by_is_made_once_and_by_nobodys_folder(
         assert not folder.kinds & {"Namespace", "PriorityClass"}
     shell.take_away(2)
     assert api.objects["PriorityClass", "", "greenlight-serving"]["value"] == 7
+
+
+@pytest.mark.parametrize("controller", ["argocd", "flux"])
+def test_a_real_cluster_takes_that_class_once_and_orders_pods_by_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, controller: str
+) -> None:
+    """Its value cannot be changed, so a second environment must not try. By a name of this test's,
+    since the others share the cluster.
+    """
+    mine = f"t{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setattr(Ground, "await_accepted", lambda _: None)
+    monkeypatch.setattr("manifests.render.PRIORITY_CLASS", mine)
+    git = {"repository": "https://git.example.com/o/r", "controller": controller}
+    first, second = (Ground(mine, name, settings(git=git), 30, Api()) for name in ("one", "two"))
+    try:
+        Shell(first, Folder(first.api, first.anchor)).make(1)
+        made = cluster.read("priorityclass", mine)
+        theirs = {key: made[key] for key in ("apiVersion", "kind")} | {"value": made["value"] - 1}
+        cluster.must("delete", "priorityclass", mine)
+        first.api.create({**theirs, "metadata": {"name": mine}})
+        Shell(second, folder := Folder(second.api, second.anchor)).make(1)
+
+        assert "PriorityClass" not in folder.kinds
+        assert cluster.read("priorityclass", mine)["value"] == theirs["value"]
+        assert priority(cluster, second) == theirs["value"]
+    finally:
+        cluster.must("delete", "priorityclass", mine, "--ignore-not-found")
+        for one in (first, second):
+            cluster.must("delete", "namespace", one.namespace, "--wait=false", "--ignore-not-found")
+
+
+def priority(cluster: Cluster, there: Ground) -> int:
+    """What the API server would give a pod of a slot, which it only has the name of."""
+    r = there.rendering(Slot("blue", bundled(there.application)))
+    (template,) = (
+        one.object["spec"]["template"]
+        for one in render_slot(r, "blue")
+        if (one.kind, one.name) == ("Deployment", r.of_slot("blue"))
+    )
+    meta = {**template["metadata"], "name": "tried", "namespace": r.namespace}
+    pod = {**template, "apiVersion": "v1", "kind": "Pod", "metadata": meta}
+    how = ("--dry-run=server", "--output=json", "--filename=-")
+    return int(json.loads(cluster.must("create", *how, given=json.dumps(pod)))["spec"]["priority"])
 
 
 def test_a_namespace_of_somebody_elses_is_not_closed() -> None:
