@@ -48,9 +48,10 @@ it for this environment, or it may not be looked at, `ship` stops and says so. T
 names another, or this one. `default`, `kube-…` and `…-system` are the cluster's own, and refused.
 
 Before anything is changed it is counted whether the release has room, on the nodes and by the
-namespace's quotas and limits ([rollout.md](rollout.md#room)). Ready means that each pod's
-application has got an answer of its model server. A pod that goes leaves the endpoints, answers
-what it has begun for `drainSeconds` at most, and tells Prometheus what it had to cut.
+namespace's quotas and limits ([rollout.md](rollout.md#room)), on the first `ship` as on any other.
+Ready means that each pod's application has got an answer of its model server. A pod that goes
+leaves the endpoints, answers what it has begun for `drainSeconds` at most, and tells Prometheus
+what it had to cut.
 
 What pods ask for, such as memory or replicas, reaches a slot with its next release: a setting that
 is changed alone changes nothing that serves. Images are the environment's and not the release's:

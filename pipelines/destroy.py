@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines import past
 from pipelines.engine import Engine
+from pipelines.provisioned import read_provisioned
 from pipelines.reporting import Reporter
 from pipelines.run import open_run
 from pipelines.workspace import Workspace
@@ -15,9 +16,11 @@ from serving import local
 def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     """End every process of the application and remove its files; the environments that went.
 
-    Raises Waiting, naming who, when somebody holds one of them.
+    Raises Waiting, naming who, when somebody holds one of them, and BadInput where it is not known
+    what runs.
     """
     state, names = workspace.state, workspace.environments
+    read_provisioned(state)  # with one that nobody can read, who knows what else runs?
     there = _there(workspace)
     entries = workspace.entries()
     live = any(past.live_history(entries, name).live for name in names)

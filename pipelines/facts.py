@@ -53,14 +53,14 @@ class RolloutFacts:
 class EnvironmentFacts:
     """One environment: what runs there, and what its ledger says was live there.
 
-    ``provisioned`` is whether its gateway answers at ``address``, ``reason`` why not. ``live`` is
-    the release last recorded as live; ``before`` are the ones live earlier, newest first.
-    ``returning`` is the release that a return began to bring back and has not finished;
-    ``returned_from`` the one it left. ``arriving`` is the release last deployed here since
-    something was recorded as live. ``rollout`` is the one under way, soak included.
-    ``came_back`` is whether the last return brought what is live. ``room`` is what there is for the
-    candidate, None where it is ready already or where nobody counts. ``notice`` is what somebody
-    should know, and put right.
+    ``provisioned`` is whether its gateway answers at ``address``, ``reason`` why not, ``away``
+    whether nobody there could even be asked. ``live`` is the release last recorded as live;
+    ``before`` are the ones live earlier, newest first. ``returning`` is the release that a return
+    began to bring back and has not finished; ``returned_from`` the one it left. ``arriving`` is the
+    release last deployed here since something was recorded as live. ``rollout`` is the one under
+    way, soak included. ``came_back`` is whether the last return brought what is live. ``room`` is
+    what there is for the candidate, None where it is ready already or where nobody counts.
+    ``notice`` is what somebody should know, and put right.
     """
 
     name: str
@@ -78,6 +78,7 @@ class EnvironmentFacts:
     came_back: bool = False
     room: Room | None = None
     notice: str = ""
+    away: bool = False
 
     def slot_of(self, release: str) -> str:
         """The slot that holds ``release``, or an empty string."""

@@ -85,6 +85,7 @@ def environment_facts(
         address=found.address,
         reason=found.reason,
         notice=found.notice,
+        away=found.away,
         slots=found.slots,
         weights=found.weights,
         live=lived.live,
@@ -126,10 +127,12 @@ def _for_promotion(
 
 
 def _with_room(workspace: Workspace, there: EnvironmentFacts) -> EnvironmentFacts:
-    """``there``, with the room that the candidate has where it is still to be started."""
+    """``there``, with the room that the candidate has where it is still to be started. What is not
+    provisioned yet is counted too: later, the pods would be the first to find out.
+    """
     release = workspace.built.release
     slot = there.slots.get(there.slot_of(release.digest))
-    if not there.provisioned or (slot and slot.state == "ready"):
+    if there.away or (slot and slot.state == "ready"):
         return there
     with workspace.placed():
         return replace(there, room=workspace.targets[there.name].room(release))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from release.documents import Key
+from release.documents import Key, dotted
 from release.errors import BadInput, Problem
 from release.files import read_json, write_json
+from release.sections import RECORDED
 from release.spec import Spec, locate
 from release.state import StateFolder
 
@@ -29,13 +30,39 @@ class Provisioned:
     spec: Spec
 
 
+class UnreadableRecordError(BadInput):
+    """Something was provisioned, and what is not known."""
+
+
 def read_provisioned(state: StateFolder) -> Provisioned | None:
-    """The record, or None where nothing is known to be provisioned."""
+    """The record, or None where there is none: nothing is known to be provisioned.
+
+    UnreadableRecordError for one that nobody can read: what runs is then unknown, not nothing. What
+    ``llm.yaml`` could say when it was written is read, whatever is refused in that file since.
+    """
     try:
         record = read_json(_file(state))
-        return Provisioned(record["fingerprint"], Spec.model_validate_json(record["spec"]))
-    except (FileNotFoundError, NotADirectoryError, BadInput, ValidationError, KeyError, TypeError):
+        spec = Spec.model_validate_json(record["spec"], context=RECORDED)
+        return Provisioned(record["fingerprint"], spec)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValidationError as error:  # what it says may show a secret; where, may not
+        raise _unreadable(state, *(dotted(one["loc"]) for one in error.errors())) from None
+    except (BadInput, KeyError, TypeError):
+        raise _unreadable(state) from None
+
+
+def _unreadable(state: StateFolder, *wrong: str) -> UnreadableRecordError:
+    keys = ", ".join(filter(None, wrong))
+    return UnreadableRecordError(
+        Problem(
+            file=str(_file(state)),
+            expected="the record of what was last provisioned",
+            found="one that cannot be read" + (f": {keys}" if keys else ""),
+            remedy="Put it back from a copy. Where there is none, make sure that llm.yaml names "
+            "every environment that runs, and delete the record: `greenlight ship` writes it anew.",
+        )
+    )
 
 
 def write_provisioned(state: StateFolder, fingerprint: str, spec: Spec) -> None:

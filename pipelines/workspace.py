@@ -13,7 +13,12 @@ from pipelines.cache import ModelCache, cache_folder, cache_limit
 from pipelines.clock import SYSTEM, Clock
 from pipelines.dataset import Dataset, read_dataset
 from pipelines.policy import policy_digest
-from pipelines.provisioned import read_provisioned, refuse_orphans
+from pipelines.provisioned import (
+    Provisioned,
+    UnreadableRecordError,
+    read_provisioned,
+    refuse_orphans,
+)
 from pipelines.targets import open_target
 from pipelines.targets.base import Target
 from release.bundle import Release, parse_release
@@ -155,21 +160,36 @@ def open_workspace(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
                 remedy="Give the folder's path.",
             )
         )
-    app = app.resolve()
+    opened = _opened(app.resolve(), changes)
+    refuse_orphans(opened.spec, opened.sources.app, changes)
+    return opened
+
+
+def _opened(app: Path, changes: tuple[Path, ...]) -> Workspace:
     spec = load_spec(app, changes)
     require_shared(spec, app, changes)
-    refuse_orphans(spec, app, changes)
     return Workspace(Sources(app, changes), spec)
 
 
 def open_running(app: Path, changes: tuple[Path, ...] = ()) -> Workspace:
     """As ``open_workspace``, for verbs that look at or undo what runs: nothing wrong with
-    ``llm.yaml`` stops them where something was provisioned. ``fault`` says what was wrong.
+    ``llm.yaml`` stops them where something was provisioned, and nothing wrong with the record of
+    that where ``llm.yaml`` can be read. ``fault`` says what was wrong with that file.
     """
     try:
         return open_workspace(app, changes)
+    except UnreadableRecordError:
+        return _opened(app.resolve(), changes)
     except BadInput as error:
-        last = read_provisioned(StateFolder(app.resolve()))
+        last = _last_provisioned(app.resolve(), error)
         if last is None:
             raise
         return Workspace(Sources(app.resolve(), changes), last.spec, fault=error)
+
+
+def _last_provisioned(app: Path, fault: BadInput) -> Provisioned | None:
+    """The record; BadInput with ``fault`` too where neither can be read."""
+    try:
+        return read_provisioned(StateFolder(app))
+    except UnreadableRecordError as error:
+        raise BadInput(*fault.problems, *error.problems) from None

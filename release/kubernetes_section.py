@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from release.git_section import Git
-from release.sections import FilePath, Label, Section, Share
+from release.sections import TIGHTENED, FilePath, Label, Section, Share
 
 Host = Annotated[
     str, StringConstraints(pattern=r"^(?:\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$")
@@ -39,11 +39,13 @@ Cores = Annotated[
     str,
     StringConstraints(pattern=r"^(?:[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m)$"),
     AfterValidator(_some),
+    TIGHTENED,
 ]
 Bytes = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)?(?:k|M|G|T|Ki|Mi|Gi|Ti)?$"),
     AfterValidator(_some),
+    TIGHTENED,
 ]
 """Without m, which is for cores: 512m of memory is half a byte."""
 
@@ -323,7 +325,7 @@ class Kubernetes(Section):
 
     image: Image = Field(description="Greenlight's serving image, by digest")
     context: str | None = Field(None, max_length=253, description="of KUBECONFIG; None: current")
-    namespace: Annotated[Label, AfterValidator(_own)] | None = Field(
+    namespace: Annotated[Label, AfterValidator(_own), TIGHTENED] | None = Field(
         None,
         description="that it has, or shares, by name; None: NAME-ENVIRONMENT, which Greenlight "
         "makes, and which is refused where somebody else has made it",
@@ -359,9 +361,8 @@ class Kubernetes(Section):
         description="from a pod's leaving the endpoints to its being told to stop: gateways learn "
         "of it late",
     )  # fmt: skip
-    max_unavailable: Share = Field(
+    max_unavailable: Annotated[Share, Field(gt=0), TIGHTENED] = Field(
         0.25,
-        gt=0,
         description="share of pods that may be taken away at once, whole per cents upwards; with "
         "none, no node could ever be renewed",
     )

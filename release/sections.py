@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=31)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,63}$")]
@@ -29,6 +38,19 @@ def inside(value: str) -> str:
 
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(inside)]
+
+
+RECORDED = "recorded"
+"""The context in which a section is read that was accepted before, and by which something runs."""
+
+
+def _as_it_was(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    return value if info.context == RECORDED else check(value)
+
+
+TIGHTENED = WrapValidator(_as_it_was)
+"""On a value of which an earlier version took more than this one: what was taken then and is
+``RECORDED`` is read as it was, or what runs by it could be neither brought back nor removed."""
 
 
 class Section(BaseModel):

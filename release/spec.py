@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -29,7 +30,7 @@ from release.errors import BadInput, Problem
 from release.kubernetes_section import Kubernetes, is_the_clusters
 from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
-from release.sections import FilePath, Identifier, Name, Section, Share, Text, inside
+from release.sections import RECORDED, FilePath, Identifier, Name, Section, Share, Text, inside
 from release.vllm_version import VllmVersion
 
 FILE_NAME = "llm.yaml"
@@ -381,7 +382,9 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
-    def _keeps_out_of_the_clusters_namespaces(self) -> Spec:
+    def _keeps_out_of_the_clusters_namespaces(self, info: ValidationInfo) -> Spec:
+        if info.context == RECORDED:
+            return self
         for name, one in self.environments.items():
             space = one.kubernetes.namespace_of(self.name, name) if one.kubernetes else ""
             if is_the_clusters(space):

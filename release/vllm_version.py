@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+from release.sections import TIGHTENED
+
 VLLM_SINCE = (0, 18)
 """The first with ``--shutdown-timeout``, without which every answer under way is cut as soon as a
 pod is told to go; flags and metrics of later ones are called as those of its documentation."""
@@ -30,4 +32,5 @@ VllmVersion = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){1,3}$"),
     AfterValidator(_late_enough),
+    TIGHTENED,
 ]

@@ -29,7 +29,8 @@ class StaleFenceError(Waiting):
 @dataclass(frozen=True)
 class TargetFacts:
     """What is there. ``provisioned`` is whether its front door answers, ``reason`` why not;
-    ``watched`` whether a watcher stands by. ``notice``: what somebody should know, and put right.
+    ``away`` whether nobody there could be asked; ``watched`` whether a watcher stands by.
+    ``notice``: what somebody should know, and put right.
     """
 
     provisioned: bool
@@ -39,6 +40,7 @@ class TargetFacts:
     reason: str = ""
     watched: bool = False
     notice: str = ""
+    away: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class Target(Protocol):
         """Remove what ``provision`` and everything after it made; nothing where nothing is."""
 
     def room(self, release: Release) -> Room | None:
-        """Whether ``release`` could start beside what is there; None where nobody counts.
+        """Whether ``release`` could start beside what is there; None where nobody counts. Before
+        ``provision`` too, by what is known then.
 
         What it has started already does not stand in its own way.
         """

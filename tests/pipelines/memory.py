@@ -146,6 +146,7 @@ class MemoryTarget:
     writes: list[str] = field(default_factory=list)
     fence: int = 0
     there: bool = True
+    away: bool = False
     since: float = 1.0
     streams: list[Stream] = field(default_factory=list)
     gpus: int | None = None
@@ -169,7 +170,7 @@ class MemoryTarget:
     def facts(self) -> TargetFacts:
         """What it was told."""
         if not self.there:
-            return TargetFacts(False, reason="it is not provisioned")
+            return TargetFacts(False, reason="it is not provisioned", away=self.away)
         slots, weights = dict(self.slots), dict(self.weights)
         return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
 
@@ -185,6 +186,7 @@ class MemoryTarget:
 
     def room(self, release: Release) -> Room | None:
         """By the GPUs that are free."""
+        assert not self.away, "nobody answers"
         if self.gpus is None:
             return None
         missing = self.pods - self._free_of(release)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from pipelines.destroy import destroy
 from pipelines.provisioned import read_provisioned, refuse_orphans, write_provisioned
+from pipelines.reporting import Silent
 from pipelines.status import status
 from pipelines.workspace import open_running, open_workspace
 from release.errors import BadInput
@@ -39,11 +42,78 @@ def test_the_record_keeps_the_order_of_the_environments(app: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fingerprint": "f", "spec": "{}"}'])
-def test_a_record_that_was_cut_is_as_good_as_none(provisioned: Path, text: str) -> None:
+def test_with_a_record_that_was_cut_nobody_knows_what_runs(provisioned: Path, text: str) -> None:
+    """So nothing is shipped over it, and nothing destroyed beside it: unknown is not nothing."""
     (provisioned / ".greenlight/work/provisioned.json").write_text(text)
+    running = open_running(provisioned)
 
-    assert read_provisioned(StateFolder(provisioned)) is None
-    assert open_workspace(provisioned).application == "tiny-bot"
+    with pytest.raises(BadInput, match=r"provisioned\.json: .*found one that cannot be read"):
+        open_workspace(provisioned)
+    with pytest.raises(BadInput, match="cannot be read"):
+        destroy(running, Silent())
+    assert (running.fault, running.environments) == (None, ("staging", "production"))
+
+
+def test_where_neither_file_can_be_read_both_are_told(provisioned: Path) -> None:
+    (provisioned / ".greenlight/work/provisioned.json").write_text("{")
+    edit(provisioned / "llm.yaml", "license:", "licence:")
+
+    with pytest.raises(BadInput, match=r"(?s)licence.*provisioned\.json"):
+        open_running(provisioned)
+
+
+SPACE, CORES, MEMORY = '"namespace":"shop"', '"cpu":"250m"', '"memory":"512Mi"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SPACE, '"namespace":"default"'),
+        (SPACE, '"namespace":"rag-system"'),
+        (CORES, '"cpu":"0"'),
+        (MEMORY, '"memory":"0"'),
+        (MEMORY, '"memory":"512m"'),
+        ('"max_unavailable":0.25', '"max_unavailable":0.0'),
+    ],
+)
+def test_what_is_refused_since_it_runs_is_refused_in_llm_yaml_alone(
+    app: Path, old: str, new: str
+) -> None:
+    """What an earlier version took, and brought up, is found again: to bring it back, to look at it
+    and to remove it. Anew it is not shipped.
+    """
+    here = "image: x.io/a@sha256:" + "0" * 64 + ", namespace: shop"
+    edit(app / "llm.yaml", "staging: {}", f"staging: {{kubernetes: {{{here}}}}}")
+    write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
+    edit(app / ".greenlight/work/provisioned.json", *(json.dumps(one)[1:-1] for one in (old, new)))
+    key, value = (json.loads(f"{{{new}}}")).popitem()
+    inside = {
+        "cpu": "application: {memory: 1Gi, cpu: %s}",
+        "memory": "application: {cpu: 1, memory: %s}",
+    }
+    given = inside.get(key, f"{key}: %s") % json.dumps(value)
+    edit(app / "llm.yaml", "namespace: shop", given)
+
+    found = open_running(app)
+
+    with pytest.raises(BadInput, match=key):
+        open_workspace(app)
+    (environment,) = (one for one in [found.spec.environments["staging"].kubernetes] if one)
+    assert new in environment.model_dump_json()
+
+
+def test_the_names_of_what_runs_come_to_the_clusters_own_namespace(app: Path) -> None:
+    """As an earlier version took them."""
+    here = "image: x.io/a@sha256:" + "0" * 64
+    edit(app / "llm.yaml", "staging: {}", f"systems: {{kubernetes: {{{here}}}}}")
+    write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
+    record = app / ".greenlight/work/provisioned.json"
+    record.write_text(record.read_text().replace("systems", "system"))
+
+    found = read_provisioned(StateFolder(app))
+
+    assert found is not None
+    assert "system" in found.spec.environments
 
 
 @pytest.mark.parametrize(

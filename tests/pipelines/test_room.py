@@ -69,6 +69,57 @@ def test_S04_pods_that_the_namespace_never_takes_are_a_refusal(
     assert (kinds(shipped), shipped.targets["staging"].writes) == (before, staged)
 
 
+@pytest.fixture
+def new(world: World) -> World:
+    """Where nothing is provisioned and nothing was ever live; in production no GPU is free."""
+    for one in world.targets.values():
+        one.there, one.pods, one.gpus = False, 4, 4
+    world.targets["production"].gpus = 0
+    return world
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_S04_the_first_release_counts_its_room_before_anything_is_provisioned(
+    new: World, dry_run: bool
+) -> None:
+    """In every environment that it comes to, staging and its evaluation being hours before."""
+    with pytest.raises(Waiting, match=r"production has no room for .*: 4 gpu"):
+        ship(new.open(), QUIET, dry_run=dry_run)
+
+    assert (kinds(new), [one.writes for one in new.targets.values()]) == ([], [[], []])
+
+
+def test_S04_a_first_release_that_no_namespace_takes_is_refused_at_once(
+    new: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 3, as where something is live."""
+    monkeypatch.setattr(new.targets["production"], "room", lambda _: Room("refused", "", ("why",)))
+
+    with pytest.raises(Refused, match=r"no pod of .* would be taken in production"):
+        ship(new.open(), QUIET)
+
+    assert (kinds(new), [one.writes for one in new.targets.values()]) == ([], [[], []])
+
+
+def test_S04_a_first_dry_run_says_what_is_free(new: World) -> None:
+    new.targets["production"].gpus = 8
+
+    plan = ship(new.open(), QUIET, dry_run=True).plan
+
+    assert [one.kind for one in plan.steps].index("provision") == 1
+    asked = [one.reason.rpartition("; needs")[2] for one in plan.steps if one.kind == "deploy"]
+    assert asked == [" 4 gpu; 4 free", " 4 gpu; 8 free"]
+
+
+def test_where_nobody_answers_no_room_is_asked_for(new: World) -> None:
+    """That they do not is said when it is provisioned."""
+    new.targets["production"].away = True
+
+    plan = ship(new.open(), QUIET, dry_run=True).plan
+
+    assert "provision" in [one.kind for one in plan.steps]
+
+
 def test_S04_a_dry_run_says_what_a_run_would(shipped: World, production: MemoryTarget) -> None:
     """Waiting where it would wait, and what is free where there is room."""
     with pytest.raises(Waiting):

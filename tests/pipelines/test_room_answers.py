@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from manifests.render import merge
 from pipelines.capacity import Room
 from pipelines.targets.kubernetes.refusals import DeniedError
 from tests.cluster.nodes import GPU_TAINT, cpu_node, gpu_node
@@ -52,6 +53,18 @@ def test_S04_what_a_slot_held_goes_before_it_is_filled_anew(
     found = room(on_gpus(), servers, Node=ONE_GPU, Pod=[old], Deployment=[deployment("model-old")])
 
     assert found.verdict == verdict
+
+
+def test_S04_what_a_deploy_that_was_cut_has_left_goes_first() -> None:
+    """Its model server has the only GPU, and no slot asks it: nothing else would ever end that. One
+    that the release asks too stays, and is what it starts with.
+    """
+    given, serves = on_gpus(), {"app.kubernetes.io/component": "model-server"}
+    for name in ("model-old", given.slots[0].server_name):
+        left = merge(deployment(name), {"metadata": {"labels": serves}})
+        held = placed({"greenlight.dev/server": name})
+
+        assert room(given, Node=ONE_GPU, Pod=[held], Deployment=[left]).verdict == "enough"
 
 
 def test_a_pod_of_ours_that_waits_is_not_ahead_of_itself() -> None:
@@ -152,7 +165,7 @@ class Denying(Objects):
 IN_ITS_NAMESPACE = tuple(
     f"{BOT}/{kind}"
     for kind in ("Pod", "ResourceQuota", "LimitRange", "Deployment", "HorizontalPodAutoscaler",
-                 "Service")
+                 "Service", "ConfigMap")
 )  # fmt: skip
 
 

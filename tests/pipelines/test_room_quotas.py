@@ -68,6 +68,14 @@ def test_objects_that_go_first_make_room() -> None:
     assert found.verdict == "enough"
 
 
+def test_a_prompt_that_a_cut_deploy_has_left_makes_room() -> None:
+    """It goes before the next one is made."""
+    full, left = quota({"configmaps": "1"}, {"configmaps": "1"}), "prompt-0123456789ab"
+    maps = [there(kind="ConfigMap", name=left)]
+
+    assert room(rendering(CPU), ResourceQuota=[full], ConfigMap=maps).verdict == "enough"
+
+
 @pytest.mark.parametrize(("hard", "verdict"), [("2", "outage"), ("1", "wait")])
 def test_S04_in_an_outage_the_old_releases_objects_are_gone(hard: str, verdict: str) -> None:
     """They have room where what was there had it."""

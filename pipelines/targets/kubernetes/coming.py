@@ -11,8 +11,17 @@ from manifests.model import Rendering
 from manifests.render import Rendered, render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
-from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, name_of, notes
-from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, deployed, prompt_of, unneeded
+from pipelines.targets.kubernetes.facts import (
+    APPLICATION,
+    MANAGED,
+    SERVER,
+    SLOT,
+    Live,
+    labels,
+    name_of,
+    notes,
+)
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, deployed, unneeded
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
 from pipelines.targets.kubernetes.quotas import Lists
@@ -102,11 +111,12 @@ class Coming:
         return of_slots | self._goes_with(*self.live.slots)
 
     def _goes_with(self, *slots: str) -> Names:
-        """What nobody needs any more once ``slots`` are gone and it is there."""
+        """What nobody needs any more once ``slots`` are gone and it is there. What nobody needs now
+        goes too: a deploy begins with that.
+        """
         stay = [one for one in self.live.deployments if labels(one).get(SLOT) not in slots]
         then = deployed(replace(self.live, deployments=stay), self._rendered)
-        read = [{"metadata": {"name": prompt_of(one)}} for one in self.live.slots.values()]
-        return frozenset(unneeded(then, read)) - {*unneeded(self.live, read)}
+        return frozenset(unneeded(then, self._maps))
 
     def _least(self, name: str) -> int:
         """How many pods a Deployment of no number of its own starts with."""
@@ -141,6 +151,12 @@ class Coming:
     @cached_property
     def _running(self) -> dict[str, Thing]:
         return {name_of(one): one for one in self.live.deployments}
+
+    @cached_property
+    def _maps(self) -> list[dict[str, Any]]:
+        """The ConfigMaps of ours."""
+        ours = {APPLICATION: self.rendering.application, **MANAGED}
+        return self.api.list("ConfigMap", self.rendering.namespace, ours)
 
     @cached_property
     def _limits(self) -> tuple[Limit, ...]:

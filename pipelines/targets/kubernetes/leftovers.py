@@ -6,7 +6,7 @@ slots of older releases may still stand on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,12 @@ def unneeded(live: Live, maps: Iterable[Object]) -> list[Name]:
     ConfigMaps, the prompts that no slot mounts.
     """
     return [*_unasked(live), *_unread(live, maps)]
+
+
+def left_over(live: Live, wanted: Iterable[Rendered], maps: Sequence[Object]) -> list[Name]:
+    """What nobody needs now, nor once ``wanted`` is there: what a deploy that was cut has left."""
+    then = {*unneeded(deployed(live, wanted), maps)}
+    return [name for name in unneeded(live, maps) if name in then]
 
 
 def displaced(wanted: Iterable[Rendered], name: str) -> list[Name]:

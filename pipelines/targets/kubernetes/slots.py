@@ -26,7 +26,7 @@ from pipelines.targets.kubernetes.facts import (
     reason_of,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, unneeded
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, left_over, unneeded
 from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Writer
 from release.bundle import Release
@@ -98,10 +98,13 @@ class Slots:
 
     def _make_way(self, objects: Sequence[Rendered], slot: str, fence: int) -> None:
         """For an autoscaler: one of the other kind would fight it over the Deployment, and KEDA
-        lets nobody make the second.
+        lets nobody make the second. And for pods: what a deploy that was cut has left may hold the
+        only GPU, and its room was counted as free (``Coming.going``).
         """
-        if names := [(one["kind"], name_of(one)) for one in self.ground.displaced(objects, slot)]:
-            self.writer.take_away(names, fence, f"{slot} is scaled in another way")
+        names = [(one["kind"], name_of(one)) for one in self.ground.displaced(objects, slot)]
+        names += left_over(self.ground.live(), objects, self.ground.maps())
+        if names:
+            self.writer.take_away(names, fence, f"it is in the way of what comes into {slot}")
 
     def _scaled(self, scale: int | None, what: Slot) -> Rendering:
         rendering, settings = self.ground.rendering(what), self.ground.settings

@@ -81,7 +81,7 @@ class KubernetesTarget:
             live = self.ground.live()
             lease = self.ground.anchor.lease()
         except UnreachableError as error:
-            return TargetFacts(False, reason=str(error))
+            return TargetFacts(False, reason=str(error), away=True)
         notice = notes(lease).get(UNTOLD, "") if lease else ""
         return target_facts(live, self.ground.address(live), notice)
 

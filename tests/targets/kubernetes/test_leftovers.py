@@ -14,6 +14,7 @@ from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, deployed, displaced, unneeded
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
+from release.bundle import Release
 from tests.manifests.making import release, rendering, settings
 from tests.targets.kubernetes.memory import MemoryApi
 
@@ -88,12 +89,41 @@ def test_an_autoscaler_of_the_other_kind_goes(scaling: dict[str, str], other: st
     assert displaced(wanted, "assist-blue") == [(other, "assist-blue")]
 
 
-def started(api: MemoryApi, monkeypatch: pytest.MonkeyPatch, **scaling: str) -> None:
-    """A release in blue that is scaled so; nobody waits for it."""
+def started(
+    api: MemoryApi, monkeypatch: pytest.MonkeyPatch, slot: Slot | None = None, **scaling: str
+) -> None:
+    """A release in a slot, blue, that is scaled so; nobody waits for it."""
     monkeypatch.setattr(Slots, "_await_ready", lambda *_: None)
     there = Ground("assist", "production", settings(scaling=scaling), 30, api)
     slots = Slots(there, DirectWriter(api, there.anchor), Patience())
-    slots.start(Slot("blue", release()), None, 1)
+    slots.start(slot or Slot("blue", release()), None, 1)
+
+
+@pytest.mark.parametrize("again", [OTHER_SERVER, release("Be kind.", threads=8)])
+def test_what_a_deploy_that_was_cut_has_left_goes_before_anything_is_started(
+    again: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model server may have the only GPU. The same release again goes on with it."""
+    api, done = MemoryApi(), list[tuple[str, str, str]]()
+    started(api, monkeypatch)
+    green = rendering(release(), OTHER_SERVER).slot("green")
+
+    def cut(verb: str, kind: str, name: str) -> None:
+        if (kind, name) == ("Deployment", "assist-green"):
+            raise KeyboardInterrupt
+
+    api.before = cut
+    with pytest.raises(KeyboardInterrupt):
+        started(api, monkeypatch, Slot("green", OTHER_SERVER))
+    api.before = lambda *what: done.append(what)
+
+    started(api, monkeypatch, Slot("green", again))
+
+    left = ("delete", "Deployment", green.server_name)
+    first = next(i for i, (verb, kind, _) in enumerate(done) if (verb, kind) != ("patch", "Lease"))
+    gone = [one for one in done if one[0] == "delete"]
+    assert (left in gone) == (again is not OTHER_SERVER)
+    assert done[first : first + len(gone)] == gone
 
 
 def test_an_autoscaler_goes_before_the_other_kind_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
