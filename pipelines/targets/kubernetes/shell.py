@@ -18,7 +18,8 @@ from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
-from pipelines.targets.kubernetes.writer import WHOSE, DirectWriter, Writer, require_ours
+from pipelines.targets.kubernetes.whose import WHOSE, require_ours
+from pipelines.targets.kubernetes.writer import DirectWriter, Writer
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0

@@ -21,7 +21,7 @@ APP = "assist"
 def anchor(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Anchor:
     """Of an environment without anything."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    return Anchor(Api(), namespace, APP)
+    return Anchor(Api(), namespace, APP, "production")
 
 
 def deployment(anchor: Anchor, image: str = "a") -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_s09_a_write_that_was_begun_before_somebody_newer_came_is_refused(anchor
     """Whoever comes changes the object at once, though it has nothing to write there yet."""
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP)
+    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP, "production")
 
     with pytest.raises(StaleFenceError):
         older.apply(deployment(anchor, "b"), 1)
@@ -79,7 +79,7 @@ def test_s09_a_write_that_was_begun_before_somebody_newer_came_is_refused(anchor
 def test_s09_a_delete_that_was_begun_before_somebody_newer_came_is_refused(anchor: Anchor) -> None:
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP)
+    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP, "production")
 
     with pytest.raises(StaleFenceError):
         older.delete("Deployment", "d", 1)

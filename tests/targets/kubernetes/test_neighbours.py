@@ -17,7 +17,7 @@ from manifests.render import Rendered, render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.callers import let_in
-from pipelines.targets.kubernetes.facts import FENCE, notes
+from pipelines.targets.kubernetes.facts import ENVIRONMENT, FENCE, notes
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -27,6 +27,7 @@ from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secre
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
 from release.keys import pipeline_key
+from release.ledger import Mark
 from release.state import StateFolder
 from tests.cluster.client import Cluster
 from tests.manifests.making import release, settings, spec
@@ -201,6 +202,49 @@ def test_a_namespace_that_says_nothing_of_us_is_entered_by_its_name_alone(
     assert api.get("Namespace", "a-b-c") == before["Namespace", "", "a-b-c"]
 
 
+LEASE = ("Lease", SPACE, "assist-greenlight")
+
+
+@pytest.mark.parametrize("build", ["this", "an earlier one"])
+def test_a_lease_of_another_environment_is_not_taken(build: str) -> None:
+    """Both came to one namespace, maybe by two files: a higher fence there would make production's
+    rollout and its watcher stale, and the ledger that is remembered may be another. An earlier
+    build put no environment on the Lease; what it guards had one.
+    """
+    api = MemoryApi()
+    theirs, mine = ground(api), ground(api, environment="staging")
+    theirs.anchor.take(1)
+    start(theirs)
+    theirs.anchor.note(Mark(3, "a" * 64))
+    if build != "this":
+        del api.objects[LEASE]["metadata"]["labels"][ENVIRONMENT]
+    before = {**api.objects}
+
+    for attempt in (mine.anchor.take, Shell(mine, DirectWriter(api, mine.anchor)).make):
+        with pytest.raises(GreenlightError, match="belongs to assist in production"):
+            attempt(7)
+    if build == "this":
+        mine.anchor.note(Mark(4, "b" * 64))
+        assert mine.anchor.seen() is None
+
+    assert {key: one for key, one in api.objects.items() if key in before} == before
+    theirs.anchor.take(2)
+
+
+def test_a_lease_of_an_earlier_build_is_taken_over() -> None:
+    """It has no environment, and is ours as far as anything says; also by the fence it has."""
+    api = MemoryApi()
+    mine = ground(api)
+    mine.anchor.take(1)
+    start(mine)
+    del api.objects[LEASE]["metadata"]["labels"][ENVIRONMENT]
+
+    mine.anchor.take(1)
+
+    labels = api.objects[LEASE]["metadata"]["labels"]
+    assert (labels[ENVIRONMENT], labels[FENCE]) == ("production", "1")
+
+
 def test_a_namespace_that_may_not_be_looked_at_is_entered_by_its_name_alone() -> None:
     """Whose it is cannot be known, and a name that is made up says nothing."""
 
@@ -360,7 +404,7 @@ def test_only_prompts_are_tidied_away(application: str) -> None:
 
 def overtaken(api: MemoryApi, verb: str, kind: str) -> None:
     """Somebody newer comes just before the first such write."""
-    newer = Anchor(api, SPACE, "assist")
+    newer = Anchor(api, SPACE, "assist", "production")
 
     def come(*what: str) -> None:
         if what[:2] == (verb, kind):
