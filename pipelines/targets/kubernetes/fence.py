@@ -187,7 +187,7 @@ class Anchor:
         self.api.patch(kind, name, self.namespace, {"metadata": meta})
 
     def _ours(self, kind: str) -> list[dict[str, Any]]:
-        return self.api.list(kind, self.namespace, {APPLICATION: self.application})
+        return self.api.list(kind, self.namespace, {APPLICATION: self.application, **MANAGED})
 
     def _require_ours(self, lease: Object) -> None:
         """A Lease that an earlier build made has no environment: then what it guards has."""

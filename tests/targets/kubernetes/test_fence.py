@@ -9,6 +9,7 @@ import pytest
 from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.facts import MANAGED
 from pipelines.targets.kubernetes.fence import Anchor
 from release.integrity import Damaged
 from release.ledger import Mark
@@ -26,7 +27,7 @@ def anchor(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def deployment(anchor: Anchor, image: str = "a") -> dict[str, Any]:
     """Something that decides who answers."""
-    labels = {"app.kubernetes.io/name": APP}
+    labels = {"app.kubernetes.io/name": APP, **MANAGED}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": image}]}}
     spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
     meta = {"name": "d", "namespace": anchor.namespace, "labels": labels}

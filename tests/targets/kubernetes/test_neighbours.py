@@ -285,7 +285,23 @@ def test_what_is_rendered_closes_nothing_that_is_not_ours(given: dict[str, str])
         if one.name == "assist-deny"
     )
 
-    assert chosen == {"matchLabels": {"app.kubernetes.io/name": "assist"}}
+    ours = {"app.kubernetes.io/name": "assist", "app.kubernetes.io/managed-by": "greenlight"}
+    assert chosen == {"matchLabels": ours}
+
+
+CHART = {"app.kubernetes.io/name": "assist", "app.kubernetes.io/managed-by": "Helm"}
+
+
+def test_what_a_chart_has_made_under_the_same_name_is_not_touched() -> None:
+    """Not even by a fence: its controller, and whoever compares, would look at it anew."""
+    meta = {"name": "assist-web", "namespace": SPACE, "labels": CHART}
+    api = MemoryApi({"kind": "Deployment", "metadata": meta})
+    before, mine = {**api.objects}, ground(api)
+
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+    mine.anchor.take(2)
+
+    assert before.items() <= api.objects.items()
 
 
 def closed(api: MemoryApi, there: Ground) -> list[str]:
