@@ -13,7 +13,7 @@ from manifests.order import RANKS
 from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.api import again
-from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
+from pipelines.targets.kubernetes.facts import MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -24,6 +24,9 @@ from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
 """Beyond the pods' drain, for everything to be gone."""
+
+WORK = ("Deployment", "StatefulSet", "CronJob", "Job", "Pod", "PersistentVolumeClaim")
+"""Kinds of what others may have in a namespace, their data too: it would go with it."""
 
 MADE = own("made")
 """On a namespace that was made here, and so goes with what is in it."""
@@ -130,11 +133,16 @@ class Shell:
             return None
 
     def _is_shared(self) -> bool:
-        """Whether somebody else is in the namespace too: then it stays, whoever made it."""
+        """Whether somebody else is in the namespace too: then it stays, whoever made it, and where
+        that may not be seen as well.
+        """
         api, namespace = self.ground.api, self.ground.namespace
-        environments = api.list("Lease", namespace, MANAGED)
-        found = [*environments, *(o for k in ("Deployment", "Pod") for o in api.list(k, namespace))]
-        return any(labels(one).get(APPLICATION) != self.ground.application for one in found)
+        try:
+            found = [one for kind in WORK for one in api.list(kind, namespace)]
+        except DeniedError:
+            return True
+        found += api.list("Lease", namespace, MANAGED)
+        return any(not self.ground.ours.items() <= labels(one).items() for one in found)
 
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from tests.serving.testers import DIGESTS
 from tests.targets.kubernetes.memory import MemoryApi
 
 SPACE = "shop"
+MANAGED_BY = "app.kubernetes.io/managed-by"
 SHARED = settings(namespace=SPACE)
 
 
@@ -91,8 +92,49 @@ def test_a_namespace_that_somebody_else_is_in_stays() -> None:
     assert left - {"greenlight-serving"} == {SPACE, theirs.anchor.name}
 
 
+NAMED_ALIKE = {"app.kubernetes.io/name": "assist"}
+
+
+@pytest.mark.parametrize("labels", [{}, NAMED_ALIKE, {**NAMED_ALIKE, MANAGED_BY: "Helm"}])
+@pytest.mark.parametrize(
+    "kind", ["Deployment", "StatefulSet", "CronJob", "Job", "Pod", "PersistentVolumeClaim"]
+)
+def test_a_namespace_with_somebody_elses_work_or_data_stays(
+    kind: str, labels: dict[str, str]
+) -> None:
+    """Also where nothing of it runs just now, and where a chart has our name as its label."""
+    meta = {"name": "theirs", "namespace": SPACE, "labels": labels}
+    api = MemoryApi(namespace(), {"kind": kind, "metadata": meta})
+    mine = ground(api)
+    mine.anchor.take(1)
+
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
+
+
+def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
+    """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
+
+    class Closed(MemoryApi):
+        def list(
+            self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
+        ) -> list[dict[str, Any]]:
+            if kind == "CronJob":
+                raise DeniedError("no")
+            return super().list(kind, namespace, labels)
+
+    api = Closed(namespace())
+    mine = ground(api)
+    mine.anchor.take(1)
+
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert {*api.objects} == {("Namespace", "", SPACE)}
+
+
 def test_a_namespace_of_our_own_goes() -> None:
-    """With what the team may have put into it."""
+    """With what the team may have put into it that is neither work nor data."""
     api = MemoryApi(namespace())
     mine = ground(api)
     mine.anchor.take(1)
@@ -285,11 +327,11 @@ def test_what_is_rendered_closes_nothing_that_is_not_ours(given: dict[str, str])
         if one.name == "assist-deny"
     )
 
-    ours = {"app.kubernetes.io/name": "assist", "app.kubernetes.io/managed-by": "greenlight"}
+    ours = {"app.kubernetes.io/name": "assist", MANAGED_BY: "greenlight"}
     assert chosen == {"matchLabels": ours}
 
 
-CHART = {"app.kubernetes.io/name": "assist", "app.kubernetes.io/managed-by": "Helm"}
+CHART = {"app.kubernetes.io/name": "assist", MANAGED_BY: "Helm"}
 
 
 def test_what_a_chart_has_made_under_the_same_name_is_not_touched() -> None:
