@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from manifests.model import own
+from manifests.model import INSTANCE, own
 from manifests.order import RANKS
 from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
@@ -80,10 +80,22 @@ class Shell:
         if there is None:
             meta = {**wanted["metadata"], "annotations": {MADE: "true"}}
             self.ground.api.create({**wanted, "metadata": meta})
-        elif self.ground.settings.namespace is None:
+            return
+        if self.ground.settings.namespace is None:
             require_ours(there, wanted)
             if not {*WHOSE} <= {*labels(there)}:
                 self._require_named("is there, and was not made by Greenlight")
+        self._unmark(there)
+
+    def _unmark(self, there: Mapping[str, Any]) -> None:
+        """An earlier build marked the namespace for Argo CD, which may prune what has the mark and
+        no file. One that is not labelled as ours keeps what it has.
+        """
+        ours = self.ground.rendering().labels_apart.items() <= labels(there).items()
+        if ours and INSTANCE in labels(there):
+            version = there["metadata"]["resourceVersion"]
+            meta = {"labels": {INSTANCE: None}, "resourceVersion": version}
+            self.ground.api.patch("Namespace", self.ground.namespace, "", {"metadata": meta})
 
     def _require_named(self, why: str) -> None:
         """GreenlightError where the namespace has its name by default alone."""

@@ -440,6 +440,42 @@ def test_nothing_that_is_in_no_folder_carries_the_mark_of_who_prunes(
     assert account["metadata"]["labels"][INSTANCE] == "assist.production"
 
 
+@pytest.mark.parametrize("named", [{}, {"namespace": "assist-production"}])
+def test_the_mark_of_who_prunes_is_taken_off_what_an_earlier_build_made(
+    named: dict[str, str],
+) -> None:
+    """Both are there and never written again, so nothing else would. The rest of them stays."""
+    there = Ground("assist", "production", settings(**named), 30, api := MemoryApi())
+    r, shell = there.rendering(), Shell(there, DirectWriter(api, there.anchor))
+    made(shell, api)
+    let_in(api, r, DIGESTS)
+    both = [("Namespace", "", r.namespace), ("ConfigMap", r.namespace, r.callers_name)]
+    before = [api.objects[key]["metadata"]["labels"] for key in both]
+    for key in both:
+        api.patch(*_named(key), {"metadata": {"labels": {INSTANCE: "assist-production"}}})
+
+    made(shell, api)
+    let_in(api, r, DIGESTS)
+
+    assert [api.objects[key]["metadata"]["labels"] for key in both] == before
+
+
+def _named(key: tuple[str, str, str]) -> tuple[str, str, str]:
+    kind, where, name = key
+    return kind, name, where
+
+
+def test_a_namespace_of_the_platforms_keeps_its_mark() -> None:
+    """It is in a folder of theirs, and called so on purpose."""
+    meta = {"name": SPACE, "labels": {INSTANCE: "platform", "app.kubernetes.io/name": "assist"}}
+    api = MemoryApi({"kind": "Namespace", "metadata": meta})
+    mine = ground(api)
+
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+
+    assert api.objects["Namespace", "", SPACE]["metadata"]["labels"] == meta["labels"]
+
+
 @pytest.mark.parametrize("application", ["prompt", "prompt-bot", "assist"])
 def test_only_prompts_are_tidied_away(application: str) -> None:
     """Also where the application's name makes others begin alike."""
