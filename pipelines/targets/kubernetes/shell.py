@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from manifests.model import INSTANCE, own
+from manifests.model import INSTANCE, Rendering, own
 from manifests.order import RANKS
 from manifests.render import APART, Rendered, render_closing, render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.api import again
 from pipelines.targets.kubernetes.facts import MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of
+from pipelines.targets.kubernetes.kinds import KINDS, bare, kind_of, resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.whose import WHOSE, require_ours
-from pipelines.targets.kubernetes.writer import DirectWriter, Writer
+from pipelines.targets.kubernetes.writer import DirectWriter, Name, Writer
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
@@ -27,6 +27,16 @@ GONE_SECONDS = 90.0
 
 WORK = ("Deployment", "StatefulSet", "CronJob", "Job", "Pod", "PersistentVolumeClaim")
 """Kinds of what others may have in a namespace, their data too: it would go with it."""
+
+BY_SETTING = (
+    "ExternalSecret",
+    "PodMonitor",
+    "PodMonitor.azmonitoring.coreos.com",
+    "PrometheusRule",
+    "ScaledObject",
+    "SecretProviderClass",
+)
+"""Kinds that not every environment has: an account may lack the right to one it never used."""
 
 MADE = own("made")
 """On a namespace that was made here, and so goes with what is in it."""
@@ -115,27 +125,49 @@ class Shell:
             return [render_closing(ground.rendering())]
         return []
 
-    def take_away(self, fence: int) -> None:
-        """All that is ours; the namespace too where it was made here, and nobody else is in it."""
+    def take_away(self, fence: int) -> tuple[str, ...]:
+        """All that is ours; the namespace too where it was made here, and nobody else is in it.
+        A line for each thing that stays, or of which that cannot be seen.
+        """
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
         found = self._namespace()
         if api.get("Lease", anchor.name, namespace) is None:
             if found and "deletionTimestamp" in found["metadata"]:  # an earlier run was killed
                 self._await_gone("Namespace")
-            return
+            return ()
         anchor.take(fence)
-        if found and notes(found).get(MADE) and not self._is_shared():
+        made_here = found and notes(found).get(MADE)
+        if made_here and not self._is_shared():
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
-            return
-        for kind in _kinds_inside():
-            for one in api.list(kind, namespace, self.ground.ours):
-                api.delete(kind, name_of(one), namespace)
+            return ()
+        names, unseen = self._inside()  # all of it is seen, or nothing goes
+        for kind, name in names:
+            api.delete(kind, name, namespace)
         self._await_gone("Pod")
         rendering = self.ground.rendering()
         api.delete("Secret", keys_name(rendering), namespace)
         api.delete("Lease", watcher_name(rendering), namespace)
         api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+        shared = f"the namespace {namespace} stays: others are in it, or may be"
+        return (*((shared,) if made_here else ()), *unseen)
+
+    def _inside(self) -> tuple[list[Name], list[str]]:
+        """What is of ours in the namespace, and a line for each kind of which that may not be seen.
+
+        DeniedError for a kind that these settings use: then some of it is there.
+        """
+        ground, names, unseen = self.ground, list[Name](), list[str]()
+        for kind in _kinds_inside():
+            try:
+                found = ground.api.list(kind, ground.namespace, ground.ours)
+            except DeniedError as error:
+                if kind not in _unused(ground.rendering()):
+                    raise
+                unseen.append(f"any {kind} that other settings have made stays: {error}")
+            else:
+                names += [(kind, name_of(one)) for one in found]
+        return names, unseen
 
     def _namespace(self) -> dict[str, Any] | None:
         """None also for who may not read it: then somebody else has made it."""
@@ -171,6 +203,12 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _unused(r: Rendering) -> set[str]:
+    """Kinds that an environment with other settings has, and one with those of ``r`` has not."""
+    used = {resource(one.object) for one in render_shell(r)}
+    return {*BY_SETTING} - used - ({"ScaledObject"} if r.settings.scaling.prometheus else set())
 
 
 def _kinds_inside() -> list[str]:

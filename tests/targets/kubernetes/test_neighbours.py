@@ -108,7 +108,7 @@ def test_a_namespace_with_somebody_elses_work_or_data_stays(
     mine = ground(api)
     mine.anchor.take(1)
 
-    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+    assert Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
 
     assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
 
@@ -116,21 +116,69 @@ def test_a_namespace_with_somebody_elses_work_or_data_stays(
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
     """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
 
-    class Closed(MemoryApi):
-        def list(
-            self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
-        ) -> list[dict[str, Any]]:
-            if kind == "CronJob":
-                raise DeniedError("no")
-            return super().list(kind, namespace, labels)
-
-    api = Closed(namespace())
+    api = Unlisted("CronJob", namespace())
     mine = ground(api)
     mine.anchor.take(1)
 
-    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+    (line,) = Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
 
     assert {*api.objects} == {("Namespace", "", SPACE)}
+    assert line == "the namespace shop stays: others are in it, or may be"
+
+
+class Unlisted(MemoryApi):
+    """Of one kind nobody may say what there is."""
+
+    def __init__(self, kind: str, *objects: Mapping[str, Any]) -> None:
+        super().__init__(*objects)
+        self.kind = kind
+
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """DeniedError for that kind."""
+        if kind == self.kind:
+            raise DeniedError(f"list {kind}s: forbidden")
+        return super().list(kind, namespace, labels)
+
+
+AZURES = "PodMonitor.azmonitoring.coreos.com"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "goes"),
+    [
+        (AZURES, {}, True),
+        (AZURES, {"monitors": "none"}, True),
+        (AZURES, {"monitors": "azure"}, False),
+        ("PrometheusRule", {"monitors": "azure"}, True),
+        ("PrometheusRule", {}, False),
+        ("ScaledObject", {}, True),
+        ("ScaledObject", {"scaling": {"prometheus": "http://p:9090"}}, False),
+        ("SecretProviderClass", {}, True),
+        ("Service", {}, False),
+    ],
+)
+def test_a_kind_that_may_not_be_seen_stops_the_end_where_the_settings_use_it(
+    kind: str, given: dict[str, Any], goes: bool
+) -> None:
+    """And then before anything is gone. Else an account that has no rights to a kind which it never
+    had a use for would never come to the end; it is told what could not be seen.
+    """
+    api = Unlisted(kind)
+    mine = replace(ground(api), settings=settings(namespace=SPACE, **given))
+    made(shell := Shell(mine, DirectWriter(api, mine.anchor)), api)
+    api.objects = {key: one for key, one in api.objects.items() if key[1]}
+    before = {*api.objects}
+
+    if goes:
+        (line,) = shell.take_away(2)
+        assert not api.objects
+        assert f"list {kind}s: forbidden" in line
+    else:
+        with pytest.raises(DeniedError, match=kind):
+            shell.take_away(2)
+        assert {*api.objects} == before
 
 
 def test_a_namespace_of_our_own_goes() -> None:
