@@ -28,7 +28,7 @@ the watcher in the cluster see the same. From an empty cluster to a release, ste
 - Counts come from Prometheus, at `prometheus` ([measuring.md](measuring.md)).
 - The Lease `APP-greenlight` says who may write: it holds the highest fence seen, and the ledger's
   head. The fence is also a label of each Deployment and of the route, so that the API server
-  refuses a write which an older run had begun.
+  refuses a write which an older run had begun. It names its environment, and no other takes it.
 - The watcher is a Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)).
 
 Everything is server-side applied by the field manager `greenlight`, never by force: a field of
@@ -37,9 +37,12 @@ somebody else's stops the step, and names them. With `git`, commits take the pla
 
 An object of another application or environment is never written, whatever it is called: with
 `namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
-only where Greenlight made it and nobody else is in it. What is rendered closes the application's
-own pods alone. In a namespace that Greenlight made, and that has no name here, one more policy,
-`APP-deny-all`, closes every pod; no file has it.
+only where Greenlight made it and nobody else is in it: any Deployment, StatefulSet, Job, CronJob,
+pod or claim without our `app.kubernetes.io/managed-by: greenlight` keeps it, and so does who may
+not list them. Secrets and ConfigMaps of others are not looked for, and go. What is rendered
+closes the application's own pods alone, told from a chart's of the same name by that label. In a
+namespace that Greenlight made, and that has no name here, one more policy, `APP-deny-all`, closes
+every pod; no file has it.
 
 What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
 dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A

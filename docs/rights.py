@@ -29,6 +29,7 @@ HANDED_ON: Verbs = (*KEPT, "update")
 
 FOLLOWED = ("Application", "Kustomization", "GitRepository")
 NEVER_ASKED = ("Event",)
+NEVER_OURS = ("StatefulSet", "CronJob", "Job")
 
 _RENDERED = tuple(
     one for one, kind in KINDS.items()
@@ -54,9 +55,11 @@ ENVIRONMENT: Mapping[str, Verbs] = {
     "Secret": ("create", "patch", "delete"),
     "ResourceQuota": ("list",),
     "LimitRange": ("list",),
+    **dict.fromkeys(NEVER_OURS, ("list",)),
     **dict.fromkeys(FOLLOWED, ("list",)),
 }
-"""In the namespace of an environment. Of Secrets there is the watcher's, and nothing reads one."""
+"""In the namespace of an environment. Of Secrets there is the watcher's, and nothing reads one.
+Others' work is looked for before a namespace goes."""
 
 BY_GIT: Mapping[str, Verbs] = dict.fromkeys(FOLLOWED, ("get", "patch"))
 """Where the controller's objects are: to see how far it is, and to ask it to look at once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from manifests import gitops
-from manifests.render import Rendered
+from manifests.render import APART, Rendered
 from release.errors import BadInput, Problem
 
 INDEX = ".greenlight-rendered"
@@ -20,11 +20,18 @@ MARK = re.compile(
 a formatter has put quotes around it."""
 
 
+_MARKED = (
+    "Mark it in this file, `argocd.argoproj.io/sync-options: Prune=false,Delete=false` for Argo CD "
+    "or `kustomize.toolkit.fluxcd.io/prune: disabled` for Flux, and let the controller apply that. "
+    "Then take the file out yourself, and run this again."
+)
+
+
 def write_rendered(rendered: Sequence[Rendered], folder: Path) -> None:
     """One file an object below ``folder``; files of an earlier rendering that are no more go.
 
     Nothing that a rendering did not write is touched. BadInput where one of the files is there
-    and is not ours.
+    and is not ours, and where one that would go is of the cluster's own.
     """
     _write({one.file: one.text for one in rendered}, folder)
 
@@ -40,7 +47,10 @@ def write_followed(rendered: Sequence[Rendered], folder: Path) -> None:
 
 
 def take_back(folder: Path) -> None:
-    """Remove what renderings wrote, and the folder where nothing else is in it."""
+    """Remove what renderings wrote, and the folder where nothing else is in it. BadInput where the
+    cluster's own is among it.
+    """
+    _require_kept(_ours(folder), folder)
     for name in sorted(_ours(folder)):
         (folder / name).unlink(missing_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
@@ -70,6 +80,7 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
             Problem("a file of an earlier rendering, or none", "another", "Move it, or name "
                     "another folder.", file=str(folder / foreign[0]))
         )  # fmt: skip
+    _require_kept(ours - set(files), folder)
     folder.mkdir(parents=True, exist_ok=True)
     _keep(folder / INDEX, _listed({*ours, *files}))  # first: what is cut here is still ours
     for name, text in files.items():
@@ -77,6 +88,18 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
     for name in ours - set(files):
         (folder / name).unlink(missing_ok=True)
     _keep(folder / INDEX, _listed(files))
+
+
+def _require_kept(going: Iterable[str], folder: Path) -> None:
+    """Earlier builds put the namespace into folders. A controller that prunes deletes what has no
+    file any more: a namespace with all that is in it.
+    """
+    kinds = {kind.lower() for kind in APART}
+    kept = [one for one in sorted(going) if one.split("-")[1] in kinds and (folder / one).exists()]
+    if kept:
+        expected = "no file of the cluster's own: a controller that prunes would delete the object"
+        found = "a file of an earlier rendering, which this one does not have"
+        raise BadInput(Problem(expected, found, _MARKED, file=str(folder / kept[0])))
 
 
 def is_marked(text: str) -> bool:

@@ -158,6 +158,14 @@ class Rendering:
             own("environment"): self.environment,
         }
 
+    @property
+    def ours(self) -> dict[str, str]:
+        """What tells objects and pods of the application from all others: somebody else's, such as
+        those of a chart, may have its name as a label.
+        """
+        kept = ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
+        return {key: self.labels[key] for key in kept}
+
     @cached_property
     def labels_apart(self) -> dict[str, str]:
         """What objects carry that are in no folder: without the instance, since Argo CD takes away

@@ -37,7 +37,6 @@ CONTROLLER_KINDS = ("Application", "GitRepository", "Kustomization")
 """Kinds of what is in the namespace of Argo CD or Flux: ``manifests.gitops`` renders them."""
 
 PRIORITY_CLASS = "greenlight-serving"
-APPLICATION = "app.kubernetes.io/name"
 
 MONITORS = {"operator": "monitoring.coreos.com", "azure": "azmonitoring.coreos.com"}
 """Whose PodMonitor it is, by its API group; with none there is none
@@ -167,7 +166,7 @@ def _shell(r: Rendering, common: Mapping[str, Any]) -> Iterator[Piece]:
     yield "ServiceAccount", r.application, "service-account", common
     if r.settings.priority == "serving":
         yield "PriorityClass", PRIORITY_CLASS, "priority-class", common
-    denied, closes = f"{r.application}-deny", {"matchLabels": {APPLICATION: r.application}}
+    denied, closes = f"{r.application}-deny", {"matchLabels": r.ours}
     yield "NetworkPolicy", denied, "deny-all", {**common, "name": denied, "closes": closes}
     yield "NetworkPolicy", r.application, "allow-application", common
     yield "NetworkPolicy", f"{r.application}-models", "allow-server", common

@@ -29,7 +29,8 @@ def destroy(workspace: Workspace, reporter: Reporter) -> tuple[str, ...]:
     with open_run(workspace, "destroy", names, reporter) as run:
         reporter.step("destroy " + ", ".join(there or names))
         for name, target in workspace.targets.items():
-            target.destroy(run.lease(name).fence)
+            for line in target.destroy(run.lease(name).fence):
+                reporter.note(f"{name}: {line}")
         Engine(state, workspace.root).destroy(reporter.note)
         remove_environments(state)
         run.append(past.DESTROYED, {"environments": sorted({*there, *names})})

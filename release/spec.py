@@ -336,10 +336,6 @@ def _set_apart(environments: Mapping[str, Environment]) -> Mapping[str, Environm
     ports = [one.port for one in environments.values() if one.port]
     if len(ports) != len(set(ports)):
         raise ValueError("a port of its own for each environment")
-    given = [one.kubernetes for one in environments.values() if one.kubernetes]
-    places = [(one.context, one.namespace) for one in given if one.namespace]
-    if len(places) != len(set(places)):
-        raise ValueError("a kubernetes.namespace of its own for each environment")
     return environments
 
 
@@ -379,6 +375,22 @@ class Spec(Section):
             raise ValueError("a model that a cluster fetches with engine vllm, and with no other")
         if vllm and any(one.target == LOCAL for one in self.environments.values()):
             raise ValueError("target: kubernetes in every environment: no GPU is driven from here")
+        return self
+
+    @model_validator(mode="after")
+    def _sets_namespaces_apart(self, info: ValidationInfo) -> Spec:
+        """Also one that is named from one that is named after its environment."""
+        if info.context == RECORDED:
+            return self
+        taken = set()
+        for name, one in self.environments.items():
+            if one.kubernetes is None:
+                continue
+            place = (one.kubernetes.context, one.kubernetes.namespace_of(self.name, name))
+            if place in taken:
+                expected = "a kubernetes.namespace of its own for each environment"
+                raise placed(expected, place[1], "environments", name, "kubernetes", "namespace")
+            taken.add(place)
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing, read_route
-from pipelines.targets.kubernetes.writer import require_ours
+from pipelines.targets.kubernetes.whose import require_ours
 from release.errors import BadInput, GreenlightError, Problem, Waiting
 from release.git_section import Git
 from release.integrity import sha256

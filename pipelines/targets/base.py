@@ -126,8 +126,10 @@ class Target(Protocol):
     def provision(self, fence: int) -> None:
         """Make what belongs to no slot, where that is the target's to make. Idempotent."""
 
-    def destroy(self, fence: int) -> None:
-        """Remove what ``provision`` and everything after it made; nothing where nothing is."""
+    def destroy(self, fence: int) -> tuple[str, ...]:
+        """Remove what ``provision`` and everything after it made; nothing where nothing is. A line
+        for each thing that stays, or of which that cannot be seen.
+        """
 
     def room(self, release: Release) -> Room | None:
         """Whether ``release`` could start beside what is there; None where nobody counts. Before

@@ -104,8 +104,9 @@ class LocalTarget:
     def provision(self, fence: int) -> None:
         """Nothing: the engine makes it."""
 
-    def destroy(self, fence: int) -> None:
+    def destroy(self, fence: int) -> tuple[str, ...]:
         """Nothing: the engine takes it away."""
+        return ()
 
     def room(self, release: Release) -> None:
         """Nobody counts: processes of one machine share it."""

@@ -181,8 +181,9 @@ class MemoryTarget:
     def provision(self, fence: int) -> None:
         """It is there, or it is not."""
 
-    def destroy(self, fence: int) -> None:
+    def destroy(self, fence: int) -> tuple[str, ...]:
         """It goes with the test."""
+        return ()
 
     def room(self, release: Release) -> Room | None:
         """By the GPUs that are free."""

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from cli.__main__ import main
-from manifests.folder import INDEX, write_rendered
-from manifests.render import Rendered
+from manifests.folder import INDEX, take_back, write_rendered
+from manifests.render import APART, Rendered
 from pipelines.rendering import render_environment
 from pipelines.workspace import open_workspace
 from release.errors import BAD_INPUT, DONE, BadInput
@@ -149,6 +149,28 @@ def test_a_file_that_no_rendering_wrote_is_not_overwritten(tmp_path: Path) -> No
     with pytest.raises(BadInput, match=ONE.file):
         write_rendered([ONE, OTHER], tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == [ONE.file]
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_what_a_controller_would_delete_is_not_taken_out_of_a_folder(
+    tmp_path: Path, kind: str
+) -> None:
+    """An earlier build put it there. Without its file a controller that prunes deletes a namespace
+    with all that is in it; once somebody has taken the file out on purpose, it goes on.
+    """
+    theirs = Rendered(kind, "a", f"kind: {kind}\n")
+    write_rendered([ONE, theirs], tmp_path)
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+
+    with pytest.raises(BadInput, match=rf"{theirs.file}(?s:.*)Prune=false.*prune: disabled"):
+        write_rendered([ONE, OTHER], tmp_path)
+    with pytest.raises(BadInput, match=theirs.file):
+        take_back(tmp_path)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+
+    (tmp_path / theirs.file).unlink()
+    write_rendered([ONE, OTHER], tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {INDEX, ONE.file, OTHER.file}
 
 
 def test_a_file_that_did_not_change_keeps_its_time(tmp_path: Path) -> None:

@@ -115,12 +115,25 @@ def test_a_reserved_section_is_refused_by_name(key: str) -> None:
     assert f"{key!r}, which is reserved" in problem.found
 
 
-@pytest.mark.parametrize(("second", "refused"), [("shop", True), ("other", False)])
-def test_two_environments_share_no_namespace(second: str, refused: bool) -> None:
-    """They would have one route, and a release of the one would answer the users of the other."""
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ("namespace: shop", "namespace: shop", True),
+        ("namespace: shop", "namespace: other", False),
+        ("namespace: shop", "namespace: shop, context: elsewhere", False),
+        ("namespace: tiny-bot-production", "", True),
+        ("", "namespace: tiny-bot-staging", True),
+        ("namespace: tiny-bot-other", "", False),
+        ("", "", False),
+    ],
+)
+def test_two_environments_share_no_namespace(first: str, second: str, refused: bool) -> None:
+    """They would have one route, and a release of the one would answer the users of the other.
+    The name that one has by default counts as one that is given.
+    """
     image = "registry.example.com/serving@sha256:" + "0" * 64
-    where = f"{{target: kubernetes, kubernetes: {{image: '{image}', namespace: %s}}}}"
-    text = changed("staging: {}", f"staging: {where % 'shop'}")
+    where = f"{{target: kubernetes, kubernetes: {{image: '{image}', %s}}}}"
+    text = changed("staging: {}", f"staging: {where % first}")
     text = text.replace("production: {}", f"production: {where % second}")
 
     if not refused:
@@ -128,6 +141,8 @@ def test_two_environments_share_no_namespace(second: str, refused: bool) -> None
         return
     (problem,) = problems(document(text))
     assert "a kubernetes.namespace of its own" in problem.expected
+    assert problem.path == "environments.production.kubernetes.namespace"
+    assert "production: {target" in text.splitlines()[(problem.line or 0) - 1]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from manifests.model import Rendering
+from manifests.model import INSTANCE, Rendering
 from pipelines.targets.kubernetes.api import Api, again
+from pipelines.targets.kubernetes.facts import labels
 from release.errors import BadInput
 from serving.gateway.callers import Callers
 from serving.gateway.watched import parse
@@ -56,9 +57,11 @@ def let_in(api: Api, r: Rendering, digests: Mapping[str, str]) -> None:
         wanted = callers_config_map(r, digests, there)
         if there is None:
             api.create(wanted)
-        elif there.get("data") != wanted["data"]:
-            # no apply: whoever took a key back by hand owns the field, and what they left stays
-            meta = {"resourceVersion": there["metadata"]["resourceVersion"]}
+        elif there.get("data") != wanted["data"] or INSTANCE in labels(there):
+            # no apply: whoever took a key back by hand owns the field, and what they left stays.
+            # By the label, which an earlier build put there, Argo CD may prune it.
+            version = there["metadata"]["resourceVersion"]
+            meta = {"labels": {INSTANCE: None}, "resourceVersion": version}
             patch = {"metadata": meta, "data": wanted["data"]}
             api.patch("ConfigMap", r.callers_name, r.namespace, patch)
 

@@ -30,7 +30,7 @@ SHARE = own("share")
 UNTOLD = own("untold")
 """On the Lease: why Git does not say what is live."""
 
-FENCE, SEEN = own("fence"), own("seen")
+FENCE, SEEN, ENVIRONMENT = own("fence"), own("seen"), own("environment")
 
 
 @dataclass(frozen=True)

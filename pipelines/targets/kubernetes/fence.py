@@ -16,8 +16,18 @@ from typing import Any
 from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api, again
-from pipelines.targets.kubernetes.facts import APPLICATION, FENCE, MANAGED, SEEN, labels, notes
+from pipelines.targets.kubernetes.facts import (
+    APPLICATION,
+    ENVIRONMENT,
+    FENCE,
+    MANAGED,
+    SEEN,
+    labels,
+    name_of,
+    notes,
+)
 from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.whose import require_ours
 from release.integrity import Damaged
 from release.ledger import Mark
 from release.ledger.witness import rewritten
@@ -43,6 +53,7 @@ class Anchor:
     api: Api
     namespace: str
     application: str
+    environment: str
 
     @property
     def name(self) -> str:
@@ -55,11 +66,14 @@ class Anchor:
         return f"Lease {self.name} in namespace {self.namespace}"
 
     def take(self, fence: int) -> None:
-        """From now on nobody with a lower fence writes here. StaleFenceError for one of those."""
+        """From now on nobody with a lower fence writes here. StaleFenceError for one of those.
+
+        GreenlightError where another environment has the Lease: its writers would be stale.
+        """
         if again(lambda: self._is_taken(fence)):
             return
         touched = [self._is_touched(kind, name, fence) for kind in GUARDED
-                   for name in self._ours(kind)]  # fmt: skip
+                   for name in map(name_of, self._ours(kind))]  # fmt: skip
         if all(touched):  # what was not is tried again before the next write
             again(lambda: self._note_taken(fence))
 
@@ -132,7 +146,7 @@ class Anchor:
 
     def seen(self) -> Mark | None:
         """The ledger's head as this target remembers it."""
-        lease = self.lease()
+        lease = self._own_lease()
         text = notes(lease).get(SEEN, "") if lease else ""
         sequence, _, sha256 = text.partition(" ")
         return Mark(int(sequence), sha256) if sha256 else None
@@ -142,7 +156,7 @@ class Anchor:
         again(lambda: self._note(mark))
 
     def _note(self, mark: Mark) -> None:
-        lease = self.lease()
+        lease = self._own_lease()
         if lease is None:
             return
         seen = self.seen()
@@ -157,9 +171,10 @@ class Anchor:
         if lease is None:
             self.api.create(self._made(fence))
             return False
+        self._require_ours(lease)
         self._require(lease, fence)
-        if _fence(lease) < fence:
-            self._write(lease, "labels", {FENCE: str(fence)})
+        if _fence(lease) < fence or ENVIRONMENT not in labels(lease):
+            self._write(lease, "labels", {FENCE: str(fence), ENVIRONMENT: self.environment})
         return notes(lease).get(TAKEN) == str(fence)
 
     def _touch(self, kind: str, name: str, fence: int) -> None:
@@ -171,13 +186,25 @@ class Anchor:
         meta = {"labels": {FENCE: str(fence)}, "resourceVersion": version}
         self.api.patch(kind, name, self.namespace, {"metadata": meta})
 
-    def _ours(self, kind: str) -> list[str]:
-        found = self.api.list(kind, self.namespace, {APPLICATION: self.application})
-        return [one["metadata"]["name"] for one in found]
+    def _ours(self, kind: str) -> list[dict[str, Any]]:
+        return self.api.list(kind, self.namespace, {APPLICATION: self.application, **MANAGED})
+
+    def _require_ours(self, lease: Object) -> None:
+        """A Lease that an earlier build made has no environment: then what it guards has."""
+        said = ENVIRONMENT in labels(lease)
+        found = [lease] if said else [one for kind in GUARDED for one in self._ours(kind)]
+        for one in found:
+            require_ours(one, self._made(0))
 
     def lease(self) -> dict[str, Any] | None:
         """The Lease, None where there is no environment yet."""
         return self.api.get("Lease", self.name, self.namespace)
+
+    def _own_lease(self) -> dict[str, Any] | None:
+        """None also where another environment has it, whose ledger may be another."""
+        lease = self.lease()
+        named = labels(lease).get(ENVIRONMENT, self.environment) if lease else ""
+        return lease if named == self.environment else None
 
     def _write(self, lease: Object, where: str, what: Mapping[str, str]) -> None:
         """Over the version that was read: who changed it meanwhile is read again."""
@@ -190,6 +217,7 @@ class Anchor:
             "namespace": self.namespace,
             "labels": {
                 APPLICATION: self.application,
+                ENVIRONMENT: self.environment,
                 **MANAGED,
                 FENCE: str(fence),
             },

@@ -61,7 +61,7 @@ class Ground:
     @cached_property
     def anchor(self) -> Anchor:
         """The Lease that fences."""
-        return Anchor(self.api, self.namespace, self.application)
+        return Anchor(self.api, self.namespace, self.application, self.environment)
 
     def rendering(self, *slots: Slot) -> Rendering:
         """``slots`` in this environment."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from manifests.model import INSTANCE, Rendering
 from manifests.order import RANKS
+from manifests.render import render_shell
 from manifests.watcher import keys_name, watcher_name
 from pipelines.targets.kubernetes.api import again
-from pipelines.targets.kubernetes.facts import APPLICATION, MANAGED, labels, name_of, notes
+from pipelines.targets.kubernetes.facts import MANAGED, labels, name_of, notes
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.kinds import KINDS, bare
+from pipelines.targets.kubernetes.kinds import KINDS, bare, resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.standing import (
@@ -21,11 +24,24 @@ from pipelines.targets.kubernetes.standing import (
     require_meant,
     standing,
 )
-from pipelines.targets.kubernetes.writer import DirectWriter, Writer
+from pipelines.targets.kubernetes.writer import DirectWriter, Name, Writer
 from release.errors import GreenlightError
 
 GONE_SECONDS = 90.0
 """Beyond the pods' drain, for everything to be gone."""
+
+WORK = ("Deployment", "StatefulSet", "CronJob", "Job", "Pod", "PersistentVolumeClaim")
+"""Kinds of what others may have in a namespace, their data too: it would go with it."""
+
+BY_SETTING = (
+    "ExternalSecret",
+    "PodMonitor",
+    "PodMonitor.azmonitoring.coreos.com",
+    "PrometheusRule",
+    "ScaledObject",
+    "SecretProviderClass",
+)
+"""Kinds that not every environment has: an account may lack the right to one it never used."""
 
 
 @dataclass(frozen=True)
@@ -55,32 +71,66 @@ class Shell:
         rendering = self.ground.rendering()
         found = found_apart(self.ground.api, rendering)
         require_meant(rendering, found)
+        if there := found["Namespace"]:
+            self._unmark(there)
         wanted = standing(rendering, found)
         if wanted.namespace:
             self.ground.api.create(wanted.namespace.object)
         return wanted
 
-    def take_away(self, fence: int) -> None:
-        """All that is ours; the namespace too where it was made here, and nobody else is in it."""
+    def _unmark(self, there: Mapping[str, Any]) -> None:
+        """An earlier build marked the namespace for Argo CD, which may prune what has the mark and
+        no file. One that is not labelled as ours keeps what it has.
+        """
+        ours = self.ground.rendering().labels_apart.items() <= labels(there).items()
+        if ours and INSTANCE in labels(there):
+            version = there["metadata"]["resourceVersion"]
+            meta = {"labels": {INSTANCE: None}, "resourceVersion": version}
+            self.ground.api.patch("Namespace", self.ground.namespace, "", {"metadata": meta})
+
+    def take_away(self, fence: int) -> tuple[str, ...]:
+        """All that is ours; the namespace too where it was made here, and nobody else is in it.
+        A line for each thing that stays, or of which that cannot be seen.
+        """
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
         found = self._namespace()
         if api.get("Lease", anchor.name, namespace) is None:
             if found and "deletionTimestamp" in found["metadata"]:  # an earlier run was killed
                 self._await_gone("Namespace")
-            return
+            return ()
         anchor.take(fence)
-        if found and notes(found).get(MADE) and not self._is_shared():
+        made_here = found and notes(found).get(MADE)
+        if made_here and not self._is_shared():
             api.delete("Namespace", namespace)
             self._await_gone("Namespace")
-            return
-        for kind in _kinds_inside():
-            for one in api.list(kind, namespace, self.ground.ours):
-                api.delete(kind, name_of(one), namespace)
+            return ()
+        names, unseen = self._inside()  # all of it is seen, or nothing goes
+        for kind, name in names:
+            api.delete(kind, name, namespace)
         self._await_gone("Pod")
         rendering = self.ground.rendering()
         api.delete("Secret", keys_name(rendering), namespace)
         api.delete("Lease", watcher_name(rendering), namespace)
         api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+        shared = f"the namespace {namespace} stays: others are in it, or may be"
+        return (*((shared,) if made_here else ()), *unseen)
+
+    def _inside(self) -> tuple[list[Name], list[str]]:
+        """What is of ours in the namespace, and a line for each kind of which that may not be seen.
+
+        DeniedError for a kind that these settings use: then some of it is there.
+        """
+        ground, names, unseen = self.ground, list[Name](), list[str]()
+        for kind in _kinds_inside():
+            try:
+                found = ground.api.list(kind, ground.namespace, ground.ours)
+            except DeniedError as error:
+                if kind not in _unused(ground.rendering()):
+                    raise
+                unseen.append(f"any {kind} that other settings have made stays: {error}")
+            else:
+                names += [(kind, name_of(one)) for one in found]
+        return names, unseen
 
     def _namespace(self) -> dict[str, Any] | None:
         """None also for who may not read it: then somebody else has made it."""
@@ -90,11 +140,16 @@ class Shell:
             return None
 
     def _is_shared(self) -> bool:
-        """Whether somebody else is in the namespace too: then it stays, whoever made it."""
+        """Whether somebody else is in the namespace too: then it stays, whoever made it, and where
+        that may not be seen as well.
+        """
         api, namespace = self.ground.api, self.ground.namespace
-        environments = api.list("Lease", namespace, MANAGED)
-        found = [*environments, *(o for k in ("Deployment", "Pod") for o in api.list(k, namespace))]
-        return any(labels(one).get(APPLICATION) != self.ground.application for one in found)
+        try:
+            found = [one for kind in WORK for one in api.list(kind, namespace)]
+        except DeniedError:
+            return True
+        found += api.list("Lease", namespace, MANAGED)
+        return any(not self.ground.ours.items() <= labels(one).items() for one in found)
 
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""
@@ -111,6 +166,12 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _unused(r: Rendering) -> set[str]:
+    """Kinds that an environment with other settings has, and one with those of ``r`` has not."""
+    used = {resource(one.object) for one in render_shell(r)}
+    return {*BY_SETTING} - used - ({"ScaledObject"} if r.settings.scaling.prometheus else set())
 
 
 def _kinds_inside() -> list[str]:

@@ -16,7 +16,7 @@ from manifests.render import APART, Rendered, render_closing, render_shell
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import labels, notes
 from pipelines.targets.kubernetes.refusals import DeniedError
-from pipelines.targets.kubernetes.writer import WHOSE, require_ours
+from pipelines.targets.kubernetes.whose import WHOSE, require_ours
 from release.errors import GreenlightError
 
 There = Mapping[str, Mapping[str, Any] | None]

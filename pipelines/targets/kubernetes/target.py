@@ -101,11 +101,11 @@ class KubernetesTarget:
         Shell(self.ground, self._writer).make(fence)
         let_in(self.ground.api, self.ground.rendering(), digests)
 
-    def destroy(self, fence: int) -> None:
+    def destroy(self, fence: int) -> tuple[str, ...]:
         """All of it, with the namespace where that is ours."""
         if isinstance(self._writer, GitWriter):
             self._writer.require_unfollowed()
-        Shell(self.ground, self._writer).take_away(fence)
+        return Shell(self.ground, self._writer).take_away(fence)
 
     def room(self, release: Release) -> Room:
         """By what the cluster's nodes, quotas and pools have left, as far as they may be read: of

@@ -6,20 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from manifests.model import own
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import Api
-from pipelines.targets.kubernetes.facts import APPLICATION, labels
 from pipelines.targets.kubernetes.fence import GUARDED, Anchor
 from pipelines.targets.kubernetes.kinds import resource
-from release.errors import GreenlightError
+from pipelines.targets.kubernetes.whose import require_ours
 
 Name = tuple[str, str]
 """Kind and name of an object in the environment's namespace."""
-
-
-WHOSE = (APPLICATION, own("environment"))
-"""Labels that say of which application and environment an object is."""
 
 
 class Writer(Protocol):
@@ -76,19 +70,3 @@ class DirectWriter:
 
     def tell(self, route: Rendered, why: str) -> None:
         """The cluster is all there is."""
-
-
-def require_ours(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
-    """GreenlightError where what is ``found`` in the place of ``wanted`` is of another application
-    or environment, which would lose it: all of them write as the same field manager, so the API
-    server sees no conflict.
-    """
-    kind, meta = wanted["kind"], wanted["metadata"]
-    theirs, ours = labels(found) if found else {}, labels(wanted)
-    if any(key in theirs and theirs[key] != ours.get(key, theirs[key]) for key in WHOSE):
-        who = " in ".join(theirs.get(key, "?") for key in WHOSE)
-        where = f" in {meta['namespace']}" if "namespace" in meta else ""
-        raise GreenlightError(
-            f"{kind} {meta['name']}{where} belongs to {who}: nothing of it was changed. Give each "
-            "application and each environment a namespace of its own (kubernetes.namespace)"
-        )

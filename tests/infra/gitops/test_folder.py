@@ -59,6 +59,20 @@ def names(copy: Path) -> set[str]:
     return {file.name for file in (copy / "tiny-bot/production").iterdir()}
 
 
+def test_no_up_takes_out_a_namespace_that_an_earlier_build_put_there(
+    clustered: Path, copy: Path
+) -> None:
+    """It would be committed by whoever owns the copy, and pruned."""
+    asked = asked_of(clustered, copy)
+    folder, file = Path(asked["folder"]), "00-namespace-tiny-bot-production.yaml"
+    (folder / INDEX).write_text(f"{file}\n")
+    (folder / file).write_text("kind: Namespace\n")
+
+    with pytest.raises(BadInput, match=file):
+        files.write(asked)
+    assert names(copy) == {INDEX, file} | OTHERS
+
+
 OTHERS = {"04-deployment-tiny-bot-blue.yaml", "note.txt"}
 
 

@@ -9,6 +9,7 @@ import pytest
 from manifests.model import own
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
+from pipelines.targets.kubernetes.facts import MANAGED
 from pipelines.targets.kubernetes.fence import Anchor
 from release.integrity import Damaged
 from release.ledger import Mark
@@ -21,12 +22,12 @@ APP = "assist"
 def anchor(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Anchor:
     """Of an environment without anything."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    return Anchor(Api(), namespace, APP)
+    return Anchor(Api(), namespace, APP, "production")
 
 
 def deployment(anchor: Anchor, image: str = "a") -> dict[str, Any]:
     """Something that decides who answers."""
-    labels = {"app.kubernetes.io/name": APP}
+    labels = {"app.kubernetes.io/name": APP, **MANAGED}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": image}]}}
     spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
     meta = {"name": "d", "namespace": anchor.namespace, "labels": labels}
@@ -68,7 +69,7 @@ def test_s09_a_write_that_was_begun_before_somebody_newer_came_is_refused(anchor
     """Whoever comes changes the object at once, though it has nothing to write there yet."""
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP)
+    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP, "production")
 
     with pytest.raises(StaleFenceError):
         older.apply(deployment(anchor, "b"), 1)
@@ -79,7 +80,7 @@ def test_s09_a_write_that_was_begun_before_somebody_newer_came_is_refused(anchor
 def test_s09_a_delete_that_was_begun_before_somebody_newer_came_is_refused(anchor: Anchor) -> None:
     anchor.take(1)
     anchor.apply(deployment(anchor), 1)
-    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP)
+    older = Anchor(Interrupting(anchor, 2), anchor.namespace, APP, "production")
 
     with pytest.raises(StaleFenceError):
         older.delete("Deployment", "d", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from manifests.render import Rendered, render, render_shell, render_slot
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.callers import let_in
-from pipelines.targets.kubernetes.facts import FENCE, notes
+from pipelines.targets.kubernetes.facts import ENVIRONMENT, FENCE, notes
 from pipelines.targets.kubernetes.fence import Anchor
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -28,6 +28,7 @@ from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secre
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
 from release.keys import pipeline_key
+from release.ledger import Mark
 from release.state import StateFolder
 from tests.cluster.client import Cluster
 from tests.manifests.making import release, settings, spec
@@ -35,6 +36,7 @@ from tests.serving.testers import DIGESTS
 from tests.targets.kubernetes.memory import MemoryApi
 
 SPACE = "shop"
+MANAGED_BY = "app.kubernetes.io/managed-by"
 SHARED = settings(namespace=SPACE)
 
 
@@ -91,8 +93,97 @@ def test_a_namespace_that_somebody_else_is_in_stays() -> None:
     assert left - {"greenlight-serving"} == {SPACE, theirs.anchor.name}
 
 
+NAMED_ALIKE = {"app.kubernetes.io/name": "assist"}
+
+
+@pytest.mark.parametrize("labels", [{}, NAMED_ALIKE, {**NAMED_ALIKE, MANAGED_BY: "Helm"}])
+@pytest.mark.parametrize(
+    "kind", ["Deployment", "StatefulSet", "CronJob", "Job", "Pod", "PersistentVolumeClaim"]
+)
+def test_a_namespace_with_somebody_elses_work_or_data_stays(
+    kind: str, labels: dict[str, str]
+) -> None:
+    """Also where nothing of it runs just now, and where a chart has our name as its label."""
+    meta = {"name": "theirs", "namespace": SPACE, "labels": labels}
+    api = MemoryApi(namespace(), {"kind": kind, "metadata": meta})
+    mine = ground(api)
+    mine.anchor.take(1)
+
+    assert Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
+
+
+def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
+    """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
+
+    api = Unlisted("CronJob", namespace())
+    mine = ground(api)
+    mine.anchor.take(1)
+
+    (line,) = Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert {*api.objects} == {("Namespace", "", SPACE)}
+    assert line == "the namespace shop stays: others are in it, or may be"
+
+
+class Unlisted(MemoryApi):
+    """Of one kind nobody may say what there is."""
+
+    def __init__(self, kind: str, *objects: Mapping[str, Any]) -> None:
+        super().__init__(*objects)
+        self.kind = kind
+
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """DeniedError for that kind."""
+        if kind == self.kind:
+            raise DeniedError(f"list {kind}s: forbidden")
+        return super().list(kind, namespace, labels)
+
+
+AZURES = "PodMonitor.azmonitoring.coreos.com"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "goes"),
+    [
+        (AZURES, {}, True),
+        (AZURES, {"monitors": "none"}, True),
+        (AZURES, {"monitors": "azure"}, False),
+        ("PrometheusRule", {"monitors": "azure"}, True),
+        ("PrometheusRule", {}, False),
+        ("ScaledObject", {}, True),
+        ("ScaledObject", {"scaling": {"prometheus": "http://p:9090"}}, False),
+        ("SecretProviderClass", {}, True),
+        ("Service", {}, False),
+    ],
+)
+def test_a_kind_that_may_not_be_seen_stops_the_end_where_the_settings_use_it(
+    kind: str, given: dict[str, Any], goes: bool
+) -> None:
+    """And then before anything is gone. Else an account that has no rights to a kind which it never
+    had a use for would never come to the end; it is told what could not be seen.
+    """
+    api = Unlisted(kind)
+    mine = replace(ground(api), settings=settings(namespace=SPACE, **given))
+    made(shell := Shell(mine, DirectWriter(api, mine.anchor)), api)
+    api.objects = {key: one for key, one in api.objects.items() if key[1]}
+    before = {*api.objects}
+
+    if goes:
+        (line,) = shell.take_away(2)
+        assert not api.objects
+        assert f"list {kind}s: forbidden" in line
+    else:
+        with pytest.raises(DeniedError, match=kind):
+            shell.take_away(2)
+        assert {*api.objects} == before
+
+
 def test_a_namespace_of_our_own_goes() -> None:
-    """With what the team may have put into it."""
+    """With what the team may have put into it that is neither work nor data."""
     api = MemoryApi(namespace())
     mine = ground(api)
     mine.anchor.take(1)
@@ -202,6 +293,49 @@ def test_a_namespace_that_says_nothing_of_us_is_entered_by_its_name_alone(
     assert api.get("Namespace", "a-b-c") == before["Namespace", "", "a-b-c"]
 
 
+LEASE = ("Lease", SPACE, "assist-greenlight")
+
+
+@pytest.mark.parametrize("build", ["this", "an earlier one"])
+def test_a_lease_of_another_environment_is_not_taken(build: str) -> None:
+    """Both came to one namespace, maybe by two files: a higher fence there would make production's
+    rollout and its watcher stale, and the ledger that is remembered may be another. An earlier
+    build put no environment on the Lease; what it guards had one.
+    """
+    api = MemoryApi()
+    theirs, mine = ground(api), ground(api, environment="staging")
+    theirs.anchor.take(1)
+    start(theirs)
+    theirs.anchor.note(Mark(3, "a" * 64))
+    if build != "this":
+        del api.objects[LEASE]["metadata"]["labels"][ENVIRONMENT]
+    before = {**api.objects}
+
+    for attempt in (mine.anchor.take, Shell(mine, DirectWriter(api, mine.anchor)).make):
+        with pytest.raises(GreenlightError, match="belongs to assist in production"):
+            attempt(7)
+    if build == "this":
+        mine.anchor.note(Mark(4, "b" * 64))
+        assert mine.anchor.seen() is None
+
+    assert {key: one for key, one in api.objects.items() if key in before} == before
+    theirs.anchor.take(2)
+
+
+def test_a_lease_of_an_earlier_build_is_taken_over() -> None:
+    """It has no environment, and is ours as far as anything says; also by the fence it has."""
+    api = MemoryApi()
+    mine = ground(api)
+    mine.anchor.take(1)
+    start(mine)
+    del api.objects[LEASE]["metadata"]["labels"][ENVIRONMENT]
+
+    mine.anchor.take(1)
+
+    labels = api.objects[LEASE]["metadata"]["labels"]
+    assert (labels[ENVIRONMENT], labels[FENCE]) == ("production", "1")
+
+
 def test_a_namespace_that_may_not_be_looked_at_is_entered_by_its_name_alone() -> None:
     """Whose it is cannot be known, and a name that is made up says nothing."""
 
@@ -242,7 +376,23 @@ def test_what_is_rendered_closes_nothing_that_is_not_ours(given: dict[str, str])
         if one.name == "assist-deny"
     )
 
-    assert chosen == {"matchLabels": {"app.kubernetes.io/name": "assist"}}
+    ours = {"app.kubernetes.io/name": "assist", MANAGED_BY: "greenlight"}
+    assert chosen == {"matchLabels": ours}
+
+
+CHART = {"app.kubernetes.io/name": "assist", MANAGED_BY: "Helm"}
+
+
+def test_what_a_chart_has_made_under_the_same_name_is_not_touched() -> None:
+    """Not even by a fence: its controller, and whoever compares, would look at it anew."""
+    meta = {"name": "assist-web", "namespace": SPACE, "labels": CHART}
+    api = MemoryApi({"kind": "Deployment", "metadata": meta})
+    before, mine = {**api.objects}, ground(api)
+
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+    mine.anchor.take(2)
+
+    assert before.items() <= api.objects.items()
 
 
 def closed(api: MemoryApi, there: Ground) -> list[str]:
@@ -383,6 +533,42 @@ def test_nothing_that_is_in_no_folder_carries_the_mark_of_who_prunes(
     assert account["metadata"]["labels"][INSTANCE] == "assist.production"
 
 
+@pytest.mark.parametrize("named", [{}, {"namespace": "assist-production"}])
+def test_the_mark_of_who_prunes_is_taken_off_what_an_earlier_build_made(
+    named: dict[str, str],
+) -> None:
+    """Both are there and never written again, so nothing else would. The rest of them stays."""
+    there = Ground("assist", "production", settings(**named), 30, api := MemoryApi())
+    r, shell = there.rendering(), Shell(there, DirectWriter(api, there.anchor))
+    made(shell, api)
+    let_in(api, r, DIGESTS)
+    both = [("Namespace", "", r.namespace), ("ConfigMap", r.namespace, r.callers_name)]
+    before = [api.objects[key]["metadata"]["labels"] for key in both]
+    for key in both:
+        api.patch(*_named(key), {"metadata": {"labels": {INSTANCE: "assist-production"}}})
+
+    made(shell, api)
+    let_in(api, r, DIGESTS)
+
+    assert [api.objects[key]["metadata"]["labels"] for key in both] == before
+
+
+def _named(key: tuple[str, str, str]) -> tuple[str, str, str]:
+    kind, where, name = key
+    return kind, name, where
+
+
+def test_a_namespace_of_the_platforms_keeps_its_mark() -> None:
+    """It is in a folder of theirs, and called so on purpose."""
+    meta = {"name": SPACE, "labels": {INSTANCE: "platform", "app.kubernetes.io/name": "assist"}}
+    api = MemoryApi({"kind": "Namespace", "metadata": meta})
+    mine = ground(api)
+
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+
+    assert api.objects["Namespace", "", SPACE]["metadata"]["labels"] == meta["labels"]
+
+
 @pytest.mark.parametrize("application", ["prompt", "prompt-bot", "assist"])
 def test_only_prompts_are_tidied_away(application: str) -> None:
     """Also where the application's name makes others begin alike."""
@@ -405,7 +591,7 @@ def test_only_prompts_are_tidied_away(application: str) -> None:
 
 def overtaken(api: MemoryApi, verb: str, kind: str) -> None:
     """Somebody newer comes just before the first such write."""
-    newer = Anchor(api, SPACE, "assist")
+    newer = Anchor(api, SPACE, "assist", "production")
 
     def come(*what: str) -> None:
         if what[:2] == (verb, kind):

@@ -1,0 +1,29 @@
+"""Whose an object is: all applications and environments write as one field manager, so the API
+server sees no conflict between them. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.targets.kubernetes.facts import APPLICATION, ENVIRONMENT, labels
+from release.errors import GreenlightError
+
+WHOSE = (APPLICATION, ENVIRONMENT)
+"""Labels that say of which application and environment an object is."""
+
+
+def require_ours(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """GreenlightError where what is ``found`` in the place of ``wanted`` is of another application
+    or environment, which would lose it.
+    """
+    kind, meta = wanted["kind"], wanted["metadata"]
+    theirs, ours = labels(found) if found else {}, labels(wanted)
+    if any(key in theirs and theirs[key] != ours.get(key, theirs[key]) for key in WHOSE):
+        who = " in ".join(theirs.get(key, "?") for key in WHOSE)
+        where = f" in {meta['namespace']}" if "namespace" in meta else ""
+        raise GreenlightError(
+            f"{kind} {meta['name']}{where} belongs to {who}: nothing of it was changed. Give each "
+            "application and each environment a namespace of its own (kubernetes.namespace)"
+        )
