@@ -107,6 +107,7 @@ def here(environment: ByGit, monkeypatch: pytest.MonkeyPatch) -> Iterator[ByGit]
     monkeypatch.setenv("KUBECONFIG", str(environment.bed.cluster.kubeconfig))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     yield environment
+    environment.stand_in.stuck, environment.stand_in.failing = False, ""
     target, fence = environment.target(), environment.bed.fence()
     target.expose({"blue": 100}, fence)
     target.retire("green", 0.0, fence)
@@ -159,7 +160,7 @@ def test_what_the_controller_cannot_apply_is_told(here: ByGit) -> None:
     bed, fence = here.bed, here.bed.fence()
     here.stand_in.failing = "deployments.apps is forbidden"
     with pytest.raises(GreenlightError, match=r"deployments\.apps is forbidden") as told:
-        here.target(wait_seconds=3).deploy("green", bed.release("two"), fence)
+        here.target().deploy("green", bed.release("two"), fence)
 
     assert told.value.exit_code == FAILED
     assert not isinstance(told.value, DeployFailedError)
