@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 
 import grpc
 from pulumi.automation._server import LanguageServer
@@ -29,17 +30,25 @@ def hosted(program: Callable[[], None] = main) -> Iterator[str]:
         with uncollected():
             program()
 
+    add = partial(language_pb2_grpc.add_LanguageRuntimeServicer_to_server, LanguageServer(run))
+    try:
+        with served(add) as address:
+            yield f"--client={address}"
+    finally:
+        for loop in loops:  # the SDK leaves one open where what it cancels at the end fails
+            loop.close()
+
+
+@contextmanager
+def served(add: Callable[[grpc.Server], None]) -> Iterator[str]:
+    """The address of a server here; when the block has ended, so have its threads."""
     threads = futures.ThreadPoolExecutor(2)
     server = grpc.server(threads)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
+    add(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield f"--client=127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait()
         threads.shutdown()
-        for (
-            loop
-        ) in loops:  # the SDK leaves it open where what it cancels at the end fails otherwise
-            loop.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from concurrent import futures
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,7 +16,7 @@ from pulumi.runtime.proto import (
     resource_pb2_grpc,
 )
 
-from tests.infra.azure.hosted import hosted
+from tests.infra.azure.hosted import hosted, served
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
@@ -32,19 +30,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def RegisterResourceOutputs(self, *_: Any) -> Any:
         return Empty()
-
-
-@contextmanager
-def monitor() -> Iterator[str]:
-    """Its address."""
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(grace=None).wait()
 
 
 def test_a_programs_loop_is_closed_though_a_task_fails_when_it_is_cancelled() -> None:
@@ -63,7 +48,8 @@ def test_a_programs_loop_is_closed_though_a_task_fails_when_it_is_cancelled() ->
         loops.append(asyncio.get_running_loop())
         kept.append(asyncio.ensure_future(stubborn()))
 
-    with monitor() as engine, hosted(program) as argument:
+    add = partial(resource_pb2_grpc.add_ResourceMonitorServicer_to_server, Monitor())
+    with served(add) as engine, hosted(program) as argument:
         address = argument.removeprefix("--client=")
         request = language_pb2.RunRequest(
             project="p", stack="s", parallel=1, dryRun=True, monitor_address=engine
