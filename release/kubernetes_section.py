@@ -78,6 +78,11 @@ OF_THE_CLUSTERS = re.compile(r"kube-.*|.*-system|default")
 """Namespaces of what runs the cluster: an application in one of them could stop it."""
 
 
+def default_namespace(application: str, environment: str) -> str:
+    """Where an environment is when nobody says."""
+    return f"{application}-{environment}"
+
+
 def is_the_clusters(namespace: str) -> bool:
     """Whether it is one that no application may be in, whoever asks for it."""
     return OF_THE_CLUSTERS.fullmatch(namespace) is not None
@@ -388,7 +393,7 @@ class Kubernetes(Section):
         """The namespace that everything is in. By default its name can have no dot, so two may
         come to one: then whoever finds it as another's stays out (``Shell``).
         """
-        return self.namespace or f"{application}-{environment}"
+        return self.namespace or default_namespace(application, environment)
 
     @property
     def read_from(self) -> str:

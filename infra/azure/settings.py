@@ -18,7 +18,7 @@ from infra.azure.cluster_settings import Cluster
 from infra.azure.settings_base import Cidr, Setting, Size, repeated
 from release.complaints import placed
 from release.documents import Key
-from release.kubernetes_section import is_the_clusters
+from release.kubernetes_section import default_namespace, is_the_clusters
 from release.sections import Label
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
@@ -272,10 +272,10 @@ class Application(Setting):
 
 
 def namespace(application: Application, environment: str) -> str:
-    """Where the application runs in the cluster: by default where it is rendered to
-    (``manifests.model``), as long as ``llm.yaml`` calls the environment as the stack does.
+    """Where the application runs in the cluster: by default where it is rendered to, as long as
+    ``llm.yaml`` calls the environment as the stack does.
     """
-    return application.namespace or f"{application.name}-{environment}"
+    return application.namespace or default_namespace(application.name, environment)
 
 
 def compute_namespace(application: Application) -> str:
