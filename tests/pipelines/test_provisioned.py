@@ -28,6 +28,11 @@ def provisioned(app: Path) -> Path:
     return app
 
 
+def record_of(app: Path) -> Path:
+    """The file of the record."""
+    return StateFolder(app).work / "provisioned.json"
+
+
 def test_the_record_keeps_the_order_of_the_environments(app: Path) -> None:
     """A release passes them in that order; sorted, production would come before staging."""
     edit(app / "llm.yaml", "staging: {}", "zoo: {}\n  staging: {}")
@@ -44,7 +49,7 @@ def test_the_record_keeps_the_order_of_the_environments(app: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fingerprint": "f", "spec": "{}"}'])
 def test_with_a_record_that_was_cut_nobody_knows_what_runs(provisioned: Path, text: str) -> None:
     """So nothing is shipped over it, and nothing destroyed beside it: unknown is not nothing."""
-    (provisioned / ".greenlight/work/provisioned.json").write_text(text)
+    record_of(provisioned).write_text(text)
     running = open_running(provisioned)
 
     with pytest.raises(BadInput, match=r"provisioned\.json: .*found one that cannot be read"):
@@ -55,7 +60,7 @@ def test_with_a_record_that_was_cut_nobody_knows_what_runs(provisioned: Path, te
 
 
 def test_where_neither_file_can_be_read_both_are_told(provisioned: Path) -> None:
-    (provisioned / ".greenlight/work/provisioned.json").write_text("{")
+    record_of(provisioned).write_text("{")
     edit(provisioned / "llm.yaml", "license:", "licence:")
 
     with pytest.raises(BadInput, match=r"(?s)licence.*provisioned\.json"):
@@ -85,7 +90,7 @@ def test_what_is_refused_since_it_runs_is_refused_in_llm_yaml_alone(
     here = "image: x.io/a@sha256:" + "0" * 64 + ", namespace: shop"
     edit(app / "llm.yaml", "staging: {}", f"staging: {{kubernetes: {{{here}}}}}")
     write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
-    edit(app / ".greenlight/work/provisioned.json", *(json.dumps(one)[1:-1] for one in (old, new)))
+    edit(record_of(app), *(json.dumps(one)[1:-1] for one in (old, new)))
     key, value = (json.loads(f"{{{new}}}")).popitem()
     inside = {
         "cpu": "application: {memory: 1Gi, cpu: %s}",
@@ -107,7 +112,7 @@ def test_the_names_of_what_runs_come_to_the_clusters_own_namespace(app: Path) ->
     here = "image: x.io/a@sha256:" + "0" * 64
     edit(app / "llm.yaml", "staging: {}", f"systems: {{kubernetes: {{{here}}}}}")
     write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
-    record = app / ".greenlight/work/provisioned.json"
+    record = record_of(app)
     record.write_text(record.read_text().replace("systems", "system"))
 
     found = read_provisioned(StateFolder(app))
