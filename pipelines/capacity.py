@@ -91,9 +91,10 @@ def find_room(
     The autoscaler comes before ``when_full``: what it adds costs no user anything. ``later`` is
     what may be added once ``needs`` are there: no reason to wait, and told.
     """
-    asks, missing = _asks(needs.pods, cluster), _missing(needs, cluster)
+    asks = _asks(needs.pods, cluster)
     if refused := (*_refused(needs.pods, cluster.quotas),):
         return Room("refused", asks, refused)
+    missing = _missing(needs, cluster)
     grown, unseen = _grown(cluster), _unseen(cluster)
     if not missing:
         return Room("enough", asks, notes=unseen, later=_missing(needs, grown, later))

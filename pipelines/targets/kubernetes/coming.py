@@ -11,16 +11,7 @@ from manifests.model import Rendering
 from manifests.render import Rendered, render_slot, render_watcher
 from manifests.watcher import keys_name, watcher_name
 from pipelines.cluster import Pods
-from pipelines.targets.kubernetes.facts import (
-    APPLICATION,
-    MANAGED,
-    SERVER,
-    SLOT,
-    Live,
-    labels,
-    name_of,
-    notes,
-)
+from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, name_of, notes
 from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, deployed, unneeded
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
@@ -155,8 +146,7 @@ class Coming:
     @cached_property
     def _maps(self) -> list[dict[str, Any]]:
         """The ConfigMaps of ours."""
-        ours = {APPLICATION: self.rendering.application, **MANAGED}
-        return self.api.list("ConfigMap", self.rendering.namespace, ours)
+        return self.api.list("ConfigMap", self.rendering.namespace, self.rendering.ours)
 
     @cached_property
     def _limits(self) -> tuple[Limit, ...]:

@@ -57,13 +57,15 @@ class Slots:
     writer: Writer
     patience: Patience
 
-    def start(self, what: Slot, scale: int | None, fence: int) -> None:
-        """``what`` with at most ``scale`` pods of each kind; returns when they have answered."""
+    def start(self, live: Live, what: Slot, scale: int | None, fence: int) -> None:
+        """``what`` beside what is ``live``, with at most ``scale`` pods of each kind; returns when
+        they have answered.
+        """
         ground, release = self.ground, what.release
         objects = render_slot(self._scaled(scale, what), what.name)
         last = ("Deployment", ground.of_slot(what.name))  # what says that all is there
         objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
-        self._make_way(objects, what.name, fence)
+        self._make_way(live, objects, what.name, fence)
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
         ground.let_in(what.name, ground.routing(), fence)  # Git may have written it meanwhile
@@ -96,13 +98,13 @@ class Slots:
         if names := unneeded(live, self.ground.maps()):
             self.writer.take_away(names, fence, f"nobody needs what was in {slot}")
 
-    def _make_way(self, objects: Sequence[Rendered], slot: str, fence: int) -> None:
+    def _make_way(self, live: Live, objects: Sequence[Rendered], slot: str, fence: int) -> None:
         """For an autoscaler: one of the other kind would fight it over the Deployment, and KEDA
         lets nobody make the second. And for pods: what a deploy that was cut has left may hold the
         only GPU, and its room was counted as free (``Coming.going``).
         """
         names = [(one["kind"], name_of(one)) for one in self.ground.displaced(objects, slot)]
-        names += left_over(self.ground.live(), objects, self.ground.maps())
+        names += left_over(live, objects, self.ground.maps())
         if names:
             self.writer.take_away(names, fence, f"it is in the way of what comes into {slot}")
 

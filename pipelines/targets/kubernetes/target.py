@@ -126,7 +126,7 @@ class KubernetesTarget:
             self.ground.let_in(slot, live.routing, fence)
             slots.tidy(live, slot, fence)
             return
-        slots.start(Slot(slot, release, self.markers(release), self.refusal), scale, fence)
+        slots.start(live, Slot(slot, release, self.markers(release), self.refusal), scale, fence)
 
     def expose(
         self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None

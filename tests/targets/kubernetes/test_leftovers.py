@@ -96,7 +96,7 @@ def started(
     monkeypatch.setattr(Slots, "_await_ready", lambda *_: None)
     there = Ground("assist", "production", settings(scaling=scaling), 30, api)
     slots = Slots(there, DirectWriter(api, there.anchor), Patience())
-    slots.start(slot or Slot("blue", release()), None, 1)
+    slots.start(there.live(), slot or Slot("blue", release()), None, 1)
 
 
 @pytest.mark.parametrize("again", [OTHER_SERVER, release("Be kind.", threads=8)])
