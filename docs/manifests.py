@@ -63,7 +63,10 @@ they were.
 
 `greenlight render APP --env ENV --out DIR` writes what an environment is in a cluster: one file an
 object, in the order in which they are applied, the same bytes for the same input. Nothing is asked
-of a cluster. vLLM's flags are those of its documentation from 0.18 on, `llm.yaml` takes no older
+of a cluster. A Namespace or PriorityClass that a rendering into the same folder has no more use for
+is not deleted but told, exit 2: a controller that follows the folder
+[would delete the object](gitops.md#taking-out-a-namespace).
+vLLM's flags are those of its documentation from 0.18 on, `llm.yaml` takes no older
 one; a return to an older one that was live leaves out what it does not know. They were not tried on
 vLLM.
 

@@ -20,10 +20,12 @@ MARK = re.compile(
 a formatter has put quotes around it."""
 
 
-_MARKED = (
-    "Mark it in this file, `argocd.argoproj.io/sync-options: Prune=false,Delete=false` for Argo CD "
-    "or `kustomize.toolkit.fluxcd.io/prune: disabled` for Flux, and let the controller apply that. "
-    "Then take the file out yourself, and run this again."
+_TAKEN_OUT = (
+    "Where no controller follows this folder, delete what is named here, and run this again. Where "
+    "one does, that would delete the object too, a namespace with all that is in it: first mark it "
+    "in its file, `argocd.argoproj.io/sync-options: Prune=false,Delete=false` for Argo CD or "
+    "`kustomize.toolkit.fluxcd.io/prune: disabled` for Flux, let the controller apply that, and "
+    "then take it out."
 )
 
 
@@ -91,15 +93,16 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def _require_kept(going: Iterable[str], folder: Path) -> None:
-    """Earlier builds put the namespace into folders. A controller that prunes deletes what has no
-    file any more: a namespace with all that is in it.
+    """A controller that prunes deletes what has no file any more: a namespace with all that is in
+    it. Whether one follows the folder is known to who committed it alone: without ``git`` anybody
+    may have, and earlier builds wrote such files with it too.
     """
     kinds = {kind.lower() for kind in APART}
     kept = [one for one in sorted(going) if one.split("-")[1] in kinds and (folder / one).exists()]
     if kept:
-        expected = "no file of the cluster's own: a controller that prunes would delete the object"
-        found = "a file of an earlier rendering, which this one does not have"
-        raise BadInput(Problem(expected, found, _MARKED, file=str(folder / kept[0])))
+        expected = "every Namespace and PriorityClass to stay in this folder"
+        found = f"no more use for {' and '.join(kept)}"
+        raise BadInput(Problem(expected, found, _TAKEN_OUT, file=str(folder)))
 
 
 def is_marked(text: str) -> bool:

@@ -83,12 +83,13 @@ def render(r: Rendering) -> tuple[Rendered, ...]:
     BadInput for a patch of an object that is not there.
     """
     apart = CONTROLLER_KINDS if r.settings.git else ()
-    return kept(r, finished(r, _all(r), lambda kind: kind not in apart))
+    made = finished(r, _all(r), lambda kind: kind not in apart)
+    return followed(made) if r.settings.git else made
 
 
-def kept(r: Rendering, objects: Iterable[Rendered]) -> tuple[Rendered, ...]:
-    """Those of ``objects`` that the environment's folder has; without Git all of them."""
-    return tuple(one for one in objects if not (r.settings.git and one.kind in APART))
+def followed(objects: Iterable[Rendered]) -> tuple[Rendered, ...]:
+    """Those of ``objects`` that a folder has which a controller follows."""
+    return tuple(one for one in objects if one.kind not in APART)
 
 
 def finished(

@@ -9,6 +9,7 @@ from pulumi_azure_native import kubernetesconfiguration as flux
 
 from infra.azure.cluster_settings import Flux as Settings
 from infra.azure.context import Context
+from infra.azure.settings import FLUX_NAMESPACE
 
 PROVIDER, CLUSTERS = "Microsoft.ContainerService", "managedClusters"
 """What a cluster's name is of: AKS, not a cluster elsewhere."""
@@ -69,7 +70,7 @@ class Flux(pulumi.ComponentResource):
             cluster_resource_name=CLUSTERS,
             resource_group_name=context.group,
             scope=flux.ScopeType.CLUSTER,
-            namespace="greenlight-gitops",
+            namespace=FLUX_NAMESPACE,
             source_kind=flux.SourceKindType.GIT_REPOSITORY,
             git_repository=flux.GitRepositoryDefinitionArgs(
                 url=settings.url,

@@ -9,6 +9,7 @@ from pulumi_azure_native import kubernetesconfiguration
 
 from infra.azure.context import Context
 from infra.azure.flux import CLUSTERS, PROVIDER
+from infra.azure.settings import ML_NAMESPACE
 
 SETTINGS = {
     "enableInference": "True",
@@ -58,7 +59,7 @@ class MlExtension(pulumi.ComponentResource):
             auto_upgrade_minor_version=True,
             release_train="stable",
             scope=kubernetesconfiguration.ScopeArgs(
-                cluster=kubernetesconfiguration.ScopeClusterArgs(release_namespace="azureml")
+                cluster=kubernetesconfiguration.ScopeClusterArgs(release_namespace=ML_NAMESPACE)
             ),
             configuration_settings=SETTINGS | {"sslCname": args.domain},
             opts=pulumi.ResourceOptions(parent=self),

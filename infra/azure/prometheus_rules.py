@@ -2,7 +2,11 @@
 
 The names of metrics are those that vLLM, NVIDIA's DCGM exporter, KEDA 2.14 and kube-state-metrics
 expose today. A rule over a name that is gone never fires, and nobody notices: so METRICS lists
-what may be asked for, and one rule for each application fires when there are pods but no metrics.
+what may be asked for, and one rule for each application fires when a namespace of it has pods but
+no metrics. Both sides of it have the pods' ``namespace``: kube-state-metrics tells it, and Azure's
+collector gives that target none of its own; what is read by a PodMonitor gets it by that. What is
+read by pods' annotations has ``kubernetes_namespace`` alone, and so counts as missing.
+https://github.com/Azure/prometheus-collector, otelcollector/configmapparser/default-prom-configs
 """
 
 from __future__ import annotations
@@ -54,7 +58,9 @@ Rule = Alert | Record
 
 
 def model_rules(namespaces: Sequence[str], limits: Alerts) -> tuple[Rule, ...]:
-    """Of an application that vLLM serves in ``namespaces``, taken together."""
+    """Of an application that vLLM serves in ``namespaces``. Records take those together; alerts do
+    not, or what goes well in one would hide that another fails, or has no metrics.
+    """
     where = f'namespace=~"{"|".join(namespaces)}"'
     slow = limits.latency_p95_ms / 1000
     return (
@@ -65,27 +71,27 @@ def model_rules(namespaces: Sequence[str], limits: Alerts) -> tuple[Rule, ...]:
         Alert("ModelErrors", _failed(where, limits.error_rate), "Requests end without an answer."),
         Alert(
             "ModelSlow",
-            f"{_p95('e2e_request_latency', where)} > {slow:g}",
+            f"{_p95('e2e_request_latency', where, 'namespace, le')} > {slow:g}",
             "The 95th percentile of a request's time is too long.",
         ),
         Alert(
             "ModelQueues",
-            f"avg(vllm:num_requests_waiting{{{where}}}) > "
-            f"avg(vllm:num_requests_running{{{where}}})",
+            f"avg by (namespace) (vllm:num_requests_waiting{{{where}}}) > "
+            f"avg by (namespace) (vllm:num_requests_running{{{where}}})",
             "More requests wait than are served.",
             SLOW,
         ),
         Alert(
             "ModelCacheFull",
-            f"max(vllm:kv_cache_usage_perc{{{where}}}) >= {limits.capacity:g}",
+            f"max by (namespace) (vllm:kv_cache_usage_perc{{{where}}}) >= {limits.capacity:g}",
             "The key-value cache is nearly full: requests will wait or be computed again.",
             SLOW,
         ),
         Alert(
             "ModelMetricsMissing",
-            f"(sum(kube_pod_info{{{where}}}) > 0) unless on() "
-            f"count(vllm:num_requests_running{{{where}}})",
-            "There are pods but no metrics: nothing else here can fire.",
+            f"(sum by (namespace) (kube_pod_info{{{where}}}) > 0) unless on (namespace) "
+            f"count by (namespace) (vllm:num_requests_running{{{where}}})",
+            "There are pods but no metrics: nothing else here can fire for them.",
             SLOW,
             severity=1,
         ),
@@ -155,13 +161,17 @@ def _pool_rules(pool: GpuPool, limits: Alerts) -> tuple[Rule, ...]:
     )
 
 
-def _p95(what: str, where: str) -> str:
-    rate = f"rate(vllm:{what}_seconds_bucket{{{where}}}[5m])"
-    return f"histogram_quantile(0.95, sum by (le) ({rate}))"
+def _p95(what: str, where: str, by: str = "le") -> str:
+    rate = _rate(f"vllm:{what}_seconds_bucket", where)
+    return f"histogram_quantile(0.95, sum by ({by}) ({rate}))"
 
 
 def _total(metric: str, where: str) -> str:
-    return f"sum(rate({metric}{{{where}}}[5m]))"
+    return f"sum({_rate(metric, where)})"
+
+
+def _rate(metric: str, where: str) -> str:
+    return f"rate({metric}{{{where}}}[5m])"
 
 
 def _hits(where: str) -> str:
@@ -171,5 +181,7 @@ def _hits(where: str) -> str:
 
 def _failed(where: str, limit: float) -> str:
     """vLLM counts each request that ended by its reason."""
-    failed = _total("vllm:request_success_total", f'{where},finished_reason=~"abort|error"')
-    return f"{failed} / {_total('vllm:request_success_total', where)} > {limit:g}"
+    ended = "vllm:request_success_total"
+    failed = _rate(ended, f'{where},finished_reason=~"abort|error"')
+    every = _rate(ended, where)
+    return f"sum by (namespace) ({failed}) / sum by (namespace) ({every}) > {limit:g}"

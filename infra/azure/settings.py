@@ -45,6 +45,12 @@ CLUSTER_ADDRESSES = "10.244.0.0/15"
 RESERVED = re.compile(r"(^|\.)(example(\.(com|net|org))?|test|invalid|localhost)$")
 """Domains that nobody owns and no certificate can be had for (RFC 2606)."""
 
+ML_NAMESPACE, FLUX_NAMESPACE = "azureml", "greenlight-gitops"
+"""Where Azure ML's extension is, with its certificate's key, and what Flux follows."""
+
+OF_EXTENSIONS = (ML_NAMESPACE, FLUX_NAMESPACE)
+"""Namespaces of the cluster's own, besides those that are so by their names."""
+
 CONSUMER_GROUPS = 20
 """Of one event hub, in the Standard tier:
 https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas"""
@@ -266,7 +272,8 @@ class Application(Setting):
     namespace: Label | None = Field(
         None,
         description="in the cluster, as in its llm.yaml; without one NAME-ENVIRONMENT, as there, "
-        "and NAME for what Azure ML runs of a kubernetes endpoint",
+        "and NAME for what Azure ML runs of a kubernetes endpoint; another application that comes "
+        "to the same one has to name it too",
     )
     model_gib: float = Field(0.0, ge=0, description="GiB of its weights, for the check of storage")
 
@@ -329,6 +336,7 @@ class AzureSettings(Setting):
             allowed = ", ".join(self.allowed_locations)
             raise placed(f"one of allowedLocations: {allowed}", self.location, "location")
         _require_own_names(self)
+        _require_namespaces_apart(self)
         for index, one in enumerate(self.applications):
             _require_own_namespace(self, one, ("applications", index))
             _require(self, one, ("applications", index))
@@ -356,9 +364,31 @@ def _require_own_names(settings: AzureSettings) -> None:
 def _require_own_namespace(
     settings: AzureSettings, application: Application, at: tuple[Key, ...]
 ) -> None:
-    for space in filter(is_the_clusters, namespaces(application, settings.environment)):
-        key = "namespace" if application.namespace else "name"
-        raise placed("a namespace that is not one of the cluster's own", space, *at, key)
+    for space in namespaces(application, settings.environment):
+        if is_the_clusters(space) or space in OF_EXTENSIONS:
+            expected = "a namespace that is not one of the cluster's own"
+            raise placed(expected, space, *at, _said_by(application))
+
+
+def _require_namespaces_apart(settings: AzureSettings) -> None:
+    """Who shares a namespace names it. One that ``ship`` makes by default closes every pod in it,
+    another's too, and it enters none that is there already.
+    """
+    taken: dict[str, Application] = {}
+    for index, one in enumerate(settings.applications):
+        for space in namespaces(one, settings.environment):
+            other = taken.setdefault(space, one)
+            if other is not one and not (one.namespace and other.namespace):
+                expected = (
+                    f"a namespace that {other.name} does not come to, or one that both name: set "
+                    "`namespace` of either, here and in its llm.yaml"
+                )
+                raise placed(expected, space, "applications", index, _said_by(one))
+
+
+def _said_by(application: Application) -> str:
+    """The key that its namespaces come from."""
+    return "namespace" if application.namespace else "name"
 
 
 def _require(settings: AzureSettings, application: Application, at: tuple[Key, ...]) -> None:

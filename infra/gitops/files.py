@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.folder import is_written, take_back, write_followed
 from manifests.model import Rendering
-from manifests.render import Rendered, kept, render_shell
+from manifests.render import Rendered, followed, render_shell
 from release.errors import GreenlightError
 from release.integrity import canonical, sha256
 from release.spec import load_spec
@@ -70,4 +70,5 @@ def _rendered(asked: Mapping[str, Any]) -> tuple[Rendered, ...]:
 
 
 def _in_folder(rendering: Rendering) -> tuple[Rendered, ...]:
-    return kept(rendering, render_shell(rendering))
+    """A controller follows the folder, whether or not ``llm.yaml`` has ``git``."""
+    return followed(render_shell(rendering))

@@ -11,7 +11,7 @@ import pytest
 from manifests.model import Rendering, own
 from manifests.render import (
     Rendered,
-    kept,
+    followed,
     pinning,
     render,
     render_route,
@@ -29,9 +29,11 @@ def test_the_parts_are_the_whole(name: str) -> None:
     """Byte for byte, and nothing is in two of them but a model server that slots share."""
     one = VARIANTS[name]
     slots = [each for slot in one.slots for each in render_slot(one, slot.name)]
+    shell = render_shell(one)
+    there = followed(shell) if one.settings.git else shell
 
-    assert {*kept(one, render_shell(one)), *slots, render_route(one)} == {*render(one)}
-    assert not {*render_shell(one)} & {*slots}
+    assert {*there, *slots, render_route(one)} == {*render(one)}
+    assert not {*shell} & {*slots}
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -155,8 +155,8 @@ def test_a_file_that_no_rendering_wrote_is_not_overwritten(tmp_path: Path) -> No
 def test_what_a_controller_would_delete_is_not_taken_out_of_a_folder(
     tmp_path: Path, kind: str
 ) -> None:
-    """An earlier build put it there. Without its file a controller that prunes deletes a namespace
-    with all that is in it; once somebody has taken the file out on purpose, it goes on.
+    """Without its file a controller that prunes deletes a namespace with all that is in it; once
+    somebody has taken the file out on purpose, it goes on.
     """
     theirs = Rendered(kind, "a", f"kind: {kind}\n")
     write_rendered([ONE, theirs], tmp_path)
@@ -171,6 +171,50 @@ def test_what_a_controller_would_delete_is_not_taken_out_of_a_folder(
     (tmp_path / theirs.file).unlink()
     write_rendered([ONE, OTHER], tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {INDEX, ONE.file, OTHER.file}
+
+
+OURS = "00-namespace-tiny-bot-production.yaml"
+CLASS = "00-priorityclass-greenlight-serving.yaml"
+
+
+@pytest.mark.parametrize(
+    ("settings", "gone"),
+    [
+        ("namespace: shop", [OURS]),
+        ("priority: none", [CLASS]),
+        ("namespace: shop, priority: none", [OURS, CLASS]),
+        ("git: {repository: /srv/r.git, controller: flux}", [OURS, CLASS]),
+    ],
+)
+def test_who_renders_for_no_controller_is_told_which_files_to_delete(
+    clustered: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: str,
+    gone: list[str],
+) -> None:
+    """Nobody can tell from the folder whether one follows it, so no such file goes by itself. All
+    are named at once, and without them it goes on.
+    """
+    out, file = tmp_path / "out", clustered / "llm.yaml"
+    words = ["render", str(clustered), "--env", "production", "--out", str(out)]
+    assert main(words) == DONE
+    before = {one.name: one.read_text() for one in out.iterdir()}
+    file.write_text(file.read_text().replace("{kubernetes: {", f"{{kubernetes: {{{settings}, "))
+    capsys.readouterr()
+
+    assert main(words) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"{out}: " in said
+    assert (
+        f"no more use for {' and '.join(gone)}. Where no controller follows this folder, " in said
+    )
+    assert "earlier build" not in said
+    assert {one.name: one.read_text() for one in out.iterdir()} == before
+
+    for name in gone:
+        (out / name).unlink()
+    assert main(words) == DONE
 
 
 def test_a_file_that_did_not_change_keeps_its_time(tmp_path: Path) -> None:

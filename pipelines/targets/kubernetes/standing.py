@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from manifests.model import Rendering, own
-from manifests.render import APART, Rendered, render_closing, render_shell
+from manifests.render import APART, Rendered, followed, render_closing, render_shell
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import labels, notes
 from pipelines.targets.kubernetes.refusals import DeniedError
@@ -59,8 +59,7 @@ def standing(r: Rendering, there: There) -> Standing:
     apart = [one for one in lacking if one.kind != "Namespace"]
     if _is_closed(r, there["Namespace"]):
         apart.append(render_closing(r))
-    shell = tuple(one for one in rendered if one.kind not in APART)
-    return Standing(made, tuple(apart), shell)
+    return Standing(made, tuple(apart), followed(rendered))
 
 
 def _marked(namespace: Rendered) -> Rendered:

@@ -124,6 +124,13 @@ TOGETHER: Mapping[str, Mapping[str, Any]] = {
 }
 """What does not go together, each beside BASE."""
 
+
+def sharing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Two applications of staging."""
+    applications = [first, {"endpoint": options.ENDPOINTS["kubernetes"], **second}]
+    return {"environment": "staging", "cluster": options.CLUSTER, "applications": applications}
+
+
 HARMFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "a day that is not there": (
         {"connections": [{**options.CONNECTION, "expires": "2027-02-30"}]},
@@ -150,6 +157,29 @@ HARMFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
             "applications": [options.application("kubernetes", "rag-system")],
         },
         "applications[0].name",
+    ),
+    "an endpoint among the extension's own by its name": (
+        {
+            "cluster": options.CLUSTER,
+            "applications": [options.application("kubernetes", "azureml")],
+        },
+        "applications[0].name",
+    ),
+    "an application in what Flux follows": (
+        {"applications": [{"name": "a-bot", "namespace": "greenlight-gitops"}]},
+        "applications[0].namespace",
+    ),
+    "an endpoint in another application's namespace": (
+        sharing({"name": "aaa"}, {"name": "aaa-staging"}),
+        "applications[1].name",
+    ),
+    "an endpoint in the namespace that another application names": (
+        sharing({"name": "a-bot", "namespace": "shop"}, {"name": "shop"}),
+        "applications[1].name",
+    ),
+    "a namespace that is another application's by default": (
+        sharing({"name": "a-bot"}, {"name": "b-bot", "namespace": "a-bot-staging"}),
+        "applications[1].namespace",
     ),
     "a namespace that is no label of a name": (
         {"applications": [{"name": "a-bot", "namespace": "x" * 64}]},

@@ -103,6 +103,28 @@ def test_what_azure_ml_runs_has_a_namespace_of_its_own_unless_one_is_named(
     assert namespaces(stack.applications[0], "staging") == spaces
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"namespace": "shop"}, {"namespace": "shop"}), ({"namespace": "shop"}, {}), ({}, {})],
+)
+def test_applications_share_a_namespace_where_both_name_it(
+    first: Mapping[str, Any], second: Mapping[str, Any]
+) -> None:
+    """It is not closed then. Others are apart, whatever their names begin with."""
+    shared = mistakes.sharing({"name": "aaa", **first}, {"name": "aaa-bot", **second})
+    assert len(options.stack(**shared).applications) == 2
+
+
+def test_who_shares_a_namespace_is_told_with_whom_and_what_to_name(tmp_path: Path) -> None:
+    """The later of the two is blamed."""
+    change, _ = mistakes.HARMFUL["an endpoint in another application's namespace"]
+    (found,) = refusal(tmp_path, {**options.BASE, **change})
+
+    assert found.found == '"aaa-staging"'
+    assert "that aaa does not come to" in found.expected
+    assert "set `namespace` of either" in found.expected
+
+
 @pytest.mark.parametrize("space", ["support-assistant-production", "7", "x" * 63])
 def test_a_namespace_is_named_here_as_it_is_in_llm_yaml(space: str) -> None:
     """Whatever Kubernetes takes: it is none of Azure's names."""

@@ -18,7 +18,7 @@ from infra.__main__ import _provision_gitops
 from infra.gitops import files
 from infra.gitops.settings import read_gitops
 from manifests.folder import INDEX
-from manifests.render import kept, render_shell
+from manifests.render import APART, followed, render_shell
 from pipelines.engine import executable
 from release.errors import BadInput
 from tests import tiny
@@ -28,12 +28,18 @@ from tests.manifests.making import IMAGE
 ROOT = Path(__file__).resolve().parents[3]
 GIT = "{repository: 'https://git.example.com/o/r', controller: flux}"
 CLUSTER = f"  production: {{kubernetes: {{image: '{IMAGE}', git: {GIT}}}}}\n"
+WITHOUT_GIT = f"  production: {{kubernetes: {{image: '{IMAGE}'}}}}\n"
 
 
 @pytest.fixture
 def clustered(app: Path) -> Path:
     """The tiny application, of which production is in a cluster."""
-    (app / "llm.yaml").write_text(tiny.SPEC.replace("  production: {}\n", CLUSTER))
+    return with_production(app, CLUSTER)
+
+
+def with_production(app: Path, section: str) -> Path:
+    """``app``, whose production is as ``section`` says."""
+    (app / "llm.yaml").write_text(tiny.SPEC.replace("  production: {}\n", section))
     return app
 
 
@@ -79,14 +85,33 @@ OTHERS = {"04-deployment-tiny-bot-blue.yaml", "note.txt"}
 def test_the_shell_is_what_render_gives_without_a_slot(clustered: Path, copy: Path) -> None:
     """From the same code; the list for the controller names what a rollout put there too."""
     files.write(asked_of(clustered, copy))
-    there = files.shell(clustered, "production")
-    shell = kept(there, render_shell(there))
+    shell = followed(render_shell(files.shell(clustered, "production")))
 
     assert names(copy) == {one.file for one in shell} | OTHERS | {"kustomization.yaml", INDEX}
     index = yaml.safe_load((copy / "tiny-bot/production/kustomization.yaml").read_text())
     slot = "04-deployment-tiny-bot-blue.yaml"
     assert index["resources"] == sorted([*(one.file for one in shell), slot])
     assert not {"Deployment", "HTTPRoute"} & {one.kind for one in shell}
+
+
+@pytest.mark.parametrize("section", [CLUSTER, WITHOUT_GIT], ids=["git", "no git"])
+def test_what_is_the_clusters_own_is_never_written_and_all_can_be_taken_back(
+    app: Path, tmp_path: Path, section: str
+) -> None:
+    """A controller follows the folder, also where ``llm.yaml`` does not say so: it would own the
+    namespace, and take it away one day.
+    """
+    known = files.write(asked_of(with_production(app, section), tmp_path))
+    folder = Path(known["folder"])
+    kinds = {file: yaml.safe_load(file.read_text())["kind"] for file in folder.glob("*-*.yaml")}
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+
+    assert "NetworkPolicy" in kinds.values()
+    assert not {*APART} & {*kinds.values()}
+    assert listed == sorted(file.name for file in kinds)
+
+    files.remove(known)
+    assert not folder.exists()
 
 
 def test_what_is_as_it_was_written_is_no_change(clustered: Path, copy: Path) -> None:
