@@ -30,7 +30,17 @@ from release.errors import BadInput, Problem
 from release.kubernetes_section import Kubernetes, is_the_clusters
 from release.locations import EXAMPLES, Location, parse_location
 from release.rollout_section import Rollout
-from release.sections import RECORDED, FilePath, Identifier, Name, Section, Share, Text, inside
+from release.sections import (
+    RECORDED,
+    TIGHTENED,
+    FilePath,
+    Identifier,
+    Name,
+    Section,
+    Share,
+    Text,
+    inside,
+)
 from release.vllm_version import VllmVersion
 
 FILE_NAME = "llm.yaml"
@@ -135,7 +145,7 @@ class LlamaCpp(Section):
 class Adapter(Section):
     """A LoRA adapter that the model answers through."""
 
-    source: Annotated[str, AfterValidator(_pinned)] = Field(
+    source: Annotated[str, AfterValidator(_pinned), TIGHTENED] = Field(
         description="as of the model: oci:// or volume://"
     )
     rank: int = Field(16, ge=1, le=512, description="of its matrices, at most")
