@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from release.spec import RESERVED, RESERVED_SOURCES, RESERVED_TARGETS, json_schema
+from release.model_section import RESERVED_SOURCES
+from release.spec import RESERVED, RESERVED_TARGETS, json_schema
 
 FILE = Path(__file__).parent / "llm-yaml.md"
 

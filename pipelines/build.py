@@ -27,7 +27,8 @@ from release.bundle import (
 )
 from release.documents import Key, decode_text, dotted, read_bytes, undotted
 from release.errors import BadInput, Problem
-from release.spec import LlamaCpp, Message, Spec, Vllm, locate
+from release.model_section import LlamaCpp, Vllm
+from release.spec import Message, Spec, locate
 from release.state import StateFolder
 
 ENGINE_PACKAGES = {"llama.cpp": "xllamacpp"}

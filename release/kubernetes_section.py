@@ -63,7 +63,7 @@ def _network(text: str) -> str:
     raise ValueError("must be a network such as 10.224.0.0/24, without bits of a host")
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Network = Annotated[str, AfterValidator(_network), TIGHTENED]
 """Addresses with a mask, in either version of the protocol."""
 
 LabelKey = Annotated[

@@ -32,6 +32,10 @@ SECONDS = 30
 LOOK_SECONDS = 10.0
 """Between looks: GitHub grants 5,000 an hour, https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
+LIMITED_SECONDS = 60.0
+"""For a limit that does not say how long it lasts, as secondary ones need not: by the same page
+nobody asks again for a minute at least."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -175,28 +179,35 @@ def _tell(what: str, error: urllib.error.HTTPError) -> NoReturn:
     remedy = {
         301: " It has moved: name its new address in git.repository.",
         401: " Renew the token.",
-        403: " The token may lack a right, or its hour's requests are used up.",
+        403: " The token may lack a right.",
         404: " The repository is not there, or the token may not see it.",
     }.get(error.code, "")
-    told = f"{what}: {error.code} {shown(str(said))}.{remedy}"
-    seconds = _limited(error.headers, time.time())
-    limited = error.code == 429 or (error.code == 403 and seconds is not None)
-    if limited or error.code >= 500:
-        away = ForgeLimited if limited else ForgeAway
-        raise away(f"{told} Run the command again", seconds or 0.0) from None
-    raise GreenlightError(told) from None
+    told = f"{what}: {error.code} {shown(str(said))}."
+    seconds = _said_seconds(error.headers, time.time())
+    if _is_limit(error, str(said)):
+        limit = LIMITED_SECONDS if seconds is None else seconds
+        raise ForgeLimited(f"{told} Run the command again", limit) from None
+    if error.code >= 500:
+        raise ForgeAway(f"{told} Run the command again", seconds or 0.0) from None
+    raise GreenlightError(f"{told}{remedy}") from None
 
 
-def _limited(headers: Message, now: float) -> float | None:
-    """Seconds for which whoever has asked too often may not ask again; None: it was not that. Who
-    asks all the same may be shut out:
-    https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+def _is_limit(error: urllib.error.HTTPError, said: str) -> bool:
+    """Whether it is for asking too often. A secondary limit may say so in its words alone, with
+    requests remaining: a 403 in other words is the lack of a right.
     """
-    after, reset = headers.get("retry-after"), headers.get("x-ratelimit-reset", "")
-    if after is not None:
-        return float(after) if after.isdecimal() else 0.0
-    if headers.get("x-ratelimit-remaining") == "0":
-        return max(0.0, float(reset) - now) if reset.isdecimal() else 0.0
+    spent = error.headers.get("x-ratelimit-remaining") == "0"
+    told = spent or "retry-after" in error.headers or "rate limit" in said.lower()
+    return error.code == 429 or (error.code == 403 and told)
+
+
+def _said_seconds(headers: Message, now: float) -> float | None:
+    """Seconds for which nobody may ask again, as the answer's headers say; None: they do not."""
+    after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
+    if after.isdecimal():
+        return float(after)
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        return max(0.0, float(reset) - now)
     return None
 
 
@@ -231,7 +242,7 @@ def unlimited(
             return ask()
         except ForgeLimited as error:
             limited = error
-        sleep(min(max(LOOK_SECONDS, limited.seconds), max(0.0, deadline - now())))
+        sleep(_pause(limited.seconds, deadline - now()))
         if now() >= deadline:
             raise Waiting(str(limited))
 
@@ -243,19 +254,24 @@ def merged(
     """The merge commit. Waiting with the address where nobody merged it within ``seconds``, or the
     forge does not say whether anybody did; Refused where it was closed.
     """
-    deadline, pause, unknown = now() + seconds, LOOK_SECONDS, ""
+    deadline, pause, unknown = now() + seconds, 0.0, ""
     while proposal.state == "open":
         if now() >= deadline:
             raise Waiting(unknown or _why_open(proposal))
-        sleep(min(pause, max(0.0, deadline - now())))
+        sleep(_pause(pause, deadline - now()))
         try:
-            proposal, pause, unknown = proposals.look(proposal.number), LOOK_SECONDS, ""
+            proposal, pause, unknown = proposals.look(proposal.number), 0.0, ""
         except ForgeAway as error:
-            pause = max(LOOK_SECONDS, error.seconds)
+            pause = error.seconds
             unknown = f"whether {proposal.url} is merged is not known. {error}"
     if proposal.state == "closed":
         raise Refused(f"{proposal.url} was closed and not merged. Reopen it to go on")
     return proposal.commit
+
+
+def _pause(asked: float, left: float) -> float:
+    """Seconds to the next look: as many as the forge asked for, and no more than are left."""
+    return min(max(LOOK_SECONDS, asked), max(0.0, left))
 
 
 def _why_open(proposal: Proposal) -> str:

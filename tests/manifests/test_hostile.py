@@ -19,6 +19,8 @@ from manifests.gitops import render_controller
 from manifests.model import Rendering
 from manifests.render import Rendered, render
 from release.errors import BadInput
+from release.kubernetes_section import Kubernetes
+from release.sections import RECORDED
 from tests.manifests.making import IMAGE, OCI, VLLM_IMAGE, rendering, settings, vllm_release
 
 HOSTILE = (
@@ -164,6 +166,19 @@ def test_no_field_of_the_section_gets_out_of_its_place(whole: dict[str, Any], pa
         found = [shape(each.object, text, at(whole, path)) for each in rendered]
         assert sorted(map(str, found)) == sorted(map(str, wanted)), text
         assert all(len([*yaml.safe_load_all(each.text)]) == 1 for each in rendered)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_network_that_an_earlier_version_took_gets_out_of_its_place(text: str) -> None:
+    """An interface in it may be any text: it is recorded, and what runs by it is still rendered."""
+    given = {"image": IMAGE, "gateway": {"addresses": [f"fe80::%{text}"]}}
+    recorded = Kubernetes.model_validate_json(json.dumps(given), context=RECORDED)
+
+    rendered = render(rendering(given=recorded))
+
+    (it,) = (one for one in rendered if (one.kind, one.name) == ("NetworkPolicy", "assist"))
+    (*_, found) = it.object["spec"]["ingress"][0]["from"]
+    assert found == {"ipBlock": {"cidr": f"fe80::%{text}"}}
 
 
 def test_no_text_of_a_secret_gets_out_of_the_text_that_it_is_in() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from manifests.render import merge, render
 from pipelines.destroy import destroy
 from pipelines.provisioned import read_provisioned, refuse_orphans, write_provisioned
 from pipelines.reporting import Silent
@@ -15,6 +18,7 @@ from pipelines.workspace import open_running, open_workspace
 from release.errors import BadInput
 from release.spec import load_spec
 from release.state import StateFolder
+from tests.manifests.making import HF, IMAGE, OCI, release, rendering
 from tests.tiny import edit
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -67,44 +71,64 @@ def test_where_neither_file_can_be_read_both_are_told(provisioned: Path) -> None
         open_running(provisioned)
 
 
-SPACE, CORES, MEMORY = '"namespace":"shop"', '"cpu":"250m"', '"memory":"512Mi"'
+SECTION = {"image": IMAGE, "namespace": "shop", "gateway": {"addresses": ["10.0.0.0/8"]}}
+ON_A_CLUSTER = {
+    "model": {"source": OCI},
+    "engine": {"name": "vllm", "version": "0.19.1", "adapter": {"source": OCI}},
+    "ledger": "az://ledgers/assist",
+    "environments": {
+        "staging": {"target": "kubernetes", "kubernetes": SECTION},
+        "production": {"target": "kubernetes", "kubernetes": {"image": IMAGE}},
+    },
+}
+"""Laid over the tests' ``llm.yaml``: all that an earlier version was less strict about."""
+
+
+def nested(path: str, value: Any) -> Any:
+    """A document with ``value`` at ``path`` and nothing else."""
+    return reduce(lambda inside, key: {key: inside}, reversed(path.split(".")), value)
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("path", "value"),
     [
-        (SPACE, '"namespace":"default"'),
-        (SPACE, '"namespace":"rag-system"'),
-        (CORES, '"cpu":"0"'),
-        (MEMORY, '"memory":"0"'),
-        (MEMORY, '"memory":"512m"'),
-        ('"max_unavailable":0.25', '"max_unavailable":0.0'),
+        ("environments.staging.kubernetes.namespace", "default"),
+        ("environments.staging.kubernetes.namespace", "kube-public"),
+        ("environments.staging.kubernetes.namespace", "rag-system"),
+        ("environments.staging.kubernetes.application.cpu", "0"),
+        ("environments.staging.kubernetes.application.memory", "0"),
+        ("environments.staging.kubernetes.application.memory", "512m"),
+        ("environments.staging.kubernetes.max_unavailable", 0.0),
+        ("environments.staging.kubernetes.gateway.addresses", ["fe80::%eth0/128"]),
+        ("environments.staging.kubernetes.gateway.addresses", ["fe80::%x\n y: &a/64"]),
+        ("engine.version", "0.17.1"),
+        ("engine.adapter.source", HF),
     ],
 )
 def test_what_is_refused_since_it_runs_is_refused_in_llm_yaml_alone(
-    app: Path, old: str, new: str
+    app: Path, path: str, value: Any
 ) -> None:
     """What an earlier version took, and brought up, is found again: to bring it back, to look at it
     and to remove it. Anew it is not shipped.
     """
-    here = "image: x.io/a@sha256:" + "0" * 64 + ", namespace: shop"
-    edit(app / "llm.yaml", "staging: {}", f"staging: {{kubernetes: {{{here}}}}}")
-    write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
-    edit(record_of(app), *(json.dumps(one)[1:-1] for one in (old, new)))
-    key, value = (json.loads(f"{{{new}}}")).popitem()
-    inside = {
-        "cpu": "application: {memory: 1Gi, cpu: %s}",
-        "memory": "application: {cpu: 1, memory: %s}",
+    changes = (app / "cluster.yaml", app / "earlier.yaml")
+    for file, laid in zip(changes, (ON_A_CLUSTER, nested(path, value)), strict=True):
+        file.write_text(json.dumps(laid))
+    write_provisioned(StateFolder(app), "f" * 64, load_spec(app, changes[:1]))
+    record = json.loads(record_of(app).read_text())
+    spec = merge(json.loads(record["spec"]), nested(path, value))
+    record_of(app).write_text(json.dumps({**record, "spec": json.dumps(spec)}))
+
+    found = open_running(app, changes)
+
+    with pytest.raises(BadInput, match=path):
+        open_workspace(app, changes)
+    assert found.fault is not None
+    assert found.spec.model_dump(mode="json", by_alias=True) == spec
+    there = found.spec.environments["staging"].kubernetes
+    assert {"Deployment", "HTTPRoute"} < {
+        one.kind for one in render(rendering(release(), given=there))
     }
-    given = inside.get(key, f"{key}: %s") % json.dumps(value)
-    edit(app / "llm.yaml", "namespace: shop", given)
-
-    found = open_running(app)
-
-    with pytest.raises(BadInput, match=key):
-        open_workspace(app)
-    (environment,) = (one for one in [found.spec.environments["staging"].kubernetes] if one)
-    assert new in environment.model_dump_json()
 
 
 def test_the_names_of_what_runs_come_to_the_clusters_own_namespace(app: Path) -> None:
@@ -112,13 +136,14 @@ def test_the_names_of_what_runs_come_to_the_clusters_own_namespace(app: Path) ->
     here = "image: x.io/a@sha256:" + "0" * 64
     edit(app / "llm.yaml", "staging: {}", f"systems: {{kubernetes: {{{here}}}}}")
     write_provisioned(StateFolder(app), "f" * 64, load_spec(app))
-    record = record_of(app)
-    record.write_text(record.read_text().replace("systems", "system"))
+    for file in (record_of(app), app / "llm.yaml"):
+        edit(file, "systems", "system")
 
-    found = read_provisioned(StateFolder(app))
+    found = open_running(app)
 
-    assert found is not None
-    assert "system" in found.spec.environments
+    with pytest.raises(BadInput, match="the cluster's own here"):
+        open_workspace(app)
+    assert found.environments == ("system", "production")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from release.documents import Document, overlay, parse_document
 from release.errors import BadInput, Problem
+from release.model_section import RESERVED_SOURCES
 from release.spec import (
     RESERVED,
-    RESERVED_SOURCES,
     RESERVED_TARGETS,
     RateLimit,
     Spec,

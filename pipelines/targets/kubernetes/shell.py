@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from manifests.model import INSTANCE, Rendering
@@ -169,8 +169,11 @@ class Shell:
 
 
 def _unused(r: Rendering) -> set[str]:
-    """Kinds that an environment with other settings has, and one with those of ``r`` has not."""
-    used = {resource(one.object) for one in render_shell(r)}
+    """Kinds that an environment with other settings has, and one with those of ``r`` has not.
+    Patches change no kind, and one that is refused since it was applied stops no end.
+    """
+    plain = replace(r, settings=r.settings.model_copy(update={"patches": ()}))
+    used = {resource(one.object) for one in render_shell(plain)}
     return {*BY_SETTING} - used - ({"ScaledObject"} if r.settings.scaling.prometheus else set())
 
 

@@ -18,6 +18,23 @@ from tests.pipelines.gitops.test_controllers import Time
 TOKEN = "ghs_s3cret"
 
 
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+SECONDARY = {"message": "You have exceeded a secondary Rate Limit."}
+LIMITS: dict[str, tuple[Answer, int]] = {
+    "with its time": ((403, {"message": "rate limit"}, {"retry-after": "300"}), 300),
+    "in words alone": ((403, SECONDARY, {"x-ratelimit-remaining": "4999"}), 60),
+    "in details alone": ((403, {"message": "No", "errors": [SECONDARY]}, {}), 60),
+    "by its number alone": ((429, {"message": "later"}, {}), 60),
+    "until a date": (
+        (403, {"message": "No"}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+        60,
+    ),
+    "with nothing left": ((403, {"message": "No"}, {"x-ratelimit-remaining": "0"}), 60),
+}
+"""Answers to who has asked too often, and for how many seconds nobody may ask again:
+https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
+
+
 class Forge(ThreadingHTTPServer):
     """Pull requests of o/r. ``answers`` goes before all of it: path to status and headers."""
 
@@ -25,7 +42,7 @@ class Forge(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pulls: list[dict[str, Any]] = []
         self.seen: list[str] = []
-        self.failing: tuple[int, dict[str, Any], dict[str, str]] | None = None
+        self.failing: Answer | None = None
 
     @property
     def url(self) -> str:
@@ -175,7 +192,8 @@ def test_an_open_one_comes_before_those_of_earlier_times(forge: Forge, github: G
     ("status", "answer", "words"),
     [
         (401, {"message": "Bad credentials"}, "401 Bad credentials. Renew"),
-        (403, {"message": "rate limit"}, "may lack a right"),
+        (403, {"message": "Resource not accessible"}, "accessible. The token may lack a right"),
+        (403, {"message": "rate limit"}, "403 rate limit. Run the command again"),
         (404, {"message": "Not Found"}, "may not see it"),
         (422, {"message": "No", "errors": [{"message": f"echo {TOKEN}"}]}, r"No; echo \*\*\*"),
         (500, ["odd"], "500"),
@@ -255,20 +273,21 @@ def test_a_forge_that_is_away_for_a_moment_ends_no_wait(
     assert merged(github, proposal, 600, time.now, sleep) == "c" * 40
 
 
+@pytest.mark.parametrize(("answer", "limit"), LIMITS.values(), ids=LIMITS)
 def test_who_has_asked_too_often_is_not_asked_again_before_its_time(
-    forge: Forge, github: GitHub
+    forge: Forge, github: GitHub, answer: Answer, limit: int
 ) -> None:
     """GitHub shuts out who goes on. The wait's own end comes first all the same."""
     proposal, time, pauses = github.open("b", "t", ""), Time(), list[float]()
-    forge.failing = (403, {"message": "rate limit"}, {"retry-after": "300"})
+    forge.failing = answer
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         time.sleep(seconds)
 
-    with pytest.raises(Waiting, match="403 rate limit"):
-        merged(github, proposal, 400, time.now, sleep)
-    assert pauses == [10, 300, 90]
+    with pytest.raises(Waiting, match=f"is not known.*{answer[0]} {answer[1]['message']}"):
+        merged(github, proposal, 2 * limit, time.now, sleep)
+    assert pauses == [10, limit, limit - 10]
 
 
 def test_a_forge_that_stays_away_is_waiting_with_what_it_said(forge: Forge, github: GitHub) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.gitops.proposals import ForgeAway
+from pipelines.gitops.proposals import LOOK_SECONDS, ForgeAway
 from pipelines.gitops.repository import ChangedMeanwhile, PushRefused
 from pipelines.gitops.writer import GitNotTold, GitWriter
 from release.errors import Refused, Waiting
 from tests.pipelines.gitops.conftest import Server
 from tests.pipelines.gitops.test_controllers import Time
-from tests.pipelines.gitops.test_proposals import Forge, Handler, forge
+from tests.pipelines.gitops.test_proposals import LIMITS, Answer, Forge, Handler, forge
 from tests.pipelines.gitops.writing import FOLDER, follows, of_slot, route, writer_of
 
 __all__ = ["forge"]
@@ -174,32 +174,33 @@ def test_a_proposal_that_was_merged_otherwise_is_told(
         writer.put(of_slot("green"), 1, "deploy")
 
 
-def limit(forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    """From the first request of ``verb`` on GitHub takes no more for five minutes."""
+def limit(forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str, answer: Answer) -> None:
+    """From the first request of ``verb`` on GitHub takes no more, and says so by ``answer``."""
     begin = Handler._begin
 
     def limited(self: Handler) -> bool:
         if self.command == verb and not any(one.startswith(verb) for one in forge.seen):
-            forge.failing = (403, {"message": "rate limit"}, {"retry-after": "300"})
+            forge.failing = answer
         return begin(self)
 
     monkeypatch.setattr(Handler, "_begin", limited)
 
 
+@pytest.mark.parametrize(("answer", "seconds"), LIMITS.values(), ids=LIMITS)
 @pytest.mark.parametrize("verb", ["GET", "POST"])
 def test_a_limit_on_requests_is_waited_out_before_there_is_a_proposal_too(
     server: Server, proposing: tuple[GitWriter, Time], forge: Forge,
-    monkeypatch: pytest.MonkeyPatch, verb: str,
+    monkeypatch: pytest.MonkeyPatch, verb: str, answer: Answer, seconds: int,
 ) -> None:  # fmt: skip
     """And nobody asks in between: GitHub shuts out who does."""
     (writer, time), asked = proposing, list[int]()
     writer.settings = writer.settings.model_copy(update={"wait_seconds": 600})
-    limit(forge, monkeypatch, verb)
+    limit(forge, monkeypatch, verb, answer)
 
-    def sleep(seconds: float) -> None:
+    def sleep(pause: float) -> None:
         asked.append(len(forge.seen))
-        time.sleep(seconds)
-        if time.passed == 300:
+        time.sleep(pause)
+        if time.passed >= seconds:
             forge.failing = None
         if forge.pulls:
             merge(server, forge)
@@ -208,18 +209,22 @@ def test_a_limit_on_requests_is_waited_out_before_there_is_a_proposal_too(
     writer.put(of_slot("green"), 1, "deploy")
 
     assert writer.head == server.head
+    assert time.passed == seconds + LOOK_SECONDS
     assert forge.seen[asked[0] - 1].startswith(verb)
+    assert len(asked) == 2
 
 
+@pytest.mark.parametrize("answer", [one for one, _ in LIMITS.values()], ids=LIMITS)
 @pytest.mark.parametrize("verb", ["GET", "POST"])
 def test_a_limit_that_outlasts_the_wait_is_waiting(
-    proposing: tuple[GitWriter, Time], forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str
-) -> None:
+    proposing: tuple[GitWriter, Time], forge: Forge, monkeypatch: pytest.MonkeyPatch, verb: str,
+    answer: Answer,
+) -> None:  # fmt: skip
     """Exit 4, with what GitHub said: it was not asked once more before its time."""
     writer, time = proposing
-    limit(forge, monkeypatch, verb)
+    limit(forge, monkeypatch, verb, answer)
 
-    with pytest.raises(Waiting, match="403 rate limit"):
+    with pytest.raises(Waiting, match=f"{answer[0]} {answer[1]['message']}"):
         writer.put(of_slot("green"), 1, "deploy")
 
     assert time.passed == 60

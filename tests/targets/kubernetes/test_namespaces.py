@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,11 @@ from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.facts import notes
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.routing import Routing
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.standing import MADE
 from pipelines.targets.kubernetes.writer import DirectWriter
-from release.errors import GreenlightError
+from release.errors import BadInput, GreenlightError
 from tests.cluster.client import Cluster
 from tests.manifests.making import settings
 from tests.targets.kubernetes.memory import MemoryApi
@@ -28,6 +30,7 @@ from tests.targets.kubernetes.sharing import (
     ground,
     made,
     namespace,
+    start,
     unnamed,
 )
 
@@ -134,6 +137,23 @@ def test_a_kind_that_may_not_be_seen_stops_the_end_where_the_settings_use_it(
         with pytest.raises(DeniedError, match=kind):
             shell.take_away(2)
         assert {*api.objects} == before
+
+
+@pytest.mark.parametrize(("kind", "goes"), [(AZURES, True), ("PrometheusRule", False)])
+def test_a_patch_that_is_refused_since_it_runs_does_not_stop_the_end(kind: str, goes: bool) -> None:
+    """It would stop what is rendered anew; what is used is known without it."""
+    api = Unlisted(kind)
+    mine = ground(api)
+    made(Shell(mine, DirectWriter(api, mine.anchor)), api)
+    api.objects = {key: one for key, one in api.objects.items() if key[1]}
+    patch = {"kind": "PodMonitor", "name": "*", "patch": {"apiVersion": "example.com/v1"}}
+    later = replace(mine, settings=settings(namespace=SPACE, patches=[patch]))
+    shell = Shell(later, DirectWriter(api, later.anchor))
+
+    with pytest.raises(BadInput, match="API group"):
+        render_shell(later.rendering())
+    with nullcontext() if goes else pytest.raises(DeniedError, match=kind):
+        shell.take_away(2)
 
 
 def test_a_namespace_of_our_own_goes() -> None:
@@ -253,6 +273,25 @@ def test_a_namespace_that_may_not_be_looked_at_is_entered_by_its_name_alone() ->
     named = ground(api)
     made(Shell(named, DirectWriter(api, named.anchor)), api)
     assert api.get("ServiceAccount", "assist", SPACE)
+
+
+def test_what_runs_in_a_namespace_that_is_not_entered_any_more_is_moved_and_removed() -> None:
+    """An earlier version entered it. To make it ready once more is refused, and nothing else."""
+    space = {"kind": "Namespace", "metadata": {"name": "assist-production"}}
+    api = MemoryApi(space)
+    mine = unnamed(api, "assist", "production")
+    shell, routing = Shell(mine, DirectWriter(api, mine.anchor)), Routing(("blue",), {"blue": 100})
+    mine.anchor.take(1)
+    start(mine)
+
+    with pytest.raises(GreenlightError, match="was not made by Greenlight"):
+        shell.make(2)
+    start(mine, "green", 2)
+    mine.write(routing, 2)
+
+    assert ({*mine.live().slots}, mine.routing()) == ({"blue", "green"}, routing)
+    shell.take_away(3)
+    assert {*api.objects} == {("Namespace", "", "assist-production")}
 
 
 def test_a_namespace_that_both_name_is_shared() -> None:
