@@ -66,6 +66,13 @@ class Live:
             if labels(one).get(COMPONENT) == "model-server"
         }
 
+    def asking(self, server: str, beside: str) -> tuple[str, ...]:
+        """The slots that ask a model server, but for the one that it is looked at from."""
+        found = self.slots.items()
+        return tuple(
+            slot for slot, one in found if slot != beside and notes(one).get(SERVER) == server
+        )
+
     def pods_of(self, one: Object) -> list[Object]:
         """The pods that a Deployment's last template made and that are to stay."""
         wanted = one["spec"]["selector"]["matchLabels"].items()

@@ -62,7 +62,7 @@ class Slots:
         they have answered.
         """
         ground, release = self.ground, what.release
-        objects = render_slot(self._scaled(scale, what), what.name)
+        objects = render_slot(self._scaled(live, what, scale), what.name)
         last = ("Deployment", ground.of_slot(what.name))  # what says that all is there
         objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
         self._make_way(live, objects, what.name, fence)
@@ -83,12 +83,15 @@ class Slots:
         self._hurry(slot, grace - max(0, ground.drain_seconds - math.ceil(deadline)), grace)
         self.tidy(ground.live(), slot, fence)
 
-    def share(self, scale: int | None) -> int:
-        """Per cent of the pods that a slot is to have, with at most ``scale`` of each kind."""
+    def share(self, live: Live, what: Slot, scale: int | None) -> int:
+        """Per cent of the pods that ``what`` is to have, with at most ``scale`` of each kind. A
+        model server that a slot beside it asks too is there in full.
+        """
         if scale is None:
             return ALL
         settings = self.ground.settings
-        whole = max(settings.scaling.min, settings.server.replicas)
+        shared = live.asking(what.server_name, what.name)
+        whole = max(settings.scaling.min, 0 if shared else settings.server.replicas)
         return min(ALL, ALL * scale // whole)
 
     def tidy(self, live: Live, slot: str, fence: int) -> None:
@@ -108,18 +111,21 @@ class Slots:
         if names:
             self.writer.take_away(names, fence, f"it is in the way of what comes into {slot}")
 
-    def _scaled(self, scale: int | None, what: Slot) -> Rendering:
+    def _scaled(self, live: Live, what: Slot, scale: int | None) -> Rendering:
+        """With fewer pods of its own; what the slot beside it runs on has no fewer."""
         rendering, settings = self.ground.rendering(what), self.ground.settings
         if scale is None:
             return rendering
         scaling, server = settings.scaling, settings.server
         fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
-        share = {"metadata": {"annotations": {SHARE: str(self.share(scale))}}}
+        if not live.asking(what.server_name, what.name):
+            server = server.model_copy(update={"replicas": min(scale, server.replicas)})
+        share = {"metadata": {"annotations": {SHARE: str(self.share(live, what, scale))}}}
         patch = Patch(kind="Deployment", name=rendering.of_slot(what.name), patch=share)
         update = {
             "patches": (*settings.patches, patch),
             "scaling": scaling.model_copy(update=fewer),
-            "server": server.model_copy(update={"replicas": min(scale, server.replicas)}),
+            "server": server,
         }
         return replace(rendering, settings=settings.model_copy(update=update))
 

@@ -121,7 +121,7 @@ class KubernetesTarget:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         self.ground.anchor.take(fence)
         slots, live = Slots(self.ground, self._writer, self.patience), self.ground.live()
-        if _serves(live, slot, release, slots.share(scale)):
+        if _serves(live, slot, release, slots.share(live, Slot(slot, release), scale)):
             # whoever started it may have been killed before either
             self.ground.let_in(slot, live.routing, fence)
             slots.tidy(live, slot, fence)
