@@ -24,6 +24,8 @@ from pipelines.targets.kubernetes.facts import (
     name_of,
     notes,
     reason_of,
+    server_short,
+    why_short,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, left_over, unneeded
@@ -57,9 +59,11 @@ class Slots:
     writer: Writer
     patience: Patience
 
-    def start(self, live: Live, what: Slot, scale: int | None, fence: int) -> None:
+    def start(
+        self, live: Live, what: Slot, scale: int | None, fence: int, whole: bool = True
+    ) -> None:
         """``what`` beside what is ``live``, with at most ``scale`` pods of each kind; returns when
-        they have answered.
+        they have answered, and ``whole``: when its model server has all of its pods too.
         """
         ground, release = self.ground, what.release
         objects = render_slot(self._scaled(live, what, scale), what.name)
@@ -69,7 +73,7 @@ class Slots:
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
         ground.let_in(what.name, ground.routing(), fence)  # Git may have written it meanwhile
-        self._await_ready(what, scale, fence)
+        self._await_ready(what, scale, fence, whole)
         self.tidy(ground.live(), what.name, fence)
 
     def stop(self, live: Live, slot: str, deadline: float, fence: int) -> None:
@@ -129,15 +133,19 @@ class Slots:
         }
         return replace(rendering, settings=settings.model_copy(update=update))
 
-    def _await_ready(self, what: Slot, scale: int | None, fence: int) -> None:
+    def _await_ready(self, what: Slot, scale: int | None, fence: int, whole: bool) -> None:
         """Until every pod that is asked for has answered. DeployFailedError with the reason."""
         give_up, since = time.monotonic() + self.patience.ready, 0.0
         while True:
             live = self.ground.live()
             one = self._still_there(live, what, fence)
-            if self._is_whole(one, what.release, scale):
+            answers = self._answers(one, what.release, scale)
+            short = server_short(live, one) if whole else None
+            if answers and short is None:
                 return
-            reason = reason_of(live, one)
+            reason = (
+                why_short(live, short, what.name) if answers and short else reason_of(live, one)
+            )
             now = time.monotonic()
             since = (since or now) if reason.kind == "fails" else 0.0
             lasts = bool(since) and now - since > self.patience.tolerated
@@ -158,7 +166,8 @@ class Slots:
             )
         return one
 
-    def _is_whole(self, one: Object, release: Release, scale: int | None) -> bool:
+    def _answers(self, one: Object, release: Release, scale: int | None) -> bool:
+        """Whether each pod of the application has had an answer; one of the model's is enough."""
         least = self.ground.settings.scaling.min
         least = least if scale is None else min(scale, least)
         wanted = max(int(one["spec"].get("replicas", 1)), least)

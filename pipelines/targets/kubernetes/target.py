@@ -117,16 +117,20 @@ class KubernetesTarget:
         now = datetime.now(UTC)
         return room_of(self.ground.api, rendering, slot, live, now, self.stepwise)
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
+    def deploy(
+        self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True
+    ) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         self.ground.anchor.take(fence)
         slots, live = Slots(self.ground, self._writer, self.patience), self.ground.live()
-        if _serves(live, slot, release, slots.share(live, Slot(slot, release), scale)):
+        share = slots.share(live, Slot(slot, release), scale)
+        if _serves(live, slot, release, share, whole):
             # whoever started it may have been killed before either
             self.ground.let_in(slot, live.routing, fence)
             slots.tidy(live, slot, fence)
             return
-        slots.start(live, Slot(slot, release, self.markers(release), self.refusal), scale, fence)
+        what = Slot(slot, release, self.markers(release), self.refusal)
+        slots.start(live, what, scale, fence, whole)
 
     def expose(
         self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
@@ -247,11 +251,11 @@ def _slots(live: Live) -> Mapping[str, SlotFacts]:
     return target_facts(live, "").slots
 
 
-def _serves(live: Live, slot: str, release: Release, share: int) -> bool:
+def _serves(live: Live, slot: str, release: Release, share: int, whole: bool) -> bool:
     found = _slots(live).get(slot)
     if found is None or (found.release, found.state) != (release.digest, "ready"):
         return False
-    return found.share >= share
+    return found.share >= share and (found.whole or not whole)
 
 
 def _read_by_now(live: Live, slot: str) -> list[str] | None:
