@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.model import Rendering, Slot
+from manifests.render import render_server
 from pipelines.capacity import ALL, Room
 from pipelines.facts import SlotFacts
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
@@ -38,6 +39,7 @@ from pipelines.targets.kubernetes.queries import Place
 from pipelines.targets.kubernetes.refusals import UnreachableError
 from pipelines.targets.kubernetes.room import room_of
 from pipelines.targets.kubernetes.routing import Routing, require_possible
+from pipelines.targets.kubernetes.shared import changed
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.watching import COMPONENT
@@ -114,8 +116,10 @@ class KubernetesTarget:
         live = self.ground.live()
         slot = place(live, release.digest)
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        now = datetime.now(UTC)
-        return room_of(self.ground.api, rendering, slot, live, now, self.stepwise)
+        api, now = self.ground.api, datetime.now(UTC)
+        wanted = (one.object for one in render_server(rendering, slot))
+        also = (*changed(api, live, wanted, slot, self.ground.manager),)
+        return room_of(api, rendering, slot, live, now, self.stepwise, also)
 
     def deploy(
         self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True

@@ -12,47 +12,23 @@ from pipelines.facts import SlotFacts
 from pipelines.targets.base import DeployFailedError
 from pipelines.targets.kubernetes.facts import target_facts
 from pipelines.targets.kubernetes.ground import Ground
-from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.slots import Patience
 from pipelines.targets.kubernetes.target import KubernetesTarget
-from pipelines.targets.kubernetes.writer import DirectWriter
 from release.bundle import Release
 from release.errors import WAITING, Waiting
-from release.kubernetes_section import Kubernetes
 from release.state import StateFolder
-from tests.manifests.making import HF, gpu_settings, prompt, vllm_release
 from tests.targets.kubernetes.memory import MemoryApi
-
-BLUE = vllm_release(HF)
-GREEN = BLUE.model_copy(update={"prompt": prompt("Be kind.")})
-"""It asks the same model server."""
-OTHER = vllm_release(HF, context=4096)
-"""It asks another."""
-
-FOUR = gpu_settings(replicas=4)
-
-
-def ground(api: MemoryApi, given: Kubernetes = FOUR) -> Ground:
-    return Ground("assist", "production", given, 30, api)
-
-
-def slots(there: Ground) -> Slots:
-    return Slots(there, DirectWriter(there.api, there.anchor), Patience())
-
-
-def start(there: Ground, slot: str, one: Release, scale: int | None = None, fence: int = 1) -> None:
-    """``one`` in ``slot``; nobody waits for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Slots, "_await_ready", lambda *_: None)
-        slots(there).start(there.live(), Slot(slot, one, None, ()), scale, fence)
-
-
-def server(there: Ground, one: Release) -> dict[str, Any]:
-    """The Deployment of the model server that ``one`` asks."""
-    return there.live().servers[Slot("", one).server_name]  # type: ignore[return-value]
-
-
-def replicas(there: Ground, one: Release) -> int:
-    return int(server(there, one)["spec"]["replicas"])
+from tests.targets.kubernetes.servers import (
+    BLUE,
+    GREEN,
+    OTHER,
+    answers,
+    ground,
+    replicas,
+    server,
+    slots,
+    start,
+)
 
 
 def share(there: Ground, slot: str) -> str:
@@ -92,15 +68,6 @@ def there() -> Ground:
     answers(made, "assist-blue", 2)
     answers(made, Slot("", BLUE).server_name, 4)
     return made
-
-
-def answers(there: Ground, name: str, available: int) -> None:
-    """So many pods of a Deployment do, of its last template."""
-    one = there.api.objects["Deployment", there.namespace, name]  # type: ignore[attr-defined]
-    wanted = one["spec"].get("replicas", 2)
-    seen = one["metadata"].get("generation", 1)
-    one["status"] = {"observedGeneration": seen, "replicas": wanted, "updatedReplicas": wanted,
-                     "availableReplicas": available}  # fmt: skip
 
 
 def begun(there: Ground, one: Release, available: int) -> None:
