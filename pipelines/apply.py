@@ -85,14 +85,14 @@ def _provision(run: Run, step: Provision) -> dict[str, Any]:
 
 
 def _deploy(run: Run, step: Deploy) -> dict[str, Any]:
-    _start(run, step, step.scale)
+    _start(run, step, step.scale, step.whole)
     return {"slot": step.slot}
 
 
-def _start(run: Run, step: Deploy | Grow, scale: int | None) -> None:
+def _start(run: Run, step: Deploy | Grow, scale: int | None, whole: bool = True) -> None:
     release, fence = run.workspace.release(step.release), _fence(run, step.environment)
     try:
-        run.target(step.environment).deploy(step.slot, release, fence, scale)
+        run.target(step.environment).deploy(step.slot, release, fence, scale, whole)
     except DeployFailedError as error:
         raise BreachError(step.environment, step.release, str(error)) from error
 

@@ -117,7 +117,10 @@ def _return_steps(
     now, steps = ensure(facts, there, goal, spare=there.live, smoke=False)
     slot = now.slot_of(goal)
     if not steps:  # said again, so that from now on the target refuses a fence before ours
-        steps = [Deploy(environment=there.name, slot=slot, release=goal, reason="it is there")]
+        steps = [
+            Deploy(environment=there.name, slot=slot, release=goal, whole=False,
+                   reason="it is there")
+        ]  # fmt: skip
     yield from steps
     yield Expose(environment=there.name, weights={slot: ALL}, reason=reason)
     if not (there.returning and there.came_back and there.live == goal):

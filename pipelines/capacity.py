@@ -84,10 +84,12 @@ def find_room(
     emptied: Cluster | None = None,
     load_seconds: int = 0,
     later: Needs = NOTHING,
+    alone: Needs | None = None,
 ) -> Room:
     """Whether ``needs`` fit into ``cluster``, and what else can be done.
 
-    ``emptied`` is the cluster without the old release; ``load_seconds`` until a model answers.
+    ``emptied`` is the cluster without the old release, and ``alone`` what is needed there, None:
+    the same; ``load_seconds`` until a model answers.
     The autoscaler comes before ``when_full``: what it adds costs no user anything. ``later`` is
     what may be added once ``needs`` are there: no reason to wait, and told.
     """
@@ -105,7 +107,7 @@ def find_room(
     scale = _largest(needs, cluster) if when_full == "smaller" else None
     if scale:
         return Room("smaller", asks, missing, notes, scale, _share(needs.pods, scale))
-    if when_full == "outage" and emptied is not None and not _missing(needs, emptied):
+    if when_full == "outage" and emptied is not None and not _missing(alone or needs, emptied):
         return Room("outage", asks, missing, notes, seconds=load_seconds)
     return Room("wait", asks, missing, notes)
 
@@ -131,19 +133,20 @@ def _said_of(pools: Sequence[Pool]) -> Iterator[str]:
 
 def _largest(needs: Needs, cluster: Cluster) -> int | None:
     """The most pods of each kind, fewer than asked for, that fit; None: not even one of each."""
-    most = max((one.count for one in needs.pods), default=0)
+    most = max((one.count for one in needs.pods if not one.fixed), default=0)
     fits = (n for n in range(most - 1, 0, -1) if not _missing(_at_most(needs, n), cluster))
     return next(fits, None)
 
 
 def _at_most(needs: Needs, scale: int) -> Needs:
-    fewer = (replace(one, count=min(one.count, scale)) for one in needs.pods)
+    fewer = (one if one.fixed else replace(one, count=min(one.count, scale)) for one in needs.pods)
     return replace(needs, pods=tuple(fewer))
 
 
 def _share(needs: Sequence[Pods], scale: int) -> int:
     """Per cent of the pods of whichever kind has the fewest of what it is to have."""
-    return min(ALL * min(one.count, scale) // one.count for one in needs if one.count)
+    own = (one for one in needs if one.count and not one.fixed)
+    return min(ALL * min(one.count, scale) // one.count for one in own)
 
 
 def _missing(needs: Needs, cluster: Cluster, later: Needs = NOTHING) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class Pods:
     ``makes``: what else each of them takes of a quota, by the quota's names: its own claims.
     ``unsaid``: containers that ask for nothing, or have no limit, by the name that a quota has for
     it, such as ``limits.cpu``. ``scopes`` and ``priority`` are what quotas go by. ``wrong``: why
-    none of them would be taken at all.
+    none of them would be taken at all. ``fixed``: no fewer of them however small a release begins.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Pods:
     scopes: frozenset[str] = frozenset()
     priority: str = ""
     wrong: tuple[str, ...] = ()
+    fixed: bool = False
 
     def takes(self, name: str) -> int:
         """What one of them takes of a quota's ``name``; nothing of what pods do not take."""

@@ -8,13 +8,13 @@ from typing import Any
 
 from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render_slot
-from pipelines.gitops.controllers import FIELD_MANAGERS
 from pipelines.rendering import rendering_of
-from pipelines.targets.kubernetes.api import MANAGER, Api
+from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.diff import Change, changes
 from pipelines.targets.kubernetes.facts import Live, place
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.leftovers import deployed, unneeded
+from pipelines.targets.kubernetes.shared import with_slots_beside
 from pipelines.targets.kubernetes.standing import There, found_apart, require_meant, standing
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
@@ -54,15 +54,11 @@ def difference_of(workspace: Workspace, environment: str) -> Difference:
     found = (
         *_unmeant(r, there),
         *changes(api, [one for one in (first.namespace, *first.apart) if one]),
-        *changes(api, brought, _gone(ground, live, brought, slot.name), _manager(ground)),
-    )
+        *with_slots_beside(live, slot.name, changes(
+            api, brought, _gone(ground, live, brought, slot.name), ground.manager
+        )),
+    )  # fmt: skip
     return Difference(environment, slot.release.label, slot.name, found)
-
-
-def _manager(ground: Ground) -> str:
-    """Who would apply it, and so owns the fields already: by Git that is its controller."""
-    git = ground.settings.git
-    return FIELD_MANAGERS[git.controller] if git else MANAGER
 
 
 def _unmeant(r: Rendering, there: There) -> tuple[Change, ...]:

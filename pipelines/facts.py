@@ -20,7 +20,8 @@ SlotState = Literal["starting", "ready", "failed", "stopping"]
 @dataclass(frozen=True)
 class SlotFacts:
     """One occupied slot. ``engine`` names the model server: equal names share one. ``share`` is
-    per cent of the pods that it is to have: one that was started smaller has fewer.
+    per cent of the pods that it is to have: one that was started smaller has fewer. ``whole`` is
+    whether its model server has all the pods that were asked for: some answer, or it is not ready.
     """
 
     release: str
@@ -29,6 +30,7 @@ class SlotFacts:
     engine: str = ""
     in_flight: int = 0
     share: int = ALL
+    whole: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ def ensure(
     """Steps after which ``release`` is ready in a slot, and the facts as they will be.
 
     ``spare`` is the release whose slot must not be taken. A return does without the smoke test:
-    what was live needs no evaluation data to be live again.
+    what was live needs no evaluation data to be live again. Nor does it wait for a model server to
+    be whole, as who was killed or gave up doing so must when it goes on.
     """
     slot = there.slot_of(release)
-    if slot and there.slots[slot].state == "ready":
+    if slot and _is_up(there.slots[slot], smoke):
         return there, []
     room = there.room if smoke and release == facts.candidate else None
     wait_for_room(facts, there, room)
@@ -37,13 +38,19 @@ def ensure(
             slot=slot,
             release=release,
             scale=room.scale if room else None,
-            reason=_sharing(facts, there, release) + (f"; {room}" if room else ""),
+            whole=smoke,
+            reason=_why(facts, there, release, slot) + (f"; {room}" if room else ""),
         )
     )
     if smoke:
         reason = "a real prompt, pinned"
         steps.append(Smoke(environment=there.name, slot=slot, release=release, reason=reason))
     return _with(there, slot, release, facts, room.share if room else ALL), steps
+
+
+def _is_up(one: SlotFacts, promoted: bool) -> bool:
+    """What was started smaller gets the rest of its pods before it gets more of the requests."""
+    return one.state == "ready" and (one.whole or one.share < ALL or not promoted)
 
 
 def _free(
@@ -76,7 +83,10 @@ def _with(
     return replace(there, slots={**there.slots, slot: occupant})
 
 
-def _sharing(facts: Facts, there: EnvironmentFacts, release: str) -> str:
+def _why(facts: Facts, there: EnvironmentFacts, release: str, slot: str) -> str:
+    occupant = there.slots.get(slot)
+    if occupant and occupant.state == "ready" and not occupant.whole:
+        return "some pods of its model server are still awaited"
     beside = {one.engine for one in there.slots.values() if one.release != release}
     if facts.engines.get(release, "") in beside:
         return "shares the model server beside it: no second copy of the weights"

@@ -66,6 +66,7 @@ class Deploy(SlotStep):
     again: ClassVar[str] = "the same declaration again; returns when it is ready"
     undone: ClassVar[str] = "the slot is retired"
     scale: int | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

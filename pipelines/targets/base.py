@@ -138,10 +138,13 @@ class Target(Protocol):
         What it has started already does not stand in its own way.
         """
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
+    def deploy(
+        self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True
+    ) -> None:
         """Start ``release`` in ``slot`` without traffic; return when it answers a real prompt.
 
-        ``scale``: with at most so many pods of each kind; None: all that it is to have.
+        ``scale``: with at most so many pods of each kind; None: all that it is to have. ``whole``:
+        when every pod of its model server is there, too; a return does not wait for that.
         Idempotent. Raises DeployFailedError with the reason, StaleFenceError.
         """
 

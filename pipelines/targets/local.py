@@ -111,7 +111,9 @@ class LocalTarget:
     def room(self, release: Release) -> None:
         """Nobody counts: processes of one machine share it."""
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
+    def deploy(
+        self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True
+    ) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         if scale not in (None, 1):
             raise GreenlightError(f"a local slot has one copy, {scale} were asked for")

@@ -204,7 +204,9 @@ class MemoryTarget:
         others = [one for one in self.slots.values() if one.release != release.digest]
         return (self.gpus or 0) - sum(self.pods * one.share // 100 for one in others)
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
+    def deploy(
+        self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True
+    ) -> None:
         """Ready at once, or never."""
         with self._write(f"deploy {slot}", fence):
             there = self.slots.get(slot)

@@ -14,7 +14,7 @@ from pipelines.bringing_back import plan_refusal, plan_return
 from pipelines.capacity import Room
 from pipelines.facts import EnvironmentFacts, Facts, RolloutFacts, SlotFacts
 from pipelines.plan import plan_compliance, plan_evaluation, plan_promotion, plan_ship
-from pipelines.steps import Plan, describe, step_from_json
+from pipelines.steps import Deploy, Plan, describe, step_from_json
 from release.errors import GreenlightError
 from release.rollout_section import Rollout
 
@@ -27,7 +27,8 @@ def environment(name: str, value: Mapping[str, Any]) -> EnvironmentFacts:
     for slot, text in value.get("slots", {}).items():
         release, state, engine = (*text.split(), "ready", "e")[:3]
         share = value.get("shares", {}).get(slot, 100)
-        slots[slot] = SlotFacts(release, state, engine=engine, share=share)
+        whole = slot not in value.get("short", ())
+        slots[slot] = SlotFacts(release, state, engine=engine, share=share, whole=whole)
     return EnvironmentFacts(
         name=name,
         provisioned=value.get("provisioned", True),
@@ -118,3 +119,19 @@ def test_every_step_survives_the_ledger(path: Path) -> None:
         return
 
     assert steps == tuple(step_from_json(step.as_json()) for step in steps)
+
+
+RETURNS = [path for path in CASES if path.stem.startswith("return-")]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_S02_a_promotion_waits_for_every_model_server_and_a_return_for_none(path: Path) -> None:
+    """Users come first on the way back: one that answers is better than none."""
+    case = yaml.safe_load(path.read_text())
+    try:
+        steps = plan(case).steps
+    except GreenlightError:
+        return
+
+    returns = any(step.kind == "begin-return" for step in steps) or path in RETURNS
+    assert {step.whole for step in steps if isinstance(step, Deploy)} <= {not returns}

@@ -16,6 +16,7 @@ from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, deployed, unneeded
 from pipelines.targets.kubernetes.limit_ranges import Limit, filled, read_limits, why_refused
 from pipelines.targets.kubernetes.pods import Thing, pods_of
 from pipelines.targets.kubernetes.quotas import Lists
+from pipelines.targets.kubernetes.shared import Changed
 
 Names = frozenset[tuple[str, str]]
 """Kinds and names of objects, or keys and values of labels."""
@@ -24,7 +25,8 @@ Names = frozenset[tuple[str, str]]
 @dataclass(frozen=True)
 class Coming:
     """``slot`` of ``rendering``, where ``live`` is there. ``stepwise``: traffic moves step by step,
-    with a watcher; else at once and with none.
+    with a watcher; else at once and with none. ``changed``: model servers of the slots beside it
+    that it changes.
     """
 
     api: Lists
@@ -32,6 +34,7 @@ class Coming:
     slot: str
     live: Live
     stepwise: bool = True
+    changed: tuple[Changed, ...] = ()
 
     @property
     def beside(self) -> dict[str, Thing]:
@@ -45,7 +48,23 @@ class Coming:
 
     @property
     def pods(self) -> tuple[Pods, ...]:
-        """Those that it starts with. A model server that a slot beside it has needs nothing new."""
+        """Those that it starts with. A model server that a slot beside it has needs nothing new,
+        unless it is changed: then what replaces its pods comes beside them.
+        """
+        new = ((one, one.more) for one in self.changed)
+        beside = (replace(_pods_of(one, self._limits), name=f"{one.name} beyond those that run",
+                          count=more) for one, more in new if more)  # fmt: skip
+        return (*self._own, *beside)
+
+    @property
+    def pods_alone(self) -> tuple[Pods, ...]:
+        """Those that it starts with where nothing else is left: a model server goes when the last
+        slot does that asks it.
+        """
+        return (*self._own, *(_pods_of(one, self._limits) for one in self.changed))
+
+    @cached_property
+    def _own(self) -> tuple[Pods, ...]:
         there = {notes(one).get(SERVER) for one in self.beside.values()} & {*self._running}
         return tuple(
             _started(one, self._least(name_of(one)), self._limits)
@@ -80,7 +99,7 @@ class Coming:
         """Labels of pods that are its own already, or that go before it starts: those of another
         release in the slot, and of a model server that nobody else asks.
         """
-        starts = {(SERVER, pods.name) for pods in self.pods}
+        starts = {(SERVER, pods.name) for pods in self._own}
         return frozenset({(SLOT, self.slot)} | starts) | _servers(self.going)
 
     @property
@@ -90,9 +109,10 @@ class Coming:
 
     @property
     def past_everywhere(self) -> Names:
-        """Labels of all slots' pods, but for those of a model server that it asks too."""
+        """Labels of all slots' pods, but for those of a model server that it asks too, as it is."""
         slots = frozenset((SLOT, name) for name in self.live.slots)
-        return slots | _servers(self._goes_with(*self.live.slots))
+        changed = frozenset((SERVER, one.name) for one in self.changed)
+        return slots | changed | _servers(self._goes_with(*self.live.slots))
 
     @property
     def going_everywhere(self) -> Names:
@@ -156,6 +176,11 @@ class Coming:
 def _servers(goes: Names) -> Names:
     """The labels of the pods of those that are model servers."""
     return frozenset((SERVER, name) for kind, name in goes if kind == "Deployment")
+
+
+def _pods_of(one: Changed, limits: tuple[Limit, ...]) -> Pods:
+    """All pods of a model server as it would be. It is not this release's to have fewer of them."""
+    return replace(_started(one.after, 1, limits), fixed=True)
 
 
 def _started(one: Thing, least: int, limits: tuple[Limit, ...]) -> Pods:

@@ -61,6 +61,7 @@ class Change:
     """What happens to one object. ``before`` and ``after`` hold no noise and no secret.
 
     ``fields`` are those of a changed object; ``why`` says what the API server has against it.
+    ``beside``: the slots of other releases that run on it, where it is a model server.
     """
 
     what: What
@@ -70,6 +71,7 @@ class Change:
     after: Object | None = None
     fields: tuple[Field, ...] = ()
     why: str = ""
+    beside: tuple[str, ...] = ()
 
 
 def difference(before: Object | None, after: Object | None) -> Change:

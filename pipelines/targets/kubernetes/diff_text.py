@@ -99,7 +99,8 @@ def _fields(change: Change) -> str:
 
 
 def _named(change: Change) -> str:
-    return harmless(f"{change.kind}/{change.name}")
+    beside = f", which {' and '.join(change.beside)} runs on too" if change.beside else ""
+    return harmless(f"{change.kind}/{change.name}{beside}")
 
 
 _COLOURS = {"+": "32", "-": "31", "~": "33", "!": "31;1", "@": "36"}
@@ -160,7 +161,7 @@ def document(changes: Sequence[Change]) -> list[dict[str, Any]]:
         {
             "what": one.what, "kind": one.kind, "name": one.name, "why": one.why,
             "fields": [{"path": f.path, "from": f.before, "to": f.after} for f in one.fields],
-            "before": one.before, "after": one.after,
+            "before": one.before, "after": one.after, "beside": list(one.beside),
         }
         for one in changes if one.what != "same"
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -65,6 +65,13 @@ class Live:
             for one in self.deployments
             if labels(one).get(COMPONENT) == "model-server"
         }
+
+    def asking(self, server: str, beside: str) -> tuple[str, ...]:
+        """The slots that ask a model server, but for the one that it is looked at from."""
+        found = self.slots.items()
+        return tuple(
+            slot for slot, one in found if slot != beside and notes(one).get(SERVER) == server
+        )
 
     def pods_of(self, one: Object) -> list[Object]:
         """The pods that a Deployment's last template made and that are to stay."""
@@ -140,11 +147,39 @@ def reason_of(live: Live, one: Object) -> Reason:
     return why_not_ready(both, [pod for each in both for pod in live.pods_of(each)])
 
 
+def server_short(live: Live, one: Object) -> Object | None:
+    """The model server that a slot asks, where not all of its pods are there as they were asked for
+    last; None where they are, or where it is no Deployment of ours.
+    """
+    server = live.servers.get(notes(one).get(SERVER, ""))
+    if server is None:
+        return None
+    wanted = int(server["spec"].get("replicas", 1))
+    whole = not wanted or (is_current(server) and available(server) >= wanted)
+    return None if whole else server
+
+
+def why_short(live: Live, server: Object, slot: str) -> Reason:
+    """Why a model server that ``slot`` asks is not whole. What another slot asks too says nothing
+    of the release in this one.
+    """
+    name, wanted = name_of(server), server["spec"].get("replicas", 1)
+    found = why_not_ready([server], live.pods_of(server))
+    how = f"{available(server)} of {wanted} pods of {name} answer"
+    text = f"{how if is_current(server) else f'{name} is being changed'}: {found.text}"
+    if others := live.asking(name, slot):
+        kind = found.kind if found.kind in ENDS else "shared"
+        return Reason(kind, f"{text} ({', '.join(others)} asks it too)")
+    return replace(found, text=text)
+
+
 def _slot(live: Live, one: Object) -> SlotFacts:
     state, reason = _state(live, one)
     found = notes(one)
-    share = int(found.get(SHARE, ALL))
-    return SlotFacts(found.get(RELEASE, ""), state, reason, found.get(SERVER, ""), share=share)
+    return SlotFacts(
+        found.get(RELEASE, ""), state, reason, found.get(SERVER, ""),
+        share=int(found.get(SHARE, ALL)), whole=server_short(live, one) is None,
+    )  # fmt: skip
 
 
 def _state(live: Live, one: Object) -> tuple[SlotState, str]:

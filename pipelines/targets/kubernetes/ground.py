@@ -63,6 +63,12 @@ class Ground:
         """The Lease that fences."""
         return Anchor(self.api, self.namespace, self.application, self.environment)
 
+    @property
+    def manager(self) -> str:
+        """Who applies what is rendered, and so owns the fields: by Git that is its controller."""
+        git = self.settings.git
+        return FIELD_MANAGERS[git.controller] if git else MANAGER
+
     def rendering(self, *slots: Slot) -> Rendering:
         """``slots`` in this environment."""
         return Rendering(

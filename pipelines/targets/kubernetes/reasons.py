@@ -16,24 +16,29 @@ NO_START = ("CreateContainerConfigError", "CreateContainerError", "RunContainerE
 WORDS = 400
 """Characters of a container's last words that a reason repeats."""
 
-Kind = Literal["waits", "room", "cluster", "fails", "hopeless"]
+Kind = Literal["waits", "room", "cluster", "shared", "fails", "hopeless"]
 
 
 @dataclass(frozen=True)
 class Reason:
     """``waits``: it may just take its time. ``room``: no node or quota has room. ``cluster``: the
-    cluster itself is not in order. ``fails``: something is wrong that may pass, such as a registry
-    that is away. ``hopeless``: another try ends alike.
+    cluster itself is not in order. ``shared``: a model server is short that another release asks
+    too. ``fails``: something is wrong that may pass, such as a registry that is away.
+    ``hopeless``: another try ends alike.
     """
 
     kind: Kind
     text: str
 
 
-ENDS: Mapping[Kind, str] = {"room": "room for it", "cluster": "the cluster in order again"}
+ENDS: Mapping[Kind, str] = {
+    "room": "room for it",
+    "cluster": "the cluster in order again",
+    "shared": "that model server whole again",
+}
 """Kinds that say nothing of the release, and what ends them."""
 
-_RANK = {"hopeless": 0, "fails": 1, "cluster": 2, "room": 3, "waits": 4}
+_RANK = {"hopeless": 0, "fails": 1, "cluster": 2, "shared": 3, "room": 4, "waits": 5}
 
 
 def why_not_ready(deployments: Iterable[Object], pods: Iterable[Object]) -> Reason:

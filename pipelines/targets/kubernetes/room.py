@@ -17,6 +17,7 @@ from pipelines.targets.kubernetes.pods import Thing, amounts, pods_of
 from pipelines.targets.kubernetes.pools import AUTOSCALER, autoscaler, pools_of
 from pipelines.targets.kubernetes.quotas import Lists, counted, read_quotas, without
 from pipelines.targets.kubernetes.refusals import DeniedError
+from pipelines.targets.kubernetes.shared import Changed
 from release.kubernetes_section import Capacity
 
 OVER = ("Succeeded", "Failed")
@@ -69,14 +70,15 @@ class Without:
 
 
 def room_of(
-    api: Lists, rendering: Rendering, slot: str, live: Live, now: datetime, stepwise: bool = True
-) -> Room:
+    api: Lists, rendering: Rendering, slot: str, live: Live, now: datetime, stepwise: bool = True,
+    changed: tuple[Changed, ...] = (),
+) -> Room:  # fmt: skip
     """Whether what ``slot`` of ``rendering`` needs has room beside the other slots that are
     ``live``; what is in ``slot`` goes. ``stepwise``: with a watcher, since traffic is moved step by
-    step.
+    step. ``changed``: what it changes of what the others run on.
     """
     allowed, settings, namespace = Allowed(api), rendering.settings, rendering.namespace
-    coming = Coming(allowed, rendering, slot, live, stepwise)
+    coming = Coming(allowed, rendering, slot, live, stepwise, changed)
     past = Without(namespace, rendering.application, coming.past, coming.going)
     gpu = settings.server.gpu.resource if settings.server.gpu else ""
 
@@ -87,14 +89,16 @@ def room_of(
     if settings.when_full == "outage":
         emptied = cluster(past.and_also(coming.past_everywhere, coming.going_everywhere))
     names = {name for quota in there.quotas for name in quota.hard}
-    needs, later = (
+    needs, later, alone = (
         Needs(pods, counted(allowed, namespace, objects, names, there=False))
         for pods, objects in (
             (coming.pods, coming.objects), (coming.later, coming.watcher),
+            (coming.pods_alone, coming.objects),
         )
     )  # fmt: skip
     load_seconds = settings.server.load_seconds
-    return find_room(needs, there, settings.when_full, emptied, load_seconds, later)
+    found = find_room(needs, there, settings.when_full, emptied, load_seconds, later, alone)
+    return replace(found, notes=(*found.notes, *map(str, changed)))
 
 
 def _as_seen(cluster: Cluster, allowed: Allowed) -> Cluster:

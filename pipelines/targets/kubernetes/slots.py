@@ -24,6 +24,8 @@ from pipelines.targets.kubernetes.facts import (
     name_of,
     notes,
     reason_of,
+    server_short,
+    why_short,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
 from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, left_over, unneeded
@@ -57,19 +59,21 @@ class Slots:
     writer: Writer
     patience: Patience
 
-    def start(self, live: Live, what: Slot, scale: int | None, fence: int) -> None:
+    def start(
+        self, live: Live, what: Slot, scale: int | None, fence: int, whole: bool = True
+    ) -> None:
         """``what`` beside what is ``live``, with at most ``scale`` pods of each kind; returns when
-        they have answered.
+        they have answered, and ``whole``: when its model server has all of its pods too.
         """
         ground, release = self.ground, what.release
-        objects = render_slot(self._scaled(scale, what), what.name)
+        objects = render_slot(self._scaled(live, what, scale), what.name)
         last = ("Deployment", ground.of_slot(what.name))  # what says that all is there
         objects = tuple(sorted(objects, key=lambda one: (one.kind, one.name) == last))
         self._make_way(live, objects, what.name, fence)
         self.writer.put(objects, fence, f"{release.label} in {what.name}")
         self._mark(what.name, {FAILED: None}, fence)
         ground.let_in(what.name, ground.routing(), fence)  # Git may have written it meanwhile
-        self._await_ready(what, scale, fence)
+        self._await_ready(what, scale, fence, whole)
         self.tidy(ground.live(), what.name, fence)
 
     def stop(self, live: Live, slot: str, deadline: float, fence: int) -> None:
@@ -83,12 +87,15 @@ class Slots:
         self._hurry(slot, grace - max(0, ground.drain_seconds - math.ceil(deadline)), grace)
         self.tidy(ground.live(), slot, fence)
 
-    def share(self, scale: int | None) -> int:
-        """Per cent of the pods that a slot is to have, with at most ``scale`` of each kind."""
+    def share(self, live: Live, what: Slot, scale: int | None) -> int:
+        """Per cent of the pods that ``what`` is to have, with at most ``scale`` of each kind. A
+        model server that a slot beside it asks too is there in full.
+        """
         if scale is None:
             return ALL
         settings = self.ground.settings
-        whole = max(settings.scaling.min, settings.server.replicas)
+        shared = live.asking(what.server_name, what.name)
+        whole = max(settings.scaling.min, 0 if shared else settings.server.replicas)
         return min(ALL, ALL * scale // whole)
 
     def tidy(self, live: Live, slot: str, fence: int) -> None:
@@ -108,30 +115,37 @@ class Slots:
         if names:
             self.writer.take_away(names, fence, f"it is in the way of what comes into {slot}")
 
-    def _scaled(self, scale: int | None, what: Slot) -> Rendering:
+    def _scaled(self, live: Live, what: Slot, scale: int | None) -> Rendering:
+        """With fewer pods of its own; what the slot beside it runs on has no fewer."""
         rendering, settings = self.ground.rendering(what), self.ground.settings
         if scale is None:
             return rendering
         scaling, server = settings.scaling, settings.server
         fewer = {"min": min(scale, scaling.min), "max": min(scale, scaling.max)}
-        share = {"metadata": {"annotations": {SHARE: str(self.share(scale))}}}
+        if not live.asking(what.server_name, what.name):
+            server = server.model_copy(update={"replicas": min(scale, server.replicas)})
+        share = {"metadata": {"annotations": {SHARE: str(self.share(live, what, scale))}}}
         patch = Patch(kind="Deployment", name=rendering.of_slot(what.name), patch=share)
         update = {
             "patches": (*settings.patches, patch),
             "scaling": scaling.model_copy(update=fewer),
-            "server": server.model_copy(update={"replicas": min(scale, server.replicas)}),
+            "server": server,
         }
         return replace(rendering, settings=settings.model_copy(update=update))
 
-    def _await_ready(self, what: Slot, scale: int | None, fence: int) -> None:
+    def _await_ready(self, what: Slot, scale: int | None, fence: int, whole: bool) -> None:
         """Until every pod that is asked for has answered. DeployFailedError with the reason."""
         give_up, since = time.monotonic() + self.patience.ready, 0.0
         while True:
             live = self.ground.live()
             one = self._still_there(live, what, fence)
-            if self._is_whole(one, what.release, scale):
+            answers = self._answers(one, what.release, scale)
+            short = server_short(live, one) if whole else None
+            if answers and short is None:
                 return
-            reason = reason_of(live, one)
+            reason = (
+                why_short(live, short, what.name) if answers and short else reason_of(live, one)
+            )
             now = time.monotonic()
             since = (since or now) if reason.kind == "fails" else 0.0
             lasts = bool(since) and now - since > self.patience.tolerated
@@ -152,7 +166,8 @@ class Slots:
             )
         return one
 
-    def _is_whole(self, one: Object, release: Release, scale: int | None) -> bool:
+    def _answers(self, one: Object, release: Release, scale: int | None) -> bool:
+        """Whether each pod of the application has had an answer; one of the model's is enough."""
         least = self.ground.settings.scaling.min
         least = least if scale is None else min(scale, least)
         wanted = max(int(one["spec"].get("replicas", 1)), least)

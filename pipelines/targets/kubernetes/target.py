@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.model import Rendering, Slot
+from manifests.render import render_server
 from pipelines.capacity import ALL, Room
 from pipelines.facts import SlotFacts
 from pipelines.gitops.writer import GitNotTold, GitWriter, git_writer
@@ -38,6 +39,7 @@ from pipelines.targets.kubernetes.queries import Place
 from pipelines.targets.kubernetes.refusals import UnreachableError
 from pipelines.targets.kubernetes.room import room_of
 from pipelines.targets.kubernetes.routing import Routing, require_possible
+from pipelines.targets.kubernetes.shared import changed
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.watching import COMPONENT
@@ -114,19 +116,25 @@ class KubernetesTarget:
         live = self.ground.live()
         slot = place(live, release.digest)
         rendering = self.ground.rendering(Slot(slot, release, None, self.refusal))
-        now = datetime.now(UTC)
-        return room_of(self.ground.api, rendering, slot, live, now, self.stepwise)
+        api, now = self.ground.api, datetime.now(UTC)
+        wanted = (one.object for one in render_server(rendering, slot))
+        also = (*changed(api, live, wanted, slot, self.ground.manager),)
+        return room_of(api, rendering, slot, live, now, self.stepwise, also)
 
-    def deploy(self, slot: str, release: Release, fence: int, scale: int | None = None) -> None:
+    def deploy(
+        self, slot: str, release: Release, fence: int, scale: int | None = None, whole: bool = True
+    ) -> None:
         """Start ``release`` in ``slot``; return when it has answered a real prompt."""
         self.ground.anchor.take(fence)
         slots, live = Slots(self.ground, self._writer, self.patience), self.ground.live()
-        if _serves(live, slot, release, slots.share(scale)):
+        share = slots.share(live, Slot(slot, release), scale)
+        if _serves(live, slot, release, share, whole):
             # whoever started it may have been killed before either
             self.ground.let_in(slot, live.routing, fence)
             slots.tidy(live, slot, fence)
             return
-        slots.start(live, Slot(slot, release, self.markers(release), self.refusal), scale, fence)
+        what = Slot(slot, release, self.markers(release), self.refusal)
+        slots.start(live, what, scale, fence, whole)
 
     def expose(
         self, weights: Mapping[str, int], fence: int, mirror: Mapping[str, int] | None = None
@@ -247,11 +255,11 @@ def _slots(live: Live) -> Mapping[str, SlotFacts]:
     return target_facts(live, "").slots
 
 
-def _serves(live: Live, slot: str, release: Release, share: int) -> bool:
+def _serves(live: Live, slot: str, release: Release, share: int, whole: bool) -> bool:
     found = _slots(live).get(slot)
     if found is None or (found.release, found.state) != (release.digest, "ready"):
         return False
-    return found.share >= share
+    return found.share >= share and (found.whole or not whole)
 
 
 def _read_by_now(live: Live, slot: str) -> list[str] | None:
