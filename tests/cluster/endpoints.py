@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 from tests.cluster.api import Object, Watched
 from tests.cluster.kubelet import Kubelet
@@ -98,24 +99,20 @@ class Door:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Both ways until one side has ended, which HTTP does only when all is said."""
+        ends, orderly = [writer], False
         try:
             host, _, port = self._endpoints.pick(self._service).partition(":")
             inner, out = await asyncio.open_connection(host, int(port))
+            ends.append(out)
+            orderly = await _first_of(_pump(reader, out), _pump(inner, writer))
         except (Nowhere, OSError):
-            writer.transport.abort()
-            return
-        ways = {asyncio.create_task(_pump(reader, out)), asyncio.create_task(_pump(inner, writer))}
-        try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            orderly = all(way.exception() is None for way in done)
-        finally:
-            for way in ways:
-                way.cancel()
-        for each in (writer, out):
-            if orderly:
-                each.close()
-            else:
-                each.transport.abort()
+            pass
+        finally:  # also where the data plane ends meanwhile
+            for each in ends:
+                if orderly:
+                    each.close()
+                else:
+                    each.transport.abort()
 
 
 class Names(Mapping[str, str]):
@@ -166,6 +163,17 @@ def _socket(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind((HOST, port))
     return made
+
+
+async def _first_of(*ways: Coroutine[Any, Any, None]) -> bool:
+    """Whether the first of them that ended did so in order; the others end with it."""
+    tasks = {asyncio.create_task(way) for way in ways}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return all(task.exception() is None for task in done)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
