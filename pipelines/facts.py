@@ -20,15 +20,16 @@ SlotState = Literal["starting", "ready", "failed", "stopping"]
 @dataclass(frozen=True)
 class SlotFacts:
     """One occupied slot. ``engine`` names the model server: equal names share one. ``share`` is
-    per cent of the pods that it is to have: one that was started smaller has fewer.
+    per cent of the pods that it is to have: one that was started smaller has fewer. ``reachable``
+    is whether any of it takes requests, also while it is not, or not yet again, all ready.
     """
 
     release: str
     state: SlotState = "ready"
     reason: str = ""
     engine: str = ""
-    in_flight: int = 0
     share: int = ALL
+    reachable: bool = True
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,14 @@ def reason_of(live: Live, one: Object) -> Reason:
 def _slot(live: Live, one: Object) -> SlotFacts:
     state, reason = _state(live, one)
     found = notes(one)
-    share = int(found.get(SHARE, ALL))
-    return SlotFacts(found.get(RELEASE, ""), state, reason, found.get(SERVER, ""), share=share)
+    return SlotFacts(
+        release=found.get(RELEASE, ""),
+        state=state,
+        reason=reason,
+        engine=found.get(SERVER, ""),
+        share=int(found.get(SHARE, ALL)),
+        reachable=bool((one.get("status") or {}).get("readyReplicas")),
+    )
 
 
 def _state(live: Live, one: Object) -> tuple[SlotState, str]:
