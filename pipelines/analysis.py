@@ -158,6 +158,43 @@ def quantile(share: float, before: Histogram, after: Histogram) -> float | None:
     return lower
 
 
+@dataclass(frozen=True)
+class Reach:
+    """A slot as it is found from outside: one that nobody gets through to counts nothing itself.
+
+    ``why``: for how long it takes no requests, empty where it does. ``asked`` and ``unanswered``
+    are queries that were replayed.
+    """
+
+    why: str = ""
+    asked: int = 0
+    unanswered: int = 0
+
+    @property
+    def lost(self) -> str:
+        """Why it answers nobody, or hardly anybody; empty where it does."""
+        if not self.why and self.unanswered > 1 and self.unanswered * 2 >= self.asked:
+            return f"{self.unanswered} of {self.asked} replayed queries got no answer"
+        return self.why
+
+
+REACHED = Reach()
+
+
+def judge_reach(green: Reach, blue: Reach) -> tuple[Finding, ...]:
+    """What decides before any count: whether green answers at all. Nothing where it does.
+
+    ``blue`` is the slot to go back to, also where nobody is sent there just now.
+    """
+    if not green.lost:
+        return ()
+    reason = f"green answers nobody: {green.lost}"
+    if blue.lost:
+        reason = f"{reason}. Nor does blue: {blue.lost}. Going back would not cure it"
+        return (Finding("answers", "inconclusive", reason),)
+    return (Finding("answers", "fail", reason),)
+
+
 def judge(
     green: Side | None, blue: Side | None, baseline: Side | None, analysis: Analysis
 ) -> tuple[Finding, ...]:

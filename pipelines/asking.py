@@ -21,6 +21,12 @@ class NoAnswerError(Exception):
     """The slot did not answer as declared; the text says how."""
 
 
+class UnansweredError(NoAnswerError):
+    """Nothing came from it at all, or whoever is in between said so: the slot may know nothing of
+    this request.
+    """
+
+
 def request_body(case: Case, endpoint: Endpoint, inputs: tuple[str, ...]) -> dict[str, Any]:
     """The chat request for ``case``, with the inputs that the prompt declares."""
     body: dict[str, Any] = {
@@ -66,13 +72,12 @@ async def ask_once(
             json=request_body(case, endpoint, inputs),
             headers=endpoint.headers,
         ) as response:
-            if response.status != 200:
-                raise NoAnswerError(f"HTTP status {response.status}: {await _message(response)}")
+            await _require_ok(response)
             payload = _json(await response.read())
     except TimeoutError:
-        raise NoAnswerError(f"no answer within {session.timeout.total:g} s") from None
+        raise UnansweredError(f"no answer within {session.timeout.total:g} s") from None
     except aiohttp.ClientError as error:
-        raise NoAnswerError(f"the connection failed: {error}") from None
+        raise UnansweredError(f"the connection failed: {error}") from None
     return parse_answer(case, payload, time.perf_counter() - started)
 
 
@@ -84,14 +89,13 @@ async def ask_stream(
     url, tail = f"{endpoint.url}/v1/chat/completions", b""
     try:
         async with session.post(url, json=body, headers=endpoint.headers) as response:
-            if response.status != 200:
-                raise NoAnswerError(f"HTTP status {response.status}: {await _message(response)}")
+            await _require_ok(response)
             async for chunk in response.content.iter_any():
                 tail = (tail + chunk)[-64:]
     except TimeoutError:
-        raise NoAnswerError(f"no end within {session.timeout.total:g} s") from None
+        raise UnansweredError(f"no end within {session.timeout.total:g} s") from None
     except aiohttp.ClientError as error:
-        raise NoAnswerError(f"the connection failed: {error}") from None
+        raise UnansweredError(f"the connection failed: {error}") from None
     if b"data: [DONE]" not in tail:
         raise NoAnswerError("the stream ended without its end mark")
 
@@ -106,6 +110,12 @@ async def ask(
         except NoAnswerError:
             await asyncio.sleep(PAUSE * attempt)
     return await ask_once(session, endpoint, case, inputs)
+
+
+async def _require_ok(response: aiohttp.ClientResponse) -> None:
+    if response.status != 200:
+        kind = UnansweredError if response.status >= 500 else NoAnswerError
+        raise kind(f"HTTP status {response.status}: {await _message(response)}")
 
 
 def _json(raw: bytes) -> Any:

@@ -22,15 +22,16 @@ class SlotFacts:
     """One occupied slot. ``engine`` names the model server: equal names share one. ``share`` is
     per cent of the pods that it is to have: one that was started smaller has fewer. ``whole`` is
     whether its model server has all the pods that were asked for: some answer, or it is not ready.
+    ``reachable`` is whether any of it takes requests, also while not all of it is ready.
     """
 
     release: str
     state: SlotState = "ready"
     reason: str = ""
     engine: str = ""
-    in_flight: int = 0
     share: int = ALL
     whole: bool = True
+    reachable: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines import past
-from pipelines.analysis import Side, Tally, Window, judge, side
-from pipelines.asking import NoAnswerError, ask_once, ask_stream, open_session
+from pipelines.analysis import (
+    REACHED,
+    Finding,
+    Reach,
+    Side,
+    Tally,
+    Window,
+    judge,
+    judge_reach,
+    side,
+)
+from pipelines.asking import NoAnswerError, UnansweredError, ask_once, ask_stream, open_session
 from pipelines.clock import SYSTEM, Clock
 from pipelines.run import BreachError, Run
 from pipelines.steps import Analyse, Baseline
@@ -35,16 +46,24 @@ Phase = Literal["baseline", "step", "soak"]
 
 @dataclass(frozen=True)
 class Look:
-    """What a window needs: where, which slots, and how it is judged. A slot may be empty."""
+    """What a window needs: where, which slots, and how it is judged. A slot may be empty.
+
+    ``back``: the slot to go back to; ``weight``: per cent of requests on green.
+    """
 
     phase: Phase
     target: Target
     green: str
-    blue: str
+    back: str
     weight: int
     analysis: Analysis
     baseline: Side | None = None
     clock: Clock = SYSTEM
+
+    @property
+    def blue(self) -> str:
+        """What green is compared with: nothing where nobody is sent there any more."""
+        return self.back if self.weight < 100 else ""
 
 
 @dataclass(frozen=True)
@@ -81,8 +100,7 @@ def observe_step(run: Run, step: Analyse) -> tuple[Window, ...]:
     history = past.rollout(run.ledger.refresh(), name)
     baseline = Side(**history.baseline) if history and history.baseline else None
     target = run.target(name)
-    blue = step.blue if step.weight < 100 else ""  # nobody is sent there any more
-    look = Look("step", target, step.slot, blue, step.weight, analysis, baseline, run.clock)
+    look = Look("step", target, step.slot, step.blue, step.weight, analysis, baseline, run.clock)
     windows: list[Window] = []
     found, now = Tally(), run.clock.monotonic
     end, patience = now() + step.seconds, run.workspace.spec.rollout.progress_deadline
@@ -197,28 +215,33 @@ def _window(run: Run, look: Look, release: str, environment: str) -> Window:
 async def measure_window(
     look: Look, replayer: Replayer | None, since: Reading | None = None
 ) -> Window:
-    """One window: as long as the interval, longer while a slot has too few requests.
+    """One window: as long as the interval, longer while a slot has too few requests, and no
+    longer where green takes none.
 
     ``since``: it goes on from there, with what was counted and was too little to be judged.
     """
     interval, clock = look.analysis.interval, look.clock
     first, began = since or read(look), clock.monotonic()
-    before = first.counts
+    before, silence = first.counts, Silence(look)
     async with contextlib.AsyncExitStack() as stack:
         while (past_ := clock.monotonic() - began) < interval * LONGEST:
             await clock.sleep(min(TICK, interval / 4))
             now = _sides(before, read(look).counts)
             enough = all(_has_enough(one, look.analysis) for one in now.values())
+            silence.listen()
             if past_ >= interval and (enough or replayer is None):
+                break
+            if look.green in silence.lasting:
                 break
             if replayer and not replayer.at_work and past_ >= interval * LOOK_FIRST and not enough:
                 await stack.enter_async_context(replayer.replaying())
     last = read(look)
     sides = _sides(before, last.counts)
     green, blue = sides.get(look.green), sides.get(look.blue)
-    verdicts = () if look.phase == "baseline" else judge(
-        green, blue, look.baseline, look.analysis
-    )  # fmt: skip
+    verdicts: tuple[Finding, ...] = ()
+    if look.phase != "baseline":
+        reached = [_reach(slot, silence, replayer) for slot in (look.green, look.back)]
+        verdicts = judge_reach(*reached) or judge(green, blue, look.baseline, look.analysis)
     return Window(
         phase=look.phase,
         weight=look.weight,
@@ -242,6 +265,53 @@ def read(look: Look) -> Reading:
         except GreenlightError as error:
             why[slot] = str(error)
     return Reading(found, look.clock.time(), look.clock.monotonic(), why)
+
+
+class Silence:
+    """Which slots take no requests. A pod that is not ready for a moment is not dead, so it is
+    looked at once an interval, and twice in a row has to find it so.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look, self._at = look, look.clock.monotonic()
+        self._begun = self._unreachable()
+        self.lasting: Mapping[str, str] = {}
+
+    def listen(self) -> None:
+        """Look again where it is time to."""
+        now, interval = self._look.clock.monotonic(), self._look.analysis.interval
+        if now - self._at < interval:
+            return
+        found = self._unreachable()
+        self.lasting = {
+            slot: f"for {now - self._at:.0f} s and longer, {why}"
+            for slot, why in found.items()
+            if slot in self._begun
+        }
+        self._at, self._begun = now, found
+
+    def _unreachable(self) -> Mapping[str, str]:
+        """Why, by slot. A slot to go back to that is not there can be started again."""
+        try:
+            facts = self._look.target.facts()
+        except GreenlightError:
+            return {}  # what is not known is not held against it, nor for it: nothing is counted
+        if facts.away:
+            return {}
+        found = {
+            slot: f"it is {one.state}: {one.reason or 'nothing says why'}"
+            for slot, one in facts.slots.items()
+            if slot in (self._look.green, self._look.back) and not one.reachable
+        }
+        missing = {} if self._look.green in facts.slots else {self._look.green: "it is not there"}
+        return {**found, **missing}
+
+
+def _reach(slot: str, silence: Silence, replayer: Replayer | None) -> Reach:
+    why = silence.lasting.get(slot, "")
+    if replayer is None:
+        return Reach(why) if why else REACHED
+    return Reach(why, replayer.asked[slot], replayer.unanswered[slot])
 
 
 def _sides(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Side | None]:
@@ -271,6 +341,7 @@ class Replayer:
         patience = look.analysis.interval * LONGEST  # who waits longer finds out too late
         self._timeout = min(run.workspace.spec.evaluation.timeout_seconds, max(patience, 5.0))
         self._concurrency = look.analysis.concurrency
+        self.asked, self.unanswered = Counter[str](), Counter[str]()
         self.at_work = False
 
     @contextlib.asynccontextmanager
@@ -285,8 +356,13 @@ class Replayer:
                     slot = self._slots[(number := next(numbers)) % len(self._slots)]
                     case = self._cases[number // len(self._slots) % len(self._cases)]
                     ask = ask_stream if number // len(self._slots) % 2 else ask_once
-                    with contextlib.suppress(NoAnswerError):  # the gateway counts it
+                    self.asked[slot] += 1
+                    try:
                         await ask(session, self._target.endpoint(slot), case, self._inputs[slot])
+                    except UnansweredError:  # on a cluster, nobody may count what got lost
+                        self.unanswered[slot] += 1
+                    except NoAnswerError:
+                        pass  # the slot counts it
 
             workers = [asyncio.create_task(work()) for _ in range(self._concurrency)]
             try:

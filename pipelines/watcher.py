@@ -44,7 +44,8 @@ NOTHING = Tally()
 class Situation:
     """What the watcher decides from. ``silent_for``: seconds since the last entry under a lease;
     ``live_for``: seconds since the release was recorded as live. Both by this process's own clock,
-    so that a clock that jumps ends neither a lease nor a soak.
+    so that a clock that jumps ends neither a lease nor a soak. ``unseen``: why nobody knows how the
+    release does.
     """
 
     rollout: past.RolloutHistory | None
@@ -54,6 +55,7 @@ class Situation:
     live_for: float = 0.0
     seen: Tally = NOTHING
     reasons: tuple[str, ...] = ()
+    unseen: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def decide(now: Situation) -> Decision:
 def _after_the_switch(rollout: past.RolloutHistory, now: Situation) -> Decision:
     """Whoever holds the lease now ships the next one: what users have meanwhile is looked at."""
     if now.live_for >= rollout.stands_by and not now.held:
+        if rollout.settings.soak and now.unseen:
+            return Decision("look", f"its time is over, and {now.unseen}")
         return Decision("stand down", "soak and scale-down delay are over")
     if now.live_for < rollout.settings.soak:
         return Decision("look", "the release soaks")
@@ -136,6 +140,7 @@ class Watcher:
         self._times = times or Times(self._clock.monotonic)
         self._too_little: tuple[Look, Reading] | None = None
         self._release, self._seen, self._reasons = "", NOTHING, tuple[str, ...]()
+        self._unseen = ""
 
     def turn(self) -> bool:
         """Look once and do what has to be done; False when there is nothing left to watch."""
@@ -149,8 +154,8 @@ class Watcher:
                 self._look(situation.rollout)
             case "return" | "finish":
                 self._bring_back(decision)
-            case "stand down":
-                self._stand_down()
+            case "stand down" if situation.rollout is not None:
+                self._stand_down(situation.rollout)
         return True
 
     def _situation(self, entries: tuple[Entry, ...]) -> Situation:
@@ -168,9 +173,12 @@ class Watcher:
         live = self._live_for(rollout, now) if rollout else 0.0
         if rollout is not None and rollout.release != self._release:
             self._release, self._seen = rollout.release, NOTHING
+            self._unseen = "nobody has looked at it"
             for one in past.soak_windows(entries, name):  # what a watcher before this one saw
                 self._add(story.window(one))
-        return Situation(rollout, returning, held, silent, live, self._seen, self._reasons)
+                self._unseen = ""
+        seen = self._seen, self._reasons, self._unseen
+        return Situation(rollout, returning, held, silent, live, *seen)
 
     def _add(self, window: Window) -> None:
         self._seen, self._reasons = self._seen.add(window), window.reasons
@@ -187,17 +195,17 @@ class Watcher:
         next window goes on from where this one began.
         """
         target = self._workspace.targets[self._environment]
-        weights = target.facts().weights
-        weight = weights.get(rollout.slot, 0)
+        weight = target.facts().weights.get(rollout.slot, 0)
         baseline = Side(**rollout.baseline) if rollout.baseline else None
-        blue = rollout.blue if weight < 100 else ""
-        analysis = rollout.settings.analysis
+        blue, analysis = rollout.blue, rollout.settings.analysis
         look = Look("soak", target, rollout.slot, blue, weight, analysis, baseline, self._clock)
         begun = self._too_little[1] if self._too_little and self._too_little[0] == look else None
         begun = begun or read(look)
         window = asyncio.run(measure_window(look, None, begun))
         few = window.green is not None and window.green.requests < analysis.min_requests
         self._too_little = (look, begun) if few else None
+        counted = window.green is not None
+        self._unseen = "" if counted else f"it is not measured: {'; '.join(window.reasons)}"
         if window.outcome != "inconclusive":
             self._record(rollout, window)
 
@@ -221,7 +229,12 @@ class Watcher:
             reason = f"watcher: {decision.reason}"
             apply(run, plan_return(facts, there.name, reason, to=to, bad=bad, hold=decision.hold))
 
-    def _stand_down(self) -> None:
+    def _stand_down(self, rollout: past.RolloutHistory) -> None:
+        """What stands by is the only way back while the live release answers nobody."""
+        live = self._workspace.targets[self._environment].facts().slots.get(rollout.slot)
+        if live is None or not live.reachable:
+            self._look(rollout)
+            return
         with self._run() as run:
             facts = gather_for_return(run.workspace, run.ledger.refresh(), self._environment)
             apply(run, plan_stand_down(facts, self._environment))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cache import ModelCache
-from pipelines.facts import SlotFacts
+from pipelines.facts import SlotFacts, SlotState
 from pipelines.targets.base import (
     Copies,
     DeployFailedError,
@@ -344,10 +344,12 @@ def _slot_facts(
     for name, spec in declared.items():
         found = seen.get(name, {})
         current = found.get("release") == spec.release
+        state: SlotState = found["state"] if current else "starting"
         facts[name] = SlotFacts(
             release=spec.release,
-            state=found["state"] if current else "starting",
+            state=state,
             reason=found.get("reason", "") if current else "",
             engine=spec.engine.key,
+            reachable=state == "ready",
         )
     return facts

@@ -277,6 +277,11 @@ class MemoryTarget:
         """The stand-in, under the slot's name."""
         return Endpoint(f"{self.model.base}/{self.environment}-{slot}", {}, "tiny-bot")
 
+    def loses(self, slot: str) -> None:
+        """Every pod of ``slot``: the slot is there, and takes no requests."""
+        gone = {"state": "failed", "reason": "OOMKilled", "reachable": False}
+        self.slots[slot] = replace(self.slots[slot], **gone)
+
     def _refuse_unless(self, right: bool, what: str) -> None:
         if not right:
             self.wrong.append(what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import observe
-from pipelines.analysis import Finding, Side, Tally, Window, judge, quantile, side, tally
+from pipelines.analysis import (
+    Finding,
+    Reach,
+    Side,
+    Tally,
+    Window,
+    judge,
+    judge_reach,
+    quantile,
+    side,
+    tally,
+)
 from pipelines.clock import SYSTEM
 from pipelines.steps import Baseline
-from pipelines.targets.base import Copies, Histogram, Measured
+from pipelines.targets.base import Copies, Histogram, Measured, TargetFacts
 from release.errors import GreenlightError
 from release.rollout_section import Analysis, Limit
 
@@ -184,6 +196,32 @@ def test_counts_that_began_anew_are_no_measurement() -> None:
     assert side(before, replace(before, requests=30)) is not None
 
 
+GONE, LOST = Reach("for 10 s and longer, it is failed: OOMKilled"), Reach("", 8, 4)
+
+
+@pytest.mark.parametrize(
+    ("green", "blue", "outcomes", "says"),
+    [
+        (Reach(), Reach(), [], ""),
+        (Reach("", 8, 3), Reach(), [], ""),
+        (Reach("", 1, 1), Reach(), [], ""),
+        (Reach(), GONE, [], ""),
+        (GONE, Reach(), ["fail"], "OOMKilled"),
+        (LOST, Reach("", 8, 3), ["fail"], "4 of 8 replayed queries got no answer"),
+        (GONE, GONE, ["inconclusive"], "Nor does blue"),
+        (LOST, LOST, ["inconclusive"], "would not cure it"),
+    ],
+)
+def test_s01_whether_green_answers_at_all_is_asked_before_any_count(
+    green: Reach, blue: Reach, outcomes: list[str], says: str
+) -> None:
+    """Who gets nothing from a slot is not counted there."""
+    found = judge_reach(green, blue)
+
+    assert [one.outcome for one in found] == outcomes
+    assert all(says in one.reason for one in found)
+
+
 BLUE = Baseline(environment="production", slot="blue", release="0" * 64, reason="first")
 
 
@@ -196,7 +234,7 @@ def test_s13_who_cannot_be_measured_is_told_with_the_reason(
     def measure(slot: str) -> Measured:
         raise GreenlightError(why)
 
-    target: Any = SimpleNamespace(measure=measure)
+    target: Any = SimpleNamespace(measure=measure, facts=partial(TargetFacts, True, away=True))
     run: Any = SimpleNamespace(target=lambda _: target, clock=SYSTEM)
     look = observe.Look("step", target, "green", "blue", 5, Analysis(interval=0.04))
     window = asyncio.run(observe.measure_window(look, None))

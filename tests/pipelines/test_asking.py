@@ -16,6 +16,7 @@ from pipelines import asking
 from pipelines.asking import (
     ATTEMPTS,
     NoAnswerError,
+    UnansweredError,
     ask,
     ask_once,
     open_session,
@@ -148,6 +149,19 @@ REPLIES: dict[str, tuple[Reply, str]] = {
     "an error in another shape": (raw(b"oops", 500), "HTTP status 500: Internal Server Error"),
     "an error that is deep": (raw(b"[" * 100_000, 500), "HTTP status 500"),
 }
+
+
+@pytest.mark.parametrize(
+    ("status", "unanswered"), [(429, False), (404, False), (500, True), (503, True)]
+)
+def test_s01_an_error_of_whoever_is_before_a_slot_is_told_from_one_that_the_slot_has_counted(
+    status: int, unanswered: bool
+) -> None:
+    """A slot that nobody gets through to knows nothing of its errors."""
+    found, _ = answered(raw(ERROR, status), once=True)
+
+    assert isinstance(found, NoAnswerError)
+    assert isinstance(found, UnansweredError) is unanswered
 
 
 @pytest.mark.parametrize(("reply", "words"), REPLIES.values(), ids=REPLIES.keys())

@@ -13,14 +13,16 @@ from pipelines.analysis import Finding, Tally, Window
 from pipelines.run import open_run
 from pipelines.ship import ship
 from pipelines.status import status
+from pipelines.targets.base import Measured
 from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
 from pipelines.word import approve, pause, resume
-from release.errors import BadInput, Refused, Returned, Waiting
+from release.errors import BadInput, GreenlightError, Refused, Returned, Waiting
 from release.rollout_section import Rollout
 from tests.pipelines.memory import (
     OTHER,
     QUIET,
     Cut,
+    MemoryTarget,
     Scissors,
     VirtualClock,
     World,
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 SETTINGS = Rollout.model_validate_json('{"soakSeconds": 100, "scaleDownDelaySeconds": 30}')
 ROLLOUT = past.RolloutHistory("new", "old", "green", "blue", SETTINGS, begun=0.0)
 LIVE = replace(ROLLOUT, live_since=1000.0)
+AT_ONCE = replace(LIVE, settings=SETTINGS.model_copy(update={"soak": 0.0}))
 BAD = Window("soak", 100, 0.0, 10.0, False, None, None,
              (Finding("errors", "fail", "errors of green is 1"),))  # fmt: skip
 
@@ -76,6 +79,18 @@ CASES: list[tuple[str, Situation, str, bool]] = [
         False,
     ),
     ("the soak is over", seen(LIVE, held=False, live_for=100.0), "stand down", False),
+    (
+        "its time is over, and nobody knows how it does",
+        seen(LIVE, held=False, live_for=100.0, unseen="it is not measured"),
+        "look",
+        False,
+    ),
+    (
+        "its time is over, and nobody wanted to look",
+        seen(AT_ONCE, held=False, live_for=30.0, unseen="nobody has looked at it"),
+        "stand down",
+        False,
+    ),
     ("a return is at work", seen(None, returning=True), "wait", False),
     ("a return was killed", seen(None, returning=True, held=False), "finish", False),
     ("nothing is under way", seen(None, held=False), "leave", False),
@@ -213,6 +228,94 @@ def test_a_release_that_gets_worse_while_it_soaks_is_brought_back_and_held(shipp
 
     assert shipped.state()["production"] == before
     assert candidate in past.held(shipped.open().entries())
+
+
+def counts_of_the_dead(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """What is counted of a slot whose pods are gone, where the pods count."""
+    if kind == "no new requests":
+        monkeypatch.setattr(MemoryTarget, "_let_users_in", lambda _: None)
+        return
+
+    def measure(_: MemoryTarget, slot: str) -> Measured:
+        raise GreenlightError("reads no pod")
+
+    monkeypatch.setattr(MemoryTarget, "measure", measure)
+
+
+@pytest.mark.parametrize("counted", ["no new requests", "nothing"])
+@pytest.mark.parametrize("after", [30, 110], ids=["in the soak", "while blue stands by"])
+def test_s01_a_live_release_that_answers_nobody_is_brought_back_whatever_is_counted(
+    shipped: World, monkeypatch: pytest.MonkeyPatch, after: int, counted: str
+) -> None:
+    """Its users get errors from whoever is before it, and nobody there counts them."""
+    before, production = shipped.state()["production"], shipped.targets["production"]
+    ship(shipped.open(**SOAKS), QUIET)
+    watch(shipped, after)
+    production.loses(live_slot(production))
+    counts_of_the_dead(monkeypatch, counted)
+
+    watch(shipped, 40)
+
+    assert shipped.state()["production"] == before
+    assert shipped.open(**SOAKS).built.release.digest in past.held(shipped.open().entries())
+
+
+def test_s07_what_stood_by_stays_where_neither_answers(
+    shipped: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To go back would not cure it, and to take either away would lose the one that gets well."""
+    production = shipped.targets["production"]
+    ship(shipped.open(**SOAKS), QUIET)
+    there = shipped.state()["production"]
+    for slot in production.slots:
+        production.loses(slot)
+    counts_of_the_dead(monkeypatch, "nothing")
+
+    watch(shipped, 300)
+
+    assert shipped.state()["production"] == there
+
+
+def test_s13_what_stood_by_stays_until_somebody_has_seen_how_the_release_does(
+    shipped: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing could be counted in all of its soak: that is no pass."""
+    ship(shipped.open(**SOAKS), QUIET)
+    with monkeypatch.context() as patch:
+        counts_of_the_dead(patch, "nothing")
+        watch(shipped, 200)
+        assert len(shipped.state()["production"][0]) == 2
+
+    watch(shipped, 60)
+
+    assert len(shipped.state()["production"][0]) == 1
+
+
+def test_s01_a_step_whose_release_answers_nobody_is_brought_back_within_two_windows(
+    shipped: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replayed queries get lost as users' do. It does not wait for three windows' worth of them."""
+    before, production = shipped.state()["production"], shipped.targets["production"]
+    clock = shipped.clock
+    assert isinstance(clock, VirtualClock)
+    died: list[float] = []
+
+    def die() -> None:
+        died.append(clock.now)
+        production.loses("green" if before[0].get("blue") else "blue")
+        counts_of_the_dead(monkeypatch, "nothing")
+
+    clock.later.append((clock.now + 25, die))
+    with pytest.raises(Returned, match="answers nobody"):
+        ship(shipped.open(**OTHER), QUIET)
+
+    assert shipped.state()["production"] == before
+    assert clock.now - died[0] < 30
+
+
+def live_slot(target: MemoryTarget) -> str:
+    """Where all requests are."""
+    return next(slot for slot, weight in target.weights.items() if weight == 100)
 
 
 def test_another_release_may_be_shipped_while_one_soaks(shipped: World) -> None:

@@ -177,9 +177,14 @@ def _slot(live: Live, one: Object) -> SlotFacts:
     state, reason = _state(live, one)
     found = notes(one)
     return SlotFacts(
-        found.get(RELEASE, ""), state, reason, found.get(SERVER, ""),
-        share=int(found.get(SHARE, ALL)), whole=server_short(live, one) is None,
-    )  # fmt: skip
+        release=found.get(RELEASE, ""),
+        state=state,
+        reason=reason,
+        engine=found.get(SERVER, ""),
+        share=int(found.get(SHARE, ALL)),
+        whole=server_short(live, one) is None,
+        reachable=bool((one.get("status") or {}).get("readyReplicas")),
+    )
 
 
 def _state(live: Live, one: Object) -> tuple[SlotState, str]:
