@@ -27,8 +27,8 @@ the watcher in the cluster see the same. From an empty cluster to a release, ste
   platform keeps that one.
 - Counts come from Prometheus, at `prometheus` ([measuring.md](measuring.md)).
 - The Lease `APP-greenlight` says who may write: it holds the highest fence seen, and the ledger's
-  head. The fence is also a label of each Deployment and of the route, so that the API server
-  refuses a write which an older run had begun. It names its environment, and no other takes it.
+  head. The fence is also a label of what we write, so that the API server refuses a write or a
+  delete which an older run had begun. It names its environment, and no other takes it.
 - The watcher is a Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)).
 
 Everything is server-side applied by the field manager `greenlight`, never by force: a field of

@@ -101,17 +101,16 @@ class Shell:
         anchor.take(fence)
         made_here = found and notes(found).get(MADE)
         if made_here and not self._is_shared():
-            api.delete("Namespace", namespace)
+            api.delete("Namespace", namespace, still=lambda: anchor.require(fence))
             self._await_gone("Namespace")
             return ()
         names, unseen = self._inside()  # all of it is seen, or nothing goes
-        for kind, name in names:
-            api.delete(kind, name, namespace)
+        direct, rendering = DirectWriter(api, anchor), self.ground.rendering()
+        direct.take_away(names, fence, "all of it goes")
         self._await_gone("Pod")
-        rendering = self.ground.rendering()
-        api.delete("Secret", keys_name(rendering), namespace)
-        api.delete("Lease", watcher_name(rendering), namespace)
-        api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+        kept = [("Secret", keys_name(rendering)), ("Lease", watcher_name(rendering))]
+        lease = ("Lease", anchor.name)  # the last: until then it is run again
+        direct.take_away([*kept, lease], fence, "all of it goes")
         shared = f"the namespace {namespace} stays: others are in it, or may be"
         return (*((shared,) if made_here else ()), *unseen)
 

@@ -134,7 +134,7 @@ def test_an_autoscaler_goes_before_the_other_kind_is_made(monkeypatch: pytest.Mo
 
     started(api, monkeypatch, prometheus="http://p:9090")
 
-    old, new = ("delete", "HorizontalPodAutoscaler"), ("apply", "ScaledObject")
+    old, new = ("delete", "HorizontalPodAutoscaler"), ("create", "ScaledObject")
     assert [one for one in done if one in (old, new)] == [old, new]
 
 

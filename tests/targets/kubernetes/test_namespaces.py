@@ -111,7 +111,7 @@ AZURES = "PodMonitor.azmonitoring.coreos.com"
         ("ScaledObject", {}, True),
         ("ScaledObject", {"scaling": {"prometheus": "http://p:9090"}}, False),
         ("SecretProviderClass", {}, True),
-        ("Service", {}, False),
+        ("ServiceAccount", {}, False),
     ],
 )
 def test_a_kind_that_may_not_be_seen_stops_the_end_where_the_settings_use_it(
