@@ -16,6 +16,7 @@ from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import Shell
+from pipelines.targets.kubernetes.standing import MADE
 from pipelines.targets.kubernetes.writer import DirectWriter
 from pipelines.workspace import open_workspace
 from release.errors import DONE, REFUSED
@@ -143,3 +144,16 @@ def test_a_namespace_that_provisioning_would_stop_at_is_refused(
     code, told = asked(app, Dry(THEIRS), capsys, "")
 
     assert (code, told["Namespace", SPACE]) == (REFUSED, "refused")
+
+
+def test_a_namespace_has_the_annotations_that_a_patch_gives_it(
+    app: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the one by which ``destroy`` knows that it was made here."""
+    patch = "{kind: Namespace, name: '*', patch: {metadata: {annotations: {team: shop}}}}"
+    api = Dry()
+    asked(app, api, capsys, f"patches: [{patch}], ")
+    written(app, api)
+
+    made = api.objects["Namespace", "", SPACE]
+    assert made["metadata"]["annotations"] == {"team": "shop", MADE: "true"}
