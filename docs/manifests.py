@@ -39,10 +39,10 @@ An object of another application or environment is never written, whatever it is
 `namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
 only where Greenlight made it and nobody else is in it: any Deployment, StatefulSet, Job, CronJob,
 pod or claim without our `app.kubernetes.io/managed-by: greenlight` keeps it, and so does who may
-not list them. Secrets and ConfigMaps of others are not looked for, and go. What is rendered
-closes the application's own pods alone, told from a chart's of the same name by that label. In a
-namespace that Greenlight made, and that has no name here, one more policy, `APP-deny-all`, closes
-every pod; no file has it.
+not list them; a claim that goes with its pod, such as a cache's, is whose the pod is. Secrets and
+ConfigMaps of others are not looked for, and go. What is rendered closes the application's own pods
+alone, told from a chart's of the same name by that label. In a namespace that Greenlight made, and
+that has no name here, one more policy, `APP-deny-all`, closes every pod; no file has it.
 
 What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
 dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A

@@ -151,7 +151,8 @@ class Shell:
         except DeniedError:
             return True
         found += api.list("Lease", namespace, MANAGED)
-        return any(not self.ground.ours.items() <= labels(one).items() for one in found)
+        ours = self.ground.ours.items()
+        return any(not ours <= labels(one).items() for one in found if not _is_a_pods(one))
 
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""
@@ -168,6 +169,14 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _is_a_pods(one: Mapping[str, Any]) -> bool:
+    """Whether it comes and goes with a pod, as the claim of an ephemeral volume does, which has no
+    labels of its own: the pod says whose it is.
+    """
+    owners = one["metadata"].get("ownerReferences") or ()
+    return any(owner["kind"] == "Pod" for owner in owners)
 
 
 def _unused(r: Rendering) -> set[str]:

@@ -68,6 +68,30 @@ def test_a_namespace_with_somebody_elses_work_or_data_stays(
     assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
 
 
+@pytest.mark.parametrize(("owner", "goes"), [("Pod", True), ("StatefulSet", False), (None, False)])
+def test_a_claim_is_whose_the_pod_is_that_it_comes_and_goes_with(
+    owner: str | None, goes: bool
+) -> None:
+    """As where ``server.cache`` is set: the cluster makes it of the pod's volume, without a label.
+    Any other is somebody's data.
+    """
+    owners = {"ownerReferences": [{"kind": owner, "name": "model-1"}]} if owner else {}
+    meta = {"name": "model-1-cache", "namespace": SPACE, **owners}
+    api = MemoryApi(namespace(), {"kind": "PersistentVolumeClaim", "metadata": meta})
+    mine = ground(api)
+    api.create({"kind": "Pod", "metadata": {"name": "model-1", "namespace": SPACE,
+                                            "labels": mine.ours}})  # fmt: skip
+    mine.anchor.take(1)
+
+    shell = Shell(mine, DirectWriter(api, mine.anchor))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shell, "_await_gone", lambda *_: None)
+        stays = shell.take_away(2)
+
+    assert bool(stays) is not goes
+    assert (("Namespace", "", SPACE) in api.objects) is not goes
+
+
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
     """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
 
