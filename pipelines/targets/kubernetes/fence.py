@@ -28,7 +28,7 @@ from pipelines.targets.kubernetes.facts import (
 )
 from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
-from pipelines.targets.kubernetes.whose import require_ours
+from pipelines.targets.kubernetes.whose import require_ours, why_theirs
 from release.integrity import Damaged
 from release.ledger import Mark
 from release.ledger.witness import rewritten
@@ -206,11 +206,22 @@ class Anchor:
         return self.api.list(kind, self.namespace, {APPLICATION: self.application, **MANAGED})
 
     def _require_ours(self, lease: Object) -> None:
-        """A Lease that an earlier build made has no environment: then what it guards has."""
-        said = ENVIRONMENT in labels(lease)
-        found = [lease] if said else [one for kind in GUARDED for one in self._ours(kind)]
-        for one in found:
+        for one in self._telling(lease):
             require_ours(one, self._made(0))
+
+    def why_theirs(self) -> str:
+        """Which other environment has the Lease; empty where none has."""
+        lease = self.lease()
+        found = (why_theirs(one, self._made(0)) for one in (self._telling(lease) if lease else ()))
+        return next(filter(None, found), "")
+
+    def _telling(self, lease: Object) -> list[Object]:
+        """What says whose the Lease is. One that an earlier build made has no environment: then
+        what it guards has.
+        """
+        if ENVIRONMENT in labels(lease):
+            return [lease]
+        return [one for kind in GUARDED for one in self._ours(kind)]
 
     def lease(self) -> dict[str, Any] | None:
         """The Lease, None where there is no environment yet."""

@@ -93,7 +93,8 @@ class Shell:
 
     def take_away(self, fence: int) -> tuple[str, ...]:
         """All that is ours; the namespace too where it was made here, and nobody else is in it.
-        A line for each thing that stays, or of which that cannot be seen.
+        A line for each thing that stays, or of which that cannot be seen. Where another environment
+        has the Lease, nothing there is ours.
         """
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
         found = self._namespace()
@@ -101,6 +102,8 @@ class Shell:
             if found and "deletionTimestamp" in found["metadata"]:  # an earlier run was killed
                 self._await_gone("Namespace")
             return ()
+        if theirs := anchor.why_theirs():
+            return (f"nothing of it is in the namespace {namespace}: {theirs}",)
         anchor.take(fence)
         made_here = found and notes(found).get(MADE)
         if made_here and not self._is_shared():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from manifests.render import render_shell
 from pipelines.targets.kubernetes.api import Api
-from pipelines.targets.kubernetes.facts import notes
+from pipelines.targets.kubernetes.facts import ENVIRONMENT, notes
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import Shell
@@ -28,6 +29,7 @@ from tests.targets.kubernetes.sharing import (
     ground,
     made,
     namespace,
+    start,
     unnamed,
 )
 
@@ -90,6 +92,29 @@ def test_a_claim_is_whose_the_pod_is_that_it_comes_and_goes_with(
 
     assert bool(stays) is not goes
     assert (("Namespace", "", SPACE) in api.objects) is not goes
+
+
+@pytest.mark.parametrize("build", ["this", "an earlier one"])
+def test_where_another_environment_has_the_namespace_there_is_nothing_to_take_away(
+    build: str,
+) -> None:
+    """It is said whose it is, and the end is reached: else ``destroy`` could never be done."""
+    api = MemoryApi(namespace())
+    theirs, mine = ground(api), ground(api, environment="staging")
+    made(Shell(theirs, DirectWriter(api, theirs.anchor)), api)
+    start(theirs)
+    if build != "this":
+        lease = api.objects["Lease", SPACE, "assist-greenlight"]
+        del lease["metadata"]["labels"][ENVIRONMENT]
+    before = copy.deepcopy(api.objects)
+
+    (line,) = Shell(mine, DirectWriter(api, mine.anchor)).take_away(7)
+
+    assert api.objects == before
+    assert line == (
+        "nothing of it is in the namespace shop: "
+        "Lease assist-greenlight in shop belongs to assist in production"
+    )
 
 
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
