@@ -153,7 +153,8 @@ whose the fields are; those of anybody else's are said all the same.
   takes it away: prompts that no slot mounts, model servers that none asks, an autoscaler of the
   other kind. All else stays until `destroy`.
 - Namespace and PriorityClass are shown where `ship` would make them, by Git too, and never as
-  changed: it leaves alone what is there. A namespace that it would stop at is refused.
+  changed: it leaves alone what is there. A namespace that it would stop at is refused, and so is
+  what another application or environment has there.
 - Values of Secrets are never shown, credentials in other places neither.
 - `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
   longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every

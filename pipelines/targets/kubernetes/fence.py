@@ -162,7 +162,7 @@ class Anchor:
 
     def seen(self) -> Mark | None:
         """The ledger's head as this target remembers it."""
-        lease = self._own_lease()
+        lease = self.own_lease()
         text = notes(lease).get(SEEN, "") if lease else ""
         sequence, _, sha256 = text.partition(" ")
         return Mark(int(sequence), sha256) if sha256 else None
@@ -172,7 +172,7 @@ class Anchor:
         again(lambda: self._note(mark))
 
     def _note(self, mark: Mark) -> None:
-        lease = self._own_lease()
+        lease = self.own_lease()
         if lease is None:
             return
         seen = self.seen()
@@ -227,7 +227,7 @@ class Anchor:
         """The Lease, None where there is no environment yet."""
         return self.api.get("Lease", self.name, self.namespace)
 
-    def _own_lease(self) -> dict[str, Any] | None:
+    def own_lease(self) -> dict[str, Any] | None:
         """None also where another environment has it, whose ledger may be another."""
         lease = self.lease()
         named = labels(lease).get(ENVIRONMENT, self.environment) if lease else ""

@@ -13,6 +13,8 @@ from release.errors import GreenlightError
 WHOSE = (APPLICATION, ENVIRONMENT)
 """Labels that say of which application and environment an object is."""
 
+REMEDY = "Give each application and each environment a namespace of its own (kubernetes.namespace)"
+
 
 def why_theirs(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
     """Whose what is ``found`` in the place of ``wanted`` is; empty where it is of the same
@@ -32,7 +34,4 @@ def require_ours(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> 
     or environment, which would lose it.
     """
     if why := why_theirs(found, wanted):
-        raise GreenlightError(
-            f"{why}: nothing of it was changed. Give each application and each environment a "
-            "namespace of its own (kubernetes.namespace)"
-        )
+        raise GreenlightError(f"{why}: nothing of it was changed. {REMEDY}")
