@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.model import PROMPT
 from manifests.render import Rendered
-from pipelines.targets.kubernetes.facts import SERVER, Live, notes
+from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, notes
 from pipelines.targets.kubernetes.writer import Name
 
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
@@ -44,6 +44,13 @@ def left_over(live: Live, wanted: Iterable[Rendered], maps: Sequence[Object]) ->
     """What nobody needs now, nor once ``wanted`` is there: what a deploy that was cut has left."""
     then = {*unneeded(deployed(live, wanted), maps)}
     return [name for name in unneeded(live, maps) if name in then]
+
+
+def draining(live: Live) -> list[Object]:
+    """The pods of slots that have gone, which answer what they have begun: by a model server that
+    no slot asks any more.
+    """
+    return [pod for pod in live.pods if labels(pod).get(SLOT, "") not in {"", *live.slots}]
 
 
 def displaced(wanted: Iterable[Rendered], name: str) -> list[Name]:

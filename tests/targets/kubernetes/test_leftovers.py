@@ -15,6 +15,7 @@ from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, deployed, displa
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.bundle import Release
+from release.errors import GreenlightError
 from tests.manifests.making import release, rendering, settings
 from tests.targets.kubernetes.memory import MemoryApi
 
@@ -124,6 +125,82 @@ def test_what_a_deploy_that_was_cut_has_left_goes_before_anything_is_started(
     gone = [one for one in done if one[0] == "delete"]
     assert (left in gone) == (again is not OTHER_SERVER)
     assert done[first : first + len(gone)] == gone
+
+
+def drained(api: MemoryApi, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Green has gone, and one of its pods still answers, by the model server whose name this is."""
+    started(api, monkeypatch)
+    started(api, monkeypatch, Slot("green", OTHER_SERVER))
+    green = api.objects.pop(("Deployment", "assist-production", "assist-green"))
+    template = green["spec"]["template"]
+    meta = {**template["metadata"], "name": "green-1", "namespace": "assist-production"}
+    api.create({"kind": "Pod", "metadata": meta, "spec": template["spec"]})
+    return rendering(release(), OTHER_SERVER).slot("green").server_name
+
+
+def test_a_model_server_that_a_draining_slots_pod_may_ask_goes_when_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run was killed while the slot drained: no Deployment tells of its pods any more."""
+    api, looks = MemoryApi(), list[bool]()
+    server = drained(api, monkeypatch)
+
+    def look(_: float) -> None:
+        looks.append(("Deployment", "assist-production", server) in api.objects)
+        if len(looks) == 3:
+            del api.objects["Pod", "assist-production", "green-1"]
+
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.sleep", look)
+    started(api, monkeypatch, Slot("green", release("Be kind.", threads=8)))
+
+    assert looks == [True, True, True]
+    assert ("Deployment", "assist-production", server) not in api.objects
+
+
+@pytest.mark.parametrize("comes", [OTHER_SERVER, release("Be quick.", threads=4)])
+def test_a_draining_slot_holds_up_nothing_that_takes_no_server_away(
+    comes: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes asks that server too; a prompt that pods have mounted may go."""
+    api = MemoryApi()
+    server = drained(api, monkeypatch)
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.sleep", pytest.fail)
+
+    started(api, monkeypatch, Slot("green", comes))
+
+    assert ("Deployment", "assist-production", server) in api.objects
+
+
+def test_what_is_tidied_away_waits_for_the_slot_that_drains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is held up for it: a return must not be."""
+    api = MemoryApi()
+    key = ("Deployment", "assist-production", drained(api, monkeypatch))
+    there = Ground("assist", "production", settings(), 30, api)
+    slots = Slots(there, DirectWriter(api, there.anchor), Patience())
+
+    slots.tidy(there.live(), "blue", 1)
+    assert key in api.objects
+
+    del api.objects["Pod", "assist-production", "green-1"]
+    slots.tidy(there.live(), "blue", 1)
+    assert key not in api.objects
+
+
+def test_a_draining_slot_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as its pods may take, and a while."""
+    api, now = MemoryApi(), [0.0]
+    drained(api, monkeypatch)
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "pipelines.targets.kubernetes.slots.time.sleep", lambda _: now.append(now.pop() + 30)
+    )
+
+    with pytest.raises(GreenlightError, match="green-1 is there"):
+        started(api, monkeypatch, Slot("green", release("Be kind.", threads=8)))
+
+    assert now[0] >= 60
 
 
 def test_an_autoscaler_goes_before_the_other_kind_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
