@@ -16,11 +16,13 @@ from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, notes
 from pipelines.targets.kubernetes.writer import Name
 
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
-OF_A_SLOT = (*AUTOSCALERS, "Deployment", "Service", "PodDisruptionBudget")
-"""What serves a slot has its name, and goes in this order."""
+OF_A_SLOT = ("Deployment", *AUTOSCALERS, "Service", "PodDisruptionBudget")
+"""What serves a slot has its name, and goes in this order: a slot that is there has all of it, so a
+return that finds it may go on with it.
+"""
 
 OF_A_SERVER = ("NetworkPolicy", "PodDisruptionBudget", "Service", "Deployment")
-"""As for a slot. The Deployment goes last: by it the rest is found again after a kill."""
+"""The same for a server, whose Deployment goes last: by it the rest is found again after a kill."""
 
 Object = Mapping[str, Any]
 

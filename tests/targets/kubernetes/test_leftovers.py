@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render, render_slot
 from pipelines.targets.kubernetes.facts import Live
 from pipelines.targets.kubernetes.ground import Ground
-from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, deployed, displaced, unneeded
+from pipelines.targets.kubernetes.leftovers import (
+    OF_A_SERVER,
+    OF_A_SLOT,
+    deployed,
+    displaced,
+    unneeded,
+)
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.bundle import Release
@@ -125,6 +132,28 @@ def test_what_a_deploy_that_was_cut_has_left_goes_before_anything_is_started(
     gone = [one for one in done if one[0] == "delete"]
     assert (left in gone) == (again is not OTHER_SERVER)
     assert done[first : first + len(gone)] == gone
+
+
+@pytest.mark.parametrize("kind", OF_A_SLOT)
+def test_a_slot_that_is_cut_while_it_goes_has_all_that_serves_it_or_is_not_there(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A return that finds it goes on with it as it is: also with its autoscaler."""
+    api = MemoryApi()
+    started(api, monkeypatch)
+    there = Ground("assist", "production", settings(), 30, api)
+    before = {what for what, _, name in api.objects if name == "assist-blue"}
+
+    def cut(verb: str, what: str, name: str) -> None:
+        if (verb, what, name) == ("delete", kind, "assist-blue"):
+            raise KeyboardInterrupt
+
+    api.before = cut
+    with suppress(KeyboardInterrupt):
+        Slots(there, DirectWriter(api, there.anchor), Patience()).stop(there.live(), "blue", 1, 2)
+
+    left = {what for what, _, name in api.objects if name == "assist-blue"}
+    assert left == before or "Deployment" not in left
 
 
 def drained(api: MemoryApi, monkeypatch: pytest.MonkeyPatch) -> str:
