@@ -27,8 +27,8 @@ the watcher in the cluster see the same. From an empty cluster to a release, ste
   platform keeps that one.
 - Counts come from Prometheus, at `prometheus` ([measuring.md](measuring.md)).
 - The Lease `APP-greenlight` says who may write: it holds the highest fence seen, and the ledger's
-  head. The fence is also a label of each Deployment and of the route, so that the API server
-  refuses a write which an older run had begun. It names its environment, and no other takes it.
+  head. The fence is also a label of what we write, so that the API server refuses a write or a
+  delete which an older run had begun. It names its environment, and no other takes it.
 - The watcher is a Deployment `APP-watcher`, while a rollout is watched ([pods.md](pods.md)).
 
 Everything is server-side applied by the field manager `greenlight`, never by force: a field of
@@ -39,10 +39,10 @@ An object of another application or environment is never written, whatever it is
 `namespace`, two that need the same model server cannot share one. `destroy` lets the namespace go
 only where Greenlight made it and nobody else is in it: any Deployment, StatefulSet, Job, CronJob,
 pod or claim without our `app.kubernetes.io/managed-by: greenlight` keeps it, and so does who may
-not list them. Secrets and ConfigMaps of others are not looked for, and go. What is rendered
-closes the application's own pods alone, told from a chart's of the same name by that label. In a
-namespace that Greenlight made, and that has no name here, one more policy, `APP-deny-all`, closes
-every pod; no file has it.
+not list them; a claim that goes with its pod, such as a cache's, is whose the pod is. Secrets and
+ConfigMaps of others are not looked for, and go. What is rendered closes the application's own pods
+alone, told from a chart's of the same name by that label. In a namespace that Greenlight made, and
+that has no name here, one more policy, `APP-deny-all`, closes every pod; no file has it.
 
 What is known across a cluster (the controller's object, the label `app.kubernetes.io/instance`, the
 dashboard's file) is called `APP.ENV`: neither part has a dot, so no other two come to that name. A
@@ -156,7 +156,8 @@ whose the fields are; those of anybody else's are said all the same.
   takes it away: prompts that no slot mounts, model servers that none asks, an autoscaler of the
   other kind. All else stays until `destroy`.
 - Namespace and PriorityClass are shown where `ship` would make them, by Git too, and never as
-  changed: it leaves alone what is there. A namespace that it would stop at is refused.
+  changed: it leaves alone what is there. A namespace that it would stop at is refused, and so is
+  what another application or environment has there.
 - Values of Secrets are never shown, credentials in other places neither.
 - `--markdown` writes a comment for a pull request: a table, and each object folded. What would be
   longer than GitHub takes (65,536 characters) is left out whole, and counted. `--json` has every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.leftovers import deployed, unneeded
 from pipelines.targets.kubernetes.shared import with_slots_beside
 from pipelines.targets.kubernetes.standing import There, found_apart, require_meant, standing
+from pipelines.targets.kubernetes.whose import REMEDY
 from pipelines.workspace import Workspace
 from release.errors import GreenlightError
 
@@ -31,7 +32,7 @@ class Difference:
 
     @property
     def refused(self) -> bool:
-        """Whether the API server would refuse anything."""
+        """Whether the API server, or ``ship``, would refuse anything."""
         return any(one.what == "refused" for one in self.changes)
 
 
@@ -52,7 +53,7 @@ def difference_of(workspace: Workspace, environment: str) -> Difference:
         first, serving = standing(r, there), _serving(ground, live, slot)
     brought = [*first.shell, *serving]
     found = (
-        *_unmeant(r, there),
+        *_stopping(ground, r, there),
         *changes(api, [one for one in (first.namespace, *first.apart) if one]),
         *with_slots_beside(live, slot.name, changes(
             api, brought, _gone(ground, live, brought, slot.name), ground.manager
@@ -61,13 +62,16 @@ def difference_of(workspace: Workspace, environment: str) -> Difference:
     return Difference(environment, slot.release.label, slot.name, found)
 
 
-def _unmeant(r: Rendering, there: There) -> tuple[Change, ...]:
-    """A namespace that provisioning stops at, though the API server has nothing against it."""
+def _stopping(ground: Ground, r: Rendering, there: There) -> Iterator[Change]:
+    """What provisioning stops at, though the API server has nothing against it: a namespace that is
+    not meant, or that another environment has.
+    """
     try:
         require_meant(r, there)
     except GreenlightError as error:
-        return (Change("refused", "Namespace", r.namespace, why=str(error)),)
-    return ()
+        yield Change("refused", "Namespace", r.namespace, why=str(error))
+    if theirs := ground.anchor.why_theirs():
+        yield Change("refused", "Lease", ground.anchor.name, why=f"{theirs}. {REMEDY}")
 
 
 def _serving(ground: Ground, live: Live, slot: Slot) -> tuple[Rendered, ...]:

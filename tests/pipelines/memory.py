@@ -279,8 +279,9 @@ class MemoryTarget:
 
     def loses(self, slot: str) -> None:
         """Every pod of ``slot``: the slot is there, and takes no requests."""
-        gone = {"state": "failed", "reason": "OOMKilled", "reachable": False}
-        self.slots[slot] = replace(self.slots[slot], **gone)
+        self.slots[slot] = replace(
+            self.slots[slot], state="failed", reason="OOMKilled", reachable=False
+        )
 
     def _refuse_unless(self, right: bool, what: str) -> None:
         if not right:

@@ -121,11 +121,13 @@ class Api:
 
     def delete(
         self, kind: str, name: str, namespace: str = "", *, grace: int | None = None,
-        version: str = "",
+        version: str = "", still: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
         """Let it go, with what it owns; nothing where there is none. ``grace``: seconds.
 
-        With ``version`` only that resourceVersion: ChangedError where it has passed.
+        With ``version`` only that resourceVersion: ChangedError where it has passed. ``still`` is
+        asked before each further try, while the server is away, and raises where it is not wanted
+        any more.
         """
         options: dict[str, Any] = {"propagationPolicy": "Background"}
         if grace is not None:
@@ -134,7 +136,8 @@ class Api:
             options["preconditions"] = {"resourceVersion": version}
         path = kind_of(kind).path(namespace, name)
         try:
-            self._ask("DELETE", path, f"delete {kind} {name}", {}, options, "application/json")
+            what, content = f"delete {kind} {name}", "application/json"
+            self._ask("DELETE", path, what, {}, options, content, still)
         except MissingError:
             return
 
@@ -147,7 +150,7 @@ class Api:
 
     def _ask(
         self, method: str, path: str, what: str, query: Mapping[str, str] | None = None,
-        body: Object | None = None, content: str = "",
+        body: Object | None = None, content: str = "", still: Callable[[], object] = lambda: None,
     ) -> dict[str, Any]:  # fmt: skip
         """One answer. Asked again while the server is away: every request here may be repeated,
         and one that is over an old version finds out."""
@@ -159,6 +162,7 @@ class Api:
                 if time.monotonic() + pause > give_up:
                     raise
             time.sleep(pause)
+            still()
             pause = min(2 * pause, 5.0)
 
     def _once(

@@ -14,8 +14,10 @@ from manifests.model import own
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import MANAGER
 from pipelines.targets.kubernetes.kinds import resource
-from pipelines.targets.kubernetes.refusals import ApiError, DeniedError, UnreachableError
+from pipelines.targets.kubernetes.refusals import DeniedError, UnreachableError
+from pipelines.targets.kubernetes.whose import require_ours
 from policies.rules.azure.credentials import without_credentials
+from release.errors import GreenlightError
 
 Object = Mapping[str, Any]
 What = Literal["added", "changed", "removed", "same", "refused"]
@@ -60,8 +62,8 @@ class Field:
 class Change:
     """What happens to one object. ``before`` and ``after`` hold no noise and no secret.
 
-    ``fields`` are those of a changed object; ``why`` says what the API server has against it.
-    ``beside``: the slots of other releases that run on it, where it is a model server.
+    ``fields`` are those of a changed object; ``why`` says what the API server, or whose it is, has
+    against it. ``beside``: the slots of other releases that run on it, where it is a model server.
     """
 
     what: What
@@ -122,10 +124,11 @@ def _change(cluster: Cluster, wanted: Object, unmade: Set[str], manager: str) ->
         return difference(None, wanted)
     before = cluster.get(resource(wanted), name, namespace)
     try:
+        require_ours(before, wanted)
         after = cluster.apply(wanted, dry_run=True, manager=manager)
     except UnreachableError:
         raise
-    except ApiError as error:
+    except GreenlightError as error:
         return Change("refused", kind, name, why=str(error))
     return difference(before, after if before else wanted)
 

@@ -1,9 +1,9 @@
 """One writer at a time, held by the API server itself.
 
 An environment has a Lease that holds the highest fence seen. Whoever comes with a higher one
-writes it there and then into every object that decides about traffic, so that a write which an
-older one had begun meets an object that has changed, and is refused (S09). The ledger's lease says
-who may begin; this says who may go on.
+writes it there and then into every object that decides about traffic, and into all else with what
+it writes of it: so a write or a delete which an older one had begun meets an object that has
+changed, and is refused (S09). The ledger's lease says who may begin; this says who may go on.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from pipelines.targets.kubernetes.facts import (
     name_of,
     notes,
 )
+from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
-from pipelines.targets.kubernetes.whose import require_ours
+from pipelines.targets.kubernetes.whose import require_ours, why_theirs
 from release.integrity import Damaged
 from release.ledger import Mark
 from release.ledger.witness import rewritten
@@ -35,9 +36,10 @@ from release.ledger.witness import rewritten
 TAKEN = own("taken")
 """On the Lease: the fence that every guarded object knows of."""
 
-GUARDED = ("HTTPRoute", "Deployment")
-"""Kinds that decide who answers: each of these carries the fence of who wrote it last. As a label:
-an annotation would make a Deployment's controller look at it anew.
+GUARDED = ("HTTPRoute", "Deployment", "Service")
+"""Kinds that decide who answers: each of these knows of the highest fence as soon as it is taken;
+any other of that of who wrote it last. As a label: an annotation would make a Deployment's
+controller look at it anew.
 """
 
 Object = Mapping[str, Any]
@@ -90,14 +92,19 @@ class Anchor:
         return True
 
     def apply(self, one: Object, fence: int, over: Over = lambda _: ()) -> dict[str, Any]:
-        """Server-side apply of a guarded object, unless somebody newer has written it. Fields of
-        the managers that ``over`` names are taken from them.
+        """Server-side apply, unless somebody newer has written it, or has come where they mark no
+        such thing. Fields of the managers that ``over`` names are taken from them.
+
+        GreenlightError where it is another application's or environment's.
         """
 
         def attempt() -> dict[str, Any]:
             meta = one["metadata"]
-            found = self.api.get(one["kind"], meta["name"], meta["namespace"])
+            found = self.api.get(resource(one), meta["name"], meta["namespace"])
+            require_ours(found, one)
             self._require(found, fence)
+            if one["kind"] not in GUARDED:
+                self.require(fence)
             if found is None:  # a plain apply would go over what somebody has made meanwhile
                 return self._create(one, fence)
             version = found["metadata"]["resourceVersion"]
@@ -111,7 +118,7 @@ class Anchor:
         try:
             self.require(fence)
         except StaleFenceError:
-            self.delete(one["kind"], one["metadata"]["name"], fence)
+            again(lambda: self._delete(resource(one), one["metadata"]["name"], fence))
             raise
         return made
 
@@ -120,16 +127,25 @@ class Anchor:
         self._require(self.lease(), fence)
 
     def delete(self, kind: str, name: str, fence: int) -> None:
-        """Let a guarded object go, unless somebody newer has written it."""
+        """Let it go, unless somebody newer has written it or has come, also while the API server
+        is away. Of a Secret, which nobody here may read, the Lease alone is asked.
+        """
+        still = partial(self.require, fence)
+        if kind != "Secret":
+            again(lambda: self._delete(kind, name, fence, still))
+        else:
+            still()
+            self.api.delete(kind, name, self.namespace, still=still)
 
-        def attempt() -> None:
-            found = self.api.get(kind, name, self.namespace)
-            self._require(found, fence)
-            if found and "deletionTimestamp" not in found["metadata"]:
-                version = found["metadata"]["resourceVersion"]
-                self.api.delete(kind, name, self.namespace, version=version)
-
-        again(attempt)
+    def _delete(
+        self, kind: str, name: str, fence: int, still: Callable[[], object] = lambda: None
+    ) -> None:
+        found = self.api.get(kind, name, self.namespace)
+        self._require(found, fence)
+        if found and "deletionTimestamp" not in found["metadata"]:
+            still()
+            version = found["metadata"]["resourceVersion"]
+            self.api.delete(kind, name, self.namespace, version=version, still=still)
 
     def mark(self, kind: str, name: str, notes: Mapping[str, str | None], fence: int) -> None:
         """Annotate a guarded object, None takes away; unless somebody newer has written it."""
@@ -146,7 +162,7 @@ class Anchor:
 
     def seen(self) -> Mark | None:
         """The ledger's head as this target remembers it."""
-        lease = self._own_lease()
+        lease = self.own_lease()
         text = notes(lease).get(SEEN, "") if lease else ""
         sequence, _, sha256 = text.partition(" ")
         return Mark(int(sequence), sha256) if sha256 else None
@@ -156,7 +172,7 @@ class Anchor:
         again(lambda: self._note(mark))
 
     def _note(self, mark: Mark) -> None:
-        lease = self._own_lease()
+        lease = self.own_lease()
         if lease is None:
             return
         seen = self.seen()
@@ -190,17 +206,28 @@ class Anchor:
         return self.api.list(kind, self.namespace, {APPLICATION: self.application, **MANAGED})
 
     def _require_ours(self, lease: Object) -> None:
-        """A Lease that an earlier build made has no environment: then what it guards has."""
-        said = ENVIRONMENT in labels(lease)
-        found = [lease] if said else [one for kind in GUARDED for one in self._ours(kind)]
-        for one in found:
+        for one in self._telling(lease):
             require_ours(one, self._made(0))
+
+    def why_theirs(self) -> str:
+        """Which other environment has the Lease; empty where none has."""
+        lease = self.lease()
+        found = (why_theirs(one, self._made(0)) for one in (self._telling(lease) if lease else ()))
+        return next(filter(None, found), "")
+
+    def _telling(self, lease: Object) -> list[Object]:
+        """What says whose the Lease is. One that an earlier build made has no environment: then
+        what it guards has.
+        """
+        if ENVIRONMENT in labels(lease):
+            return [lease]
+        return [one for kind in GUARDED for one in self._ours(kind)]
 
     def lease(self) -> dict[str, Any] | None:
         """The Lease, None where there is no environment yet."""
         return self.api.get("Lease", self.name, self.namespace)
 
-    def _own_lease(self) -> dict[str, Any] | None:
+    def own_lease(self) -> dict[str, Any] | None:
         """None also where another environment has it, whose ledger may be another."""
         lease = self.lease()
         named = labels(lease).get(ENVIRONMENT, self.environment) if lease else ""

@@ -15,6 +15,7 @@ from pipelines.targets.base import PlatformError
 from pipelines.targets.kubernetes.api import MANAGER, Api
 from pipelines.targets.kubernetes.facts import (
     APPLICATION,
+    ENVIRONMENT,
     MANAGED,
     SLOT,
     Live,
@@ -81,19 +82,27 @@ class Ground:
         return self.rendering().of_slot(slot)
 
     def live(self) -> Live:
-        """What is there now."""
+        """What is there now, and is of this environment."""
         return Live(
             application=self.application,
             gateway_name=self.settings.gateway.name,
             route=self.route_now(),
             gateway=self._gateway(),
-            deployments=self.api.list("Deployment", self.namespace, self.ours),
-            pods=self.api.list("Pod", self.namespace, self.ours),
+            deployments=self._list("Deployment"),
+            pods=self._list("Pod"),
         )
 
     def maps(self) -> list[dict[str, Any]]:
         """The ConfigMaps of ours."""
-        return self.api.list("ConfigMap", self.namespace, self.ours)
+        return self._list("ConfigMap")
+
+    def _list(self, kind: str) -> list[dict[str, Any]]:
+        found = self.api.list(kind, self.namespace, self.ours)
+        return [one for one in found if self._is_ours(one)]
+
+    def _is_ours(self, one: Object) -> bool:
+        """Another environment of the application may have come to the same namespace before."""
+        return labels(one).get(ENVIRONMENT, self.environment) == self.environment
 
     def displaced(self, wanted: Iterable[Rendered], slot: str) -> list[dict[str, Any]]:
         """The autoscaler that ``wanted`` for ``slot`` has no more; never somebody else's."""
@@ -115,7 +124,8 @@ class Ground:
 
     def route_now(self) -> dict[str, Any] | None:
         """The HTTPRoute, None before it was made."""
-        return self.api.get("HTTPRoute", self.application, self.namespace)
+        found = self.api.get("HTTPRoute", self.application, self.namespace)
+        return found if found and self._is_ours(found) else None
 
     def routing(self) -> Routing:
         """What the route says now; nothing where there is none."""

@@ -12,15 +12,17 @@ from typing import Any
 
 from manifests.model import PROMPT
 from manifests.render import Rendered
-from pipelines.targets.kubernetes.facts import SERVER, Live, notes
+from pipelines.targets.kubernetes.facts import SERVER, SLOT, Live, labels, notes
 from pipelines.targets.kubernetes.writer import Name
 
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
-OF_A_SLOT = (*AUTOSCALERS, "Deployment", "Service", "PodDisruptionBudget")
-"""What serves a slot has its name, and goes in this order."""
+OF_A_SLOT = ("Deployment", *AUTOSCALERS, "Service", "PodDisruptionBudget")
+"""What serves a slot has its name, and goes in this order: a slot that is there has all of it, so a
+return that finds it may go on with it.
+"""
 
 OF_A_SERVER = ("NetworkPolicy", "PodDisruptionBudget", "Service", "Deployment")
-"""As for a slot. The Deployment goes last: by it the rest is found again after a kill."""
+"""The same for a server, whose Deployment goes last: by it the rest is found again after a kill."""
 
 Object = Mapping[str, Any]
 
@@ -44,6 +46,13 @@ def left_over(live: Live, wanted: Iterable[Rendered], maps: Sequence[Object]) ->
     """What nobody needs now, nor once ``wanted`` is there: what a deploy that was cut has left."""
     then = {*unneeded(deployed(live, wanted), maps)}
     return [name for name in unneeded(live, maps) if name in then]
+
+
+def draining(live: Live) -> list[Object]:
+    """The pods of slots that have gone, which answer what they have begun: by a model server that
+    no slot asks any more.
+    """
+    return [pod for pod in live.pods if labels(pod).get(SLOT, "") not in {"", *live.slots}]
 
 
 def displaced(wanted: Iterable[Rendered], name: str) -> list[Name]:

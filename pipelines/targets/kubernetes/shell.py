@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,17 +81,20 @@ class Shell:
 
     def _unmark(self, there: Mapping[str, Any]) -> None:
         """An earlier build marked the namespace for Argo CD, which may prune what has the mark and
-        no file. One that is not labelled as ours keeps what it has.
+        no file. One that is not labelled as ours keeps what it has, and so does one of which who
+        runs this may only look at it: nothing here needs the mark to be gone.
         """
         ours = self.ground.rendering().labels_apart.items() <= labels(there).items()
         if ours and INSTANCE in labels(there):
             version = there["metadata"]["resourceVersion"]
             meta = {"labels": {INSTANCE: None}, "resourceVersion": version}
-            self.ground.api.patch("Namespace", self.ground.namespace, "", {"metadata": meta})
+            with suppress(DeniedError):
+                self.ground.api.patch("Namespace", self.ground.namespace, "", {"metadata": meta})
 
     def take_away(self, fence: int) -> tuple[str, ...]:
         """All that is ours; the namespace too where it was made here, and nobody else is in it.
-        A line for each thing that stays, or of which that cannot be seen.
+        A line for each thing that stays, or of which that cannot be seen. Where another environment
+        has the Lease, nothing there is ours.
         """
         api, namespace, anchor = self.ground.api, self.ground.namespace, self.ground.anchor
         found = self._namespace()
@@ -98,20 +102,21 @@ class Shell:
             if found and "deletionTimestamp" in found["metadata"]:  # an earlier run was killed
                 self._await_gone("Namespace")
             return ()
+        if theirs := anchor.why_theirs():
+            return (f"nothing of it is in the namespace {namespace}: {theirs}",)
         anchor.take(fence)
         made_here = found and notes(found).get(MADE)
         if made_here and not self._is_shared():
-            api.delete("Namespace", namespace)
+            api.delete("Namespace", namespace, still=lambda: anchor.require(fence))
             self._await_gone("Namespace")
             return ()
         names, unseen = self._inside()  # all of it is seen, or nothing goes
-        for kind, name in names:
-            api.delete(kind, name, namespace)
+        direct, rendering = DirectWriter(api, anchor), self.ground.rendering()
+        direct.take_away(names, fence, "all of it goes")
         self._await_gone("Pod")
-        rendering = self.ground.rendering()
-        api.delete("Secret", keys_name(rendering), namespace)
-        api.delete("Lease", watcher_name(rendering), namespace)
-        api.delete("Lease", anchor.name, namespace)  # the last: until then it is run again
+        kept = [("Secret", keys_name(rendering)), ("Lease", watcher_name(rendering))]
+        lease = ("Lease", anchor.name)  # the last: until then it is run again
+        direct.take_away([*kept, lease], fence, "all of it goes")
         shared = f"the namespace {namespace} stays: others are in it, or may be"
         return (*((shared,) if made_here else ()), *unseen)
 
@@ -149,7 +154,8 @@ class Shell:
         except DeniedError:
             return True
         found += api.list("Lease", namespace, MANAGED)
-        return any(not self.ground.ours.items() <= labels(one).items() for one in found)
+        ours = self.ground.ours.items()
+        return any(not ours <= labels(one).items() for one in found if not _is_a_pods(one))
 
     def _await_gone(self, kind: str) -> None:
         """Until no pod of ours, or the namespace itself, is left."""
@@ -166,6 +172,14 @@ class Shell:
         if kind == "Namespace":
             return api.get("Namespace", namespace) is not None
         return bool(api.list(kind, namespace, self.ground.ours))
+
+
+def _is_a_pods(one: Mapping[str, Any]) -> bool:
+    """Whether it comes and goes with a pod, as the claim of an ephemeral volume does, which has no
+    labels of its own: the pod says whose it is.
+    """
+    owners = one["metadata"].get("ownerReferences") or ()
+    return any(owner["kind"] == "Pod" for owner in owners)
 
 
 def _unused(r: Rendering) -> set[str]:

@@ -28,7 +28,7 @@ from pipelines.targets.kubernetes.facts import (
     why_short,
 )
 from pipelines.targets.kubernetes.ground import POLL_SECONDS, Ground
-from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, left_over, unneeded
+from pipelines.targets.kubernetes.leftovers import OF_A_SLOT, draining, left_over, unneeded
 from pipelines.targets.kubernetes.reasons import ENDS, Reason
 from pipelines.targets.kubernetes.writer import Writer
 from release.bundle import Release
@@ -100,9 +100,11 @@ class Slots:
 
     def tidy(self, live: Live, slot: str, fence: int) -> None:
         """Take away prompts that no slot mounts, and model servers that none asks any more, such as
-        those of a release that was in ``slot``.
+        those of a release that was in ``slot``. While another slot drains they stay, until the next
+        deploy.
         """
-        if names := unneeded(live, self.ground.maps()):
+        names = [] if draining(live) else unneeded(live, self.ground.maps())
+        if names:
             self.writer.take_away(names, fence, f"nobody needs what was in {slot}")
 
     def _make_way(self, live: Live, objects: Sequence[Rendered], slot: str, fence: int) -> None:
@@ -111,7 +113,10 @@ class Slots:
         only GPU, and its room was counted as free (``Coming.going``).
         """
         names = [(one["kind"], name_of(one)) for one in self.ground.displaced(objects, slot)]
-        names += left_over(live, objects, self.ground.maps())
+        left = left_over(live, objects, self.ground.maps())
+        if any(kind == "Deployment" for kind, _ in left):
+            self._await_drained(live)
+        names += left
         if names:
             self.writer.take_away(names, fence, f"it is in the way of what comes into {slot}")
 
@@ -200,6 +205,22 @@ class Slots:
                 told.add(name)
             time.sleep(POLL_SECONDS)
 
+    def _await_drained(self, live: Live) -> None:
+        """Wait until no pod is left of a slot that has gone, as after a run that was killed while
+        it waited: it may be answering, by the very model server that is in the way.
+        """
+        usual = max((_seconds(pod["spec"]) for pod in draining(live)), default=0)
+        give_up = time.monotonic() + usual + GONE_SECONDS
+        while pods := draining(live):
+            if time.monotonic() > give_up:
+                names = ", ".join(map(name_of, pods))
+                raise GreenlightError(
+                    f"{self.ground.environment}: a slot that has gone does not stop: {names} is "
+                    "there, and may ask a model server that is in the way"
+                )
+            time.sleep(POLL_SECONDS)
+            live = self.ground.live()
+
     def _pods(self, slot: str) -> list[dict[str, Any]]:
         its = {APPLICATION: self.ground.application, SLOT: slot}
         return self.ground.api.list("Pod", self.ground.namespace, its)
@@ -207,4 +228,9 @@ class Slots:
 
 def _grace(one: Object | None) -> int:
     """Seconds that each pod of a slot has from being told to go; 0 where there is no slot."""
-    return int(one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) if one else 0
+    return _seconds(one["spec"]["template"]["spec"]) if one else 0
+
+
+def _seconds(spec: Object) -> int:
+    """What a pod of ``spec`` has from being told to go."""
+    return int(spec["terminationGracePeriodSeconds"])

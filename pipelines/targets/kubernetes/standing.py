@@ -64,7 +64,7 @@ def standing(r: Rendering, there: There) -> Standing:
 
 def _marked(namespace: Rendered) -> Rendered:
     one = namespace.object
-    meta = {**one["metadata"], "annotations": {MADE: "true"}}
+    meta = {**one["metadata"], "annotations": {**notes(one), MADE: "true"}}
     return replace(namespace, text=json.dumps({**one, "metadata": meta}))
 
 

@@ -81,7 +81,7 @@ class KubernetesTarget:
         """What is there, read from the cluster. One that does not answer is not provisioned."""
         try:
             live = self.ground.live()
-            lease = self.ground.anchor.lease()
+            lease = self.ground.anchor.own_lease()
         except UnreachableError as error:
             return TargetFacts(False, reason=str(error), away=True)
         notice = notes(lease).get(UNTOLD, "") if lease else ""

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 from manifests.render import Rendered
 from pipelines.targets.kubernetes.api import Api
-from pipelines.targets.kubernetes.fence import GUARDED, Anchor
-from pipelines.targets.kubernetes.kinds import resource
-from pipelines.targets.kubernetes.whose import require_ours
+from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.kinds import kind_of, resource
 
 Name = tuple[str, str]
 """Kind and name of an object in the environment's namespace."""
@@ -48,25 +47,18 @@ class DirectWriter:
     anchor: Anchor
 
     def put(self, objects: Sequence[Rendered], fence: int, why: str) -> None:
-        """Kind by kind; a deployment only where nobody newer has written it."""
+        """Kind by kind; each only where nobody newer has written it."""
         for one in objects:
-            meta = one.object["metadata"]
-            found = self.api.get(resource(one.object), one.name, meta.get("namespace", ""))
-            require_ours(found, one.object)
-            if one.kind in GUARDED:
+            if kind_of(resource(one.object)).namespaced:
                 self.anchor.apply(one.object, fence)
-            else:
+            else:  # the whole cluster's: one environment's fence says nothing there
                 self.anchor.require(fence)
                 self.api.apply(one.object)
 
     def take_away(self, names: Sequence[Name], fence: int, why: str) -> None:
-        """One by one; a deployment only where nobody newer has written it."""
+        """One by one; each only where nobody newer has written it."""
         for kind, name in names:
-            if kind in GUARDED:
-                self.anchor.delete(kind, name, fence)
-            else:
-                self.anchor.require(fence)
-                self.api.delete(kind, name, self.anchor.namespace)
+            self.anchor.delete(kind, name, fence)
 
     def tell(self, route: Rendered, why: str) -> None:
         """The cluster is all there is."""

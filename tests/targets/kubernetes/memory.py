@@ -25,9 +25,13 @@ class MemoryApi(Api):
             self._put(one)
 
     def _put(self, one: Mapping[str, Any]) -> dict[str, Any]:
-        self.versions += 1
+        """What changes nothing gives no new version, as in a real one."""
+        there = self.objects.get(_key(one), {"metadata": {}})
         made = copy.deepcopy(dict(one))
-        made["metadata"] = {**made["metadata"], "resourceVersion": str(self.versions)}
+        made["metadata"]["resourceVersion"] = there["metadata"].get("resourceVersion")
+        if made != there:
+            self.versions += 1
+            made["metadata"]["resourceVersion"] = str(self.versions)
         self.objects[_key(made)] = made
         return copy.deepcopy(made)
 
@@ -82,7 +86,7 @@ class MemoryApi(Api):
 
     def delete(
         self, kind: str, name: str, namespace: str = "", *, grace: int | None = None,
-        version: str = "",
+        version: str = "", still: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
         if (one := self.objects.get((kind, namespace, name))) is None:
             return

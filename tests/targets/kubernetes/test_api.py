@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.refusals import (
     ApiError,
@@ -251,14 +253,16 @@ class Away(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"kind": "ConfigMap"}')
 
+    do_DELETE = do_GET  # noqa: N815
+
     def log_message(self, *_: object) -> None:
         """Quiet."""
 
 
-def test_an_api_server_that_is_away_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For as long as it is worth, and then it is said."""
+@contextmanager
+def on_its_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Such a server, as KUBECONFIG names it."""
+    monkeypatch.setattr(Away, "left", 3)
     with ThreadingHTTPServer(("127.0.0.1", 0), Away) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         given = {
@@ -268,13 +272,38 @@ def test_an_api_server_that_is_away_is_asked_again(
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "x",
         }  # fmt: skip
-        (tmp_path / "config").write_text(yaml.safe_dump(given))
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        assert Api().get("ConfigMap", "c", "n") == {"kind": "ConfigMap"}
+        (folder / "config").write_text(yaml.safe_dump(given))
+        monkeypatch.setenv("KUBECONFIG", str(folder / "config"))
+        yield
         server.shutdown()
+
+
+def test_an_api_server_that_is_away_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as long as it is worth, and then it is said."""
+    with on_its_way(tmp_path, monkeypatch):
+        assert Api().get("ConfigMap", "c", "n") == {"kind": "ConfigMap"}
 
     with pytest.raises(UnreachableError, match="read ConfigMap c: the API server does not answer"):
         Api(patience=0.5).get("ConfigMap", "c", "n")
+
+
+def test_s09_what_is_not_wanted_any_more_is_asked_for_no_further_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try needs no question: whoever asks has just looked."""
+    asked = list[int]()
+
+    def still() -> None:
+        asked.append(Away.left)
+        if len(asked) == 2:
+            raise StaleFenceError("somebody newer is there")
+
+    with on_its_way(tmp_path, monkeypatch), pytest.raises(StaleFenceError):
+        Api().delete("ConfigMap", "c", "n", still=still)
+
+    assert asked == [2, 1]
 
 
 def test_a_context_that_is_not_there_is_bad_input(api: Api) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from manifests.model import Slot
+from manifests.render import Rendered
 from pipelines.targets.base import StaleFenceError
 from pipelines.targets.kubernetes.facts import ENVIRONMENT, FENCE
 from pipelines.targets.kubernetes.fence import Anchor
+from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, OF_A_SLOT
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import Shell
+from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
 from release.ledger import Mark
+from tests.manifests.making import VLLM_IMAGE, settings, vllm_release
 from tests.targets.kubernetes.memory import MemoryApi
 from tests.targets.kubernetes.sharing import (
     SPACE,
@@ -65,14 +73,14 @@ def test_a_lease_of_an_earlier_build_is_taken_over() -> None:
     assert (labels[ENVIRONMENT], labels[FENCE]) == ("production", "1")
 
 
-def overtaken(api: MemoryApi, verb: str, kind: str) -> None:
+def overtaken(api: MemoryApi, verb: str, kind: str, fence: int = 2) -> None:
     """Somebody newer comes just before the first such write."""
     newer = Anchor(api, SPACE, "assist", "production")
 
     def come(*what: str) -> None:
         if what[:2] == (verb, kind):
             api.before = lambda *_: None
-            newer.take(2)
+            newer.take(fence)
 
     api.before = come
 
@@ -90,9 +98,7 @@ def test_s09_a_deployment_that_is_made_after_somebody_newer_came_does_not_stay()
     assert not api.list("Deployment", SPACE)
 
 
-def test_s09_what_has_no_fence_is_neither_written_nor_deleted_once_somebody_newer_is_there() -> (
-    None
-):
+def test_s09_once_somebody_newer_is_there_nothing_is_written_or_deleted() -> None:
     """Such as a Service, which the newer one may just have made."""
     api = MemoryApi()
     there = ground(api)
@@ -108,6 +114,137 @@ def test_s09_what_has_no_fence_is_neither_written_nor_deleted_once_somebody_newe
         start(there, "green", fence=1)
 
     assert {key: one for key, one in api.objects.items() if key[0] != "Lease"} == before
+
+
+WHAT_SERVES = sorted(
+    {(kind, "assist-blue") for kind in OF_A_SLOT}
+    | {(kind, "model-") for kind in OF_A_SERVER}
+    | {("ConfigMap", "prompt-")}
+)
+KEDA = {"prometheus": "http://p:9090"}
+
+
+def serving(api: MemoryApi, kind: str) -> Slots:
+    """With the autoscaler of ``kind``, if it is one."""
+    scaling = KEDA if kind == "ScaledObject" else {}
+    server = {"image": VLLM_IMAGE, "gpu": {"count": 1}}
+    given = settings(namespace=SPACE, scaling=scaling, server=server)
+    there = Ground("assist", "production", given, 30, api)
+    return Slots(there, DirectWriter(api, there.anchor), Patience())
+
+
+@pytest.mark.parametrize(("kind", "prefix"), WHAT_SERVES)
+def test_s09_a_delete_under_way_takes_nothing_of_what_somebody_newer_has_made_again(
+    kind: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot is retired, and its run hangs in one delete; a return makes that slot again, with all
+    traffic. What it wrote there is as it was: the delete must not land all the same.
+    """
+    monkeypatch.setattr(Slots, "_await_ready", lambda *_: None)
+    api, made = MemoryApi(), set[tuple[str, str, str]]()
+    slots = serving(api, kind)
+    slots.start(slots.ground.live(), Slot("blue", vllm_release()), None, 1)
+
+    def come(verb: str, what: str, name: str) -> None:
+        if (verb, what) == ("delete", kind) and name.startswith(prefix) and not made:
+            made.add(("Lease", SPACE, "assist-greenlight"))
+            slots.ground.anchor.take(2)
+            slots.start(slots.ground.live(), Slot("blue", vllm_release()), None, 2)
+            made.update(api.objects)
+
+    api.before = come
+    with pytest.raises(StaleFenceError):
+        slots.stop(slots.ground.live(), "blue", 30, 1)
+
+    assert made == {*api.objects}
+    assert any(one[0] == kind and one[2].startswith(prefix) for one in made)
+
+
+def test_s09_a_service_that_somebody_newer_goes_on_with_is_not_taken_away() -> None:
+    """They had no reason to write it: the slot was whole when they came."""
+    api = MemoryApi()
+    there = ground(api)
+    there.anchor.take(1)
+    start(there)
+    overtaken(api, "delete", "Service")
+
+    with pytest.raises(StaleFenceError):
+        DirectWriter(api, there.anchor).take_away([("Service", "assist-blue")], 1, "")
+
+    assert api.get("Service", "assist-blue", SPACE)
+
+
+@pytest.mark.parametrize("kind", ["Service", "Lease"])
+def test_s09_a_destroy_under_way_takes_nothing_away_once_somebody_newer_is_there(
+    kind: str,
+) -> None:
+    """Not even the Lease, by which an older one would be stopped."""
+    api = MemoryApi()
+    there = ground(api)
+    there.anchor.take(1)
+    start(there)
+    overtaken(api, "delete", kind, 3)
+
+    with pytest.raises(StaleFenceError):
+        Shell(there, DirectWriter(api, there.anchor)).take_away(2)
+
+    assert api.list(kind, SPACE)
+
+
+@pytest.mark.parametrize("kind", ["PodDisruptionBudget", "Service", "ServiceAccount"])
+@pytest.mark.parametrize("verb", ["apply", "create"])
+def test_s09_an_apply_under_way_writes_over_nothing_of_somebody_newer(verb: str, kind: str) -> None:
+    """Nor where there was nothing yet, for either to mark."""
+    api = MemoryApi()
+    there = ground(api)
+    there.anchor.take(1)
+    writer = DirectWriter(api, there.anchor)
+
+    def put(fence: int) -> None:
+        meta = {"name": "one", "namespace": SPACE}
+        what = {"kind": kind, "metadata": meta, "spec": {"by": fence}}
+        writer.put([Rendered(kind, "one", json.dumps(what))], fence, "")
+
+    def come(*what: str) -> None:
+        if what == (verb, kind, "one"):
+            api.before = lambda *_: None
+            there.anchor.take(2)
+            put(2)
+
+    if verb == "apply":
+        put(1)
+    api.before = come
+    with pytest.raises(StaleFenceError):
+        put(1)
+
+    assert api.objects[kind, SPACE, "one"]["spec"] == {"by": 2}
+
+
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "Secret"])
+def test_s09_whoever_waits_for_the_api_server_asks_the_fence_before_another_try(
+    kind: str,
+) -> None:
+    """It may be away for a minute, and somebody newer the first whom it answers."""
+
+    class Back(MemoryApi):
+        """Away when it is asked to delete; then it asks whether that is still wanted."""
+
+        def delete(
+            self, kind: str, name: str, namespace: str = "", *,
+            still: Callable[[], object] = lambda: None, **how: Any,
+        ) -> None:  # fmt: skip
+            there.anchor.take(2)
+            still()
+            super().delete(kind, name, namespace, **how)
+
+    api = Back({"kind": kind, "metadata": {"name": "one", "namespace": SPACE}})
+    there = ground(api)
+    there.anchor.take(1)
+
+    with pytest.raises(StaleFenceError):
+        there.anchor.delete(kind, "one", 1)
+
+    assert (kind, SPACE, "one") in api.objects
 
 
 def test_s09_what_a_policy_kept_from_the_newer_fence_gets_it_with_the_next_write() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,10 +12,17 @@ from manifests.model import Rendering, Slot
 from manifests.render import Rendered, render, render_slot
 from pipelines.targets.kubernetes.facts import Live
 from pipelines.targets.kubernetes.ground import Ground
-from pipelines.targets.kubernetes.leftovers import OF_A_SERVER, deployed, displaced, unneeded
+from pipelines.targets.kubernetes.leftovers import (
+    OF_A_SERVER,
+    OF_A_SLOT,
+    deployed,
+    displaced,
+    unneeded,
+)
 from pipelines.targets.kubernetes.slots import Patience, Slots
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.bundle import Release
+from release.errors import GreenlightError
 from tests.manifests.making import release, rendering, settings
 from tests.targets.kubernetes.memory import MemoryApi
 
@@ -126,6 +134,104 @@ def test_what_a_deploy_that_was_cut_has_left_goes_before_anything_is_started(
     assert done[first : first + len(gone)] == gone
 
 
+@pytest.mark.parametrize("kind", OF_A_SLOT)
+def test_a_slot_that_is_cut_while_it_goes_has_all_that_serves_it_or_is_not_there(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A return that finds it goes on with it as it is: also with its autoscaler."""
+    api = MemoryApi()
+    started(api, monkeypatch)
+    there = Ground("assist", "production", settings(), 30, api)
+    before = {what for what, _, name in api.objects if name == "assist-blue"}
+
+    def cut(verb: str, what: str, name: str) -> None:
+        if (verb, what, name) == ("delete", kind, "assist-blue"):
+            raise KeyboardInterrupt
+
+    api.before = cut
+    with suppress(KeyboardInterrupt):
+        Slots(there, DirectWriter(api, there.anchor), Patience()).stop(there.live(), "blue", 1, 2)
+
+    left = {what for what, _, name in api.objects if name == "assist-blue"}
+    assert left == before or "Deployment" not in left
+
+
+def drained(api: MemoryApi, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Green has gone, and one of its pods still answers, by the model server whose name this is."""
+    started(api, monkeypatch)
+    started(api, monkeypatch, Slot("green", OTHER_SERVER))
+    green = api.objects.pop(("Deployment", "assist-production", "assist-green"))
+    template = green["spec"]["template"]
+    meta = {**template["metadata"], "name": "green-1", "namespace": "assist-production"}
+    api.create({"kind": "Pod", "metadata": meta, "spec": template["spec"]})
+    return rendering(release(), OTHER_SERVER).slot("green").server_name
+
+
+def test_a_model_server_that_a_draining_slots_pod_may_ask_goes_when_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run was killed while the slot drained: no Deployment tells of its pods any more."""
+    api, looks = MemoryApi(), list[bool]()
+    server = drained(api, monkeypatch)
+
+    def look(_: float) -> None:
+        looks.append(("Deployment", "assist-production", server) in api.objects)
+        if len(looks) == 3:
+            del api.objects["Pod", "assist-production", "green-1"]
+
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.sleep", look)
+    started(api, monkeypatch, Slot("green", release("Be kind.", threads=8)))
+
+    assert looks == [True, True, True]
+    assert ("Deployment", "assist-production", server) not in api.objects
+
+
+@pytest.mark.parametrize("comes", [OTHER_SERVER, release("Be quick.", threads=4)])
+def test_a_draining_slot_holds_up_nothing_that_takes_no_server_away(
+    comes: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes asks that server too; a prompt that pods have mounted may go."""
+    api = MemoryApi()
+    server = drained(api, monkeypatch)
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.sleep", pytest.fail)
+
+    started(api, monkeypatch, Slot("green", comes))
+
+    assert ("Deployment", "assist-production", server) in api.objects
+
+
+def test_what_is_tidied_away_waits_for_the_slot_that_drains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is held up for it: a return must not be."""
+    api = MemoryApi()
+    key = ("Deployment", "assist-production", drained(api, monkeypatch))
+    there = Ground("assist", "production", settings(), 30, api)
+    slots = Slots(there, DirectWriter(api, there.anchor), Patience())
+
+    slots.tidy(there.live(), "blue", 1)
+    assert key in api.objects
+
+    del api.objects["Pod", "assist-production", "green-1"]
+    slots.tidy(there.live(), "blue", 1)
+    assert key not in api.objects
+
+
+def test_a_draining_slot_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as its pods may take, and a while."""
+    api, now = MemoryApi(), [0.0]
+    drained(api, monkeypatch)
+    monkeypatch.setattr("pipelines.targets.kubernetes.slots.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "pipelines.targets.kubernetes.slots.time.sleep", lambda _: now.append(now.pop() + 30)
+    )
+
+    with pytest.raises(GreenlightError, match="green-1 is there"):
+        started(api, monkeypatch, Slot("green", release("Be kind.", threads=8)))
+
+    assert now[0] >= 60
+
+
 def test_an_autoscaler_goes_before_the_other_kind_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """KEDA's webhook refuses one for a Deployment that another autoscaler has."""
     api, done = MemoryApi(), list[tuple[str, str]]()
@@ -134,7 +240,7 @@ def test_an_autoscaler_goes_before_the_other_kind_is_made(monkeypatch: pytest.Mo
 
     started(api, monkeypatch, prometheus="http://p:9090")
 
-    old, new = ("delete", "HorizontalPodAutoscaler"), ("apply", "ScaledObject")
+    old, new = ("delete", "HorizontalPodAutoscaler"), ("create", "ScaledObject")
     assert [one for one in done if one in (old, new)] == [old, new]
 
 

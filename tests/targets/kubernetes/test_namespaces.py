@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ import pytest
 
 from manifests.render import render_shell
 from pipelines.targets.kubernetes.api import Api
-from pipelines.targets.kubernetes.facts import notes
+from pipelines.targets.kubernetes.facts import ENVIRONMENT, notes
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.routing import Routing
@@ -71,6 +72,53 @@ def test_a_namespace_with_somebody_elses_work_or_data_stays(
     assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
 
 
+@pytest.mark.parametrize(("owner", "goes"), [("Pod", True), ("StatefulSet", False), (None, False)])
+def test_a_claim_is_whose_the_pod_is_that_it_comes_and_goes_with(
+    owner: str | None, goes: bool
+) -> None:
+    """As where ``server.cache`` is set: the cluster makes it of the pod's volume, without a label.
+    Any other is somebody's data.
+    """
+    owners = {"ownerReferences": [{"kind": owner, "name": "model-1"}]} if owner else {}
+    meta = {"name": "model-1-cache", "namespace": SPACE, **owners}
+    api = MemoryApi(namespace(), {"kind": "PersistentVolumeClaim", "metadata": meta})
+    mine = ground(api)
+    api.create({"kind": "Pod", "metadata": {"name": "model-1", "namespace": SPACE,
+                                            "labels": mine.ours}})  # fmt: skip
+    mine.anchor.take(1)
+
+    shell = Shell(mine, DirectWriter(api, mine.anchor))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shell, "_await_gone", lambda *_: None)
+        stays = shell.take_away(2)
+
+    assert bool(stays) is not goes
+    assert (("Namespace", "", SPACE) in api.objects) is not goes
+
+
+@pytest.mark.parametrize("build", ["this", "an earlier one"])
+def test_where_another_environment_has_the_namespace_there_is_nothing_to_take_away(
+    build: str,
+) -> None:
+    """It is said whose it is, and the end is reached: else ``destroy`` could never be done."""
+    api = MemoryApi(namespace())
+    theirs, mine = ground(api), ground(api, environment="staging")
+    made(Shell(theirs, DirectWriter(api, theirs.anchor)), api)
+    start(theirs)
+    if build != "this":
+        lease = api.objects["Lease", SPACE, "assist-greenlight"]
+        del lease["metadata"]["labels"][ENVIRONMENT]
+    before = copy.deepcopy(api.objects)
+
+    (line,) = Shell(mine, DirectWriter(api, mine.anchor)).take_away(7)
+
+    assert api.objects == before
+    assert line == (
+        "nothing of it is in the namespace shop: "
+        "Lease assist-greenlight in shop belongs to assist in production"
+    )
+
+
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
     """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
 
@@ -114,7 +162,7 @@ AZURES = "PodMonitor.azmonitoring.coreos.com"
         ("ScaledObject", {}, True),
         ("ScaledObject", {"scaling": {"prometheus": "http://p:9090"}}, False),
         ("SecretProviderClass", {}, True),
-        ("Service", {}, False),
+        ("ServiceAccount", {}, False),
     ],
 )
 def test_a_kind_that_may_not_be_seen_stops_the_end_where_the_settings_use_it(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from manifests.render import render_shell
+from pipelines.targets.kubernetes.facts import ENVIRONMENT, UNTOLD
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.slots import Patience, Slots
+from pipelines.targets.kubernetes.target import KubernetesTarget
 from pipelines.targets.kubernetes.writer import DirectWriter
 from release.errors import GreenlightError
+from release.state import StateFolder
 from tests.manifests.making import settings
 from tests.targets.kubernetes.memory import MemoryApi
 from tests.targets.kubernetes.sharing import (
@@ -39,6 +43,25 @@ def test_a_model_server_of_somebody_else_is_not_taken_over(other: tuple[str, str
         start(ground(api))
 
     assert before.items() <= api.objects.items()
+
+
+def test_what_another_environment_has_there_is_not_told_as_ones_own() -> None:
+    """As by ``status``, before anybody finds that the namespace is taken. What says nothing of its
+    environment is ours, as of an earlier build.
+    """
+    api = MemoryApi()
+    theirs, mine = ground(api), ground(api, environment="staging")
+    made(Shell(theirs, DirectWriter(api, theirs.anchor)), api)
+    start(theirs)
+    theirs.anchor.mark("Lease", theirs.anchor.name, {UNTOLD: "Git is away"}, 1)
+
+    target = KubernetesTarget(mine, StateFolder(Path()), lambda _: None, lambda _: None)  # type: ignore[arg-type,return-value]
+    found = target.facts()
+    assert (found.provisioned, dict(found.slots), found.notice) == (False, {}, "")
+    assert not mine.maps()
+
+    del api.objects["Deployment", SPACE, "assist-blue"]["metadata"]["labels"][ENVIRONMENT]
+    assert {*target.facts().slots} == {"blue"}
 
 
 @pytest.mark.parametrize("given", [{}, {"namespace": SPACE}])

@@ -16,6 +16,7 @@ from manifests.render import Rendered, render, render_slot
 from pipelines.targets.kubernetes.api import Api
 from pipelines.targets.kubernetes.callers import let_in
 from pipelines.targets.kubernetes.ground import Ground
+from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import Shell
 from pipelines.targets.kubernetes.watching import watcher_objects, watcher_secret
 from pipelines.targets.kubernetes.writer import DirectWriter
@@ -163,6 +164,25 @@ def test_the_mark_of_who_prunes_is_taken_off_what_an_earlier_build_made(
 def _named(key: tuple[str, str, str]) -> tuple[str, str, str]:
     kind, where, name = key
     return kind, name, where
+
+
+def test_a_mark_that_may_not_be_taken_off_holds_nothing_up() -> None:
+    """As for an account that may look at the namespace, and make what is in it."""
+    there = Ground("assist", "production", settings(), 30, api := MemoryApi())
+    shell = Shell(there, DirectWriter(api, there.anchor))
+    made(shell, api)
+    marked = {"metadata": {"labels": {INSTANCE: "assist-production"}}}
+    api.patch("Namespace", there.namespace, "", marked)
+    api.objects.pop(("ServiceAccount", there.namespace, "assist"))
+
+    def policy(verb: str, kind: str, name: str) -> None:
+        if kind == "Namespace":
+            raise DeniedError("no")
+
+    api.before = policy
+    made(shell, api)
+
+    assert api.get("ServiceAccount", "assist", there.namespace)
 
 
 def test_a_namespace_of_the_platforms_keeps_its_mark() -> None:

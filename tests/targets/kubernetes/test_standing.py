@@ -16,12 +16,14 @@ from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.kinds import resource
 from pipelines.targets.kubernetes.refusals import DeniedError
 from pipelines.targets.kubernetes.shell import Shell
+from pipelines.targets.kubernetes.standing import MADE
 from pipelines.targets.kubernetes.writer import DirectWriter
 from pipelines.workspace import open_workspace
-from release.errors import DONE, REFUSED
+from release.errors import DONE, REFUSED, GreenlightError
 from tests import tiny
-from tests.manifests.making import IMAGE
+from tests.manifests.making import IMAGE, settings
 from tests.targets.kubernetes.memory import MemoryApi
+from tests.targets.kubernetes.sharing import made
 
 SPACE = "tiny-bot-production"
 THEIRS: Mapping[str, Any] = {"kind": "Namespace", "metadata": {"name": SPACE}}
@@ -77,15 +79,15 @@ def asked(
 
 def written(app: Path, api: Dry) -> set[tuple[str, str]]:
     """What provisioning then makes of the cluster's own kinds, and of policies."""
-    settings = open_workspace(app).spec.environments["production"].kubernetes
-    assert settings
-    made = set[tuple[str, str]]()
-    api.before = lambda verb, kind, name: made.add((kind, name))
-    there = Ground("tiny-bot", "production", settings, 30, api)
+    given = open_workspace(app).spec.environments["production"].kubernetes
+    assert given
+    names = set[tuple[str, str]]()
+    api.before = lambda verb, kind, name: names.add((kind, name))
+    there = Ground("tiny-bot", "production", given, 30, api)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ground, "await_accepted", lambda _: None)
         Shell(there, DirectWriter(api, there.anchor)).make(1)
-    return of_shell(made)
+    return of_shell(names)
 
 
 def of_shell(names: set[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -143,3 +145,45 @@ def test_a_namespace_that_provisioning_would_stop_at_is_refused(
     code, told = asked(app, Dry(THEIRS), capsys, "")
 
     assert (code, told["Namespace", SPACE]) == (REFUSED, "refused")
+
+
+def test_a_namespace_that_another_environment_has_is_refused(
+    app: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both name it: provisioning stops at the Lease, and what serves there is not told as ours."""
+    there = Ground("tiny-bot", "staging", settings(namespace=SPACE), 30, api := Dry())
+    made(Shell(there, DirectWriter(api, there.anchor)), api)
+
+    code, told = asked(app, api, capsys, NAMED)
+
+    assert (code, told["Lease", "tiny-bot-greenlight"]) == (REFUSED, "refused")
+    with pytest.raises(GreenlightError, match="belongs to tiny-bot in staging"):
+        written(app, api)
+
+
+@pytest.mark.parametrize("section", [NAMED, NAMED + GIT])
+def test_an_object_that_another_application_has_is_refused(
+    app: Path, own_cache: Path, capsys: pytest.CaptureFixture[str], section: str
+) -> None:
+    """The API server would take it: all write as one field manager."""
+    meta = {"name": "tiny-bot", "namespace": SPACE, "labels": {"app.kubernetes.io/name": "other"}}
+    api = Dry(THEIRS, {"kind": "ServiceAccount", "metadata": meta})
+
+    code, told = asked(app, api, capsys, section)
+
+    assert (code, told["ServiceAccount", "tiny-bot"]) == (REFUSED, "refused")
+    with pytest.raises(GreenlightError, match=r"ServiceAccount tiny-bot .* belongs to other"):
+        written(app, api)
+
+
+def test_a_namespace_has_the_annotations_that_a_patch_gives_it(
+    app: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the one by which ``destroy`` knows that it was made here."""
+    patch = "{kind: Namespace, name: '*', patch: {metadata: {annotations: {team: shop}}}}"
+    api = Dry()
+    asked(app, api, capsys, f"patches: [{patch}], ")
+    written(app, api)
+
+    namespace = api.objects["Namespace", "", SPACE]
+    assert namespace["metadata"]["annotations"] == {"team": "shop", MADE: "true"}
