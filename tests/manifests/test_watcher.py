@@ -23,6 +23,8 @@ from tests.manifests.variants import IDENTITY, VARIANTS
 
 IDENTIFIED = settings(identity=IDENTITY, scaling={"prometheus": "http://prometheus.metrics:80"})
 
+PROBES = ("startup", "readiness", "liveness")
+
 
 def watcher(one: Rendering | None = None, spec: str = "{}") -> tuple[Rendered, ...]:
     """The watcher of ``one``."""
@@ -125,6 +127,17 @@ def test_what_it_copies_of_its_key_stays_in_memory() -> None:
     volumes = {one["name"]: one for one in pod(watcher())["volumes"]}
 
     assert volumes["tmp"]["emptyDir"]["medium"] == "Memory"
+
+
+def test_it_is_ready_when_it_could_do_its_work_and_started_again_only_where_that_helps() -> None:
+    """A node is emptied all the same, and an election asks for nobody's readiness."""
+    rendered = watcher()
+    (container,) = pod(rendered)["containers"]
+    asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in PROBES}
+
+    assert asked == {"startup": "/alive", "readiness": "/ready", "liveness": "/alive"}
+    budget = of("PodDisruptionBudget", rendered)["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_its_token_ends_after_an_hour_and_is_mounted_by_name() -> None:
