@@ -105,3 +105,15 @@ def test_an_alert_says_whose_it_is() -> None:
         assert {
             ("application", "assist"), ("environment", "staging"), ("namespace", "assist-staging"),
         } <= labels  # fmt: skip
+
+
+def test_a_metric_that_is_missing_is_no_zero_to_keda() -> None:
+    """By default it is, and a lost Prometheus takes pods away under load instead of adding them.
+    What has just been started is found and read meanwhile.
+    """
+    one = rendering(release(), given=settings(scaling={"prometheus": "http://prometheus:9090"}))
+    (scaled,) = (each.object["spec"] for each in render(one) if each.kind == "ScaledObject")
+    (trigger,) = scaled["triggers"]
+
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+    assert scaled["fallback"] == {"failureThreshold": 6, "replicas": one.settings.scaling.max}
