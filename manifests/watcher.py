@@ -120,16 +120,16 @@ def rules(r: Rendering) -> tuple[Rule, ...]:
     """What a return and a retirement do, and no more; nothing reads a Secret.
 
     What a slot and its model server are made of is also created: a return finds it there, or has
-    to make it again. A slot that goes may be of a release that was scaled in the other way. A list
-    cannot be narrowed by names.
+    to make it again; claims are the platform's alone. A slot that goes may be of a release that was
+    scaled in the other way. A list cannot be narrowed by names.
     """
     keda, scaled = ("keda.sh", "scaledobjects"), ("autoscaling", "horizontalpodautoscalers")
     scaling, other = (keda, scaled) if r.settings.scaling.prometheus else (scaled, keda)
     return (
-        Rule(_GATEWAY, ("httproutes",), _KEEP, (r.application,)),
+        Rule(_GATEWAY, ("httproutes",), ("get", "patch"), (r.application,)),
         Rule(_GATEWAY, ("httproutes",), ("list",)),
         Rule("apps", ("deployments",), _ALL),
-        Rule("", ("services", "configmaps", "persistentvolumeclaims"), _ALL),
+        Rule("", ("services", "configmaps"), _ALL),
         Rule("policy", ("poddisruptionbudgets",), _ALL),
         Rule("networking.k8s.io", ("networkpolicies",), _ALL),
         Rule(scaling[0], scaling[1:], _ALL),

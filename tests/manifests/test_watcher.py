@@ -78,7 +78,7 @@ def test_it_has_no_right_that_a_return_does_not_use(one: Rendering) -> None:
     used = "scaledobjects" if one.settings.scaling.prometheus else "horizontalpodautoscalers"
 
     assert resources == both | {
-        "httproutes", "deployments", "services", "configmaps", "persistentvolumeclaims",
+        "httproutes", "deployments", "services", "configmaps",
         "poddisruptionbudgets", "networkpolicies", "pods", "secrets", "leases",
     }  # fmt: skip
     (other,) = (rule for rule in rules if both - {used} & {*rule["resources"]})
@@ -87,6 +87,8 @@ def test_it_has_no_right_that_a_return_does_not_use(one: Rendering) -> None:
     (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
     assert secrets["verbs"] == ["delete"]
     assert secrets["resourceNames"] == ["assist-watcher-keys"]
+    replaced = {name for rule in rules for name in rule["resources"] if "update" in rule["verbs"]}
+    assert replaced == {"leases"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in VARIANTS.items() if one.slots])
