@@ -162,6 +162,25 @@ def test_an_identity_is_the_watchers_too_and_a_store_with_keys_has_a_secret_name
     assert pod(watcher(keyed))["containers"][0]["envFrom"] == [{"secretRef": {"name": "store"}}]
 
 
+LABEL = "azure.workload.identity/use"
+
+
+@pytest.mark.parametrize("name", [name for name, one in VARIANTS.items() if one.settings.identity])
+def test_no_pod_but_a_watchers_is_given_a_token_of_the_identity(name: str) -> None:
+    """It writes the ledger. Who parses callers' texts, and may reach the internet for its weights,
+    holds no token; a vault's secrets are read by the node.
+    """
+    one = VARIANTS[name]
+    pods = {
+        each.name: each.object["spec"]["template"]["metadata"]["labels"]
+        for each in (*render(one), *watcher(one))
+        if each.kind == "Deployment"
+    }
+
+    assert {name for name, labels in pods.items() if LABEL in labels} == {"assist-watcher"}
+    assert len(pods) > 2
+
+
 def test_it_may_finish_the_drain_that_it_waits_for() -> None:
     one = rendering(release(), drain_seconds=300)
 
