@@ -80,9 +80,11 @@ What nobody has to ask for: pods after the restricted Pod Security Standard, wit
 or a file system to write to; images by digest; memory limited and the processor asked for; network
 policies that let in the gateway and the metrics' reader, and out the name service; a disruption
 budget, spread over zones and nodes; alerts and a dashboard over what the pods expose. vLLM reads
-safetensors alone, and no code of a model's is run. What has no field in
-[llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is any
-text, for names that hold a digest.
+safetensors alone, and no code of a model's is run; for a bitsandbytes model, by `quantization` or
+its own configuration, vLLM takes a loader of its own whatever is asked, which falls back to `*.bin`
+and `*.pt` where the source has no safetensors, read as PyTorch's `weights_only`. What has no field
+in [llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is
+any text, for names that hold a digest.
 
 ## What the platform keeps
 
