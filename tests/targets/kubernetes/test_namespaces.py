@@ -68,6 +68,19 @@ def test_a_namespace_with_somebody_elses_work_or_data_stays(
     assert {*api.objects} == {("Namespace", "", SPACE), (kind, SPACE, "theirs")}
 
 
+def test_a_claim_is_never_taken_away_whatever_its_labels() -> None:
+    """Nothing that is rendered is one, so that its data is somebody's."""
+    api = MemoryApi()
+    mine = ground(api)
+    meta = {"name": "weights", "namespace": SPACE, "labels": mine.ours}
+    api.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta})
+    mine.anchor.take(1)
+
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert ("PersistentVolumeClaim", SPACE, "weights") in api.objects
+
+
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
     """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
 
