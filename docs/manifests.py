@@ -83,9 +83,11 @@ What nobody has to ask for: pods after the restricted Pod Security Standard, wit
 or a file system to write to; images by digest; memory limited and the processor asked for; network
 policies that let in the gateway and the metrics' reader, and out the name service; a disruption
 budget, spread over zones and nodes; alerts and a dashboard over what the pods expose. vLLM reads
-safetensors alone, and no code of a model's is run. What has no field in
-[llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is any
-text, for names that hold a digest.
+safetensors alone, and no code of a model's is run; for a bitsandbytes model, by `quantization` or
+its own configuration, vLLM takes a loader of its own whatever is asked, which falls back to `*.bin`
+and `*.pt` where the source has no safetensors, read as PyTorch's `weights_only`. What has no field
+in [llm.yaml](llm-yaml.md#kubernetes) is set by a patch (RFC 7396) in `patches`; `*` in its name is
+any text, for names that hold a digest.
 
 ## What the platform keeps
 
@@ -115,9 +117,12 @@ text, for names that hold a digest.
   by a patch of HTTPRoute `APP`: `{spec: {parentRefs: [{name: greenlight, namespace: gateways,
   sectionName: https}]}}`. Of two listeners Greenlight itself asks the one that is first.
 - **Trust**, with `identity`: federated credentials of that identity for the subjects
-  `system:serviceaccount:NAMESPACE:APP` (pods) and `system:serviceaccount:NAMESPACE:APP-watcher`.
-  Our stack makes both, for `APP-ENV` where its settings name no other namespace; `ENV` is the
-  stack's `environment`, so let `llm.yaml` call it the same, or name the namespace in both.
+  `system:serviceaccount:NAMESPACE:APP-watcher`, which reads and writes the ledger, and
+  `system:serviceaccount:NAMESPACE:APP`, as which nodes read a Key Vault. Our stack makes both, for
+  `APP-ENV` where its settings name no other namespace; `ENV` is the stack's `environment`, so let
+  `llm.yaml` call it the same, or name the namespace in both. Of all pods the watcher's alone hold a
+  token: what else asks Azure itself needs the label `azure.workload.identity/use` by a patch, and
+  may then write the ledger.
 - **Names.** Pods ask for names where `k8s-app: kube-dns` is in `kube-system`. A cache on each node
   at a link-local address, or another place, needs a patch of the NetworkPolicies.
 - **GPUs.** Model servers tolerate the taint `sku=gpu`, and one that is called as the GPUs are

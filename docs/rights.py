@@ -25,11 +25,12 @@ KEPT: Verbs = ("get", "list", "create", "patch", "delete")
 """A server-side apply that makes an object takes both create and patch."""
 
 HANDED_ON: Verbs = (*KEPT, "update")
-"""The watcher's Role has update, and nobody may hand on a right that they do not have."""
+"""The watcher's pods elect by replacing a Lease, so its Role has update, and nobody may hand on a
+right that they do not have."""
 
 FOLLOWED = ("Application", "Kustomization", "GitRepository")
 NEVER_ASKED = ("Event",)
-NEVER_OURS = ("StatefulSet", "CronJob", "Job")
+NEVER_OURS = ("StatefulSet", "CronJob", "Job", "PersistentVolumeClaim")
 
 _RENDERED = tuple(
     one for one, kind in KINDS.items()
@@ -49,7 +50,6 @@ GATEWAY: Mapping[str, Verbs] = {"Gateway": ("get",)}
 
 ENVIRONMENT: Mapping[str, Verbs] = {
     **dict.fromkeys(_RENDERED, KEPT),
-    "HTTPRoute": HANDED_ON,
     "Lease": HANDED_ON,
     "Pod": ("get", "list", "delete"),
     "Secret": ("create", "patch", "delete"),

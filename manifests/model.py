@@ -189,7 +189,5 @@ def labelled(
     is in no folder of Git.
     """
     labels = {**(r.labels_apart if apart else r.labels), **component}
-    trusted = {"azure.workload.identity/use": "true"} if r.settings.identity else {}
     selector = {"app.kubernetes.io/name": r.application, **component}
-    pod_labels = {**labels, **trusted}
-    return {"name": name, "labels": labels, "selector": selector, "pod_labels": pod_labels}
+    return {"name": name, "labels": labels, "selector": selector, "pod_labels": labels}

@@ -15,7 +15,7 @@ _ORDER = (
         "SecretProviderClass",
         "ExternalSecret",
     ),
-    ("ConfigMap", "PersistentVolumeClaim"),
+    ("ConfigMap",),
     ("Service", "PodDisruptionBudget"),
     ("Deployment",),
     ("HorizontalPodAutoscaler", "ScaledObject", "PodMonitor", "PrometheusRule"),

@@ -29,6 +29,12 @@ PROMETHEUS_PORT = 9090
 AROUND = 60
 """Seconds that a turn which was told to end has beyond the drain it may be waiting for."""
 
+TRUSTED = {"azure.workload.identity/use": "true"}
+"""On pods into which Azure's webhook puts a token that is good for the identity. Of all pods only a
+watcher asks Azure for anything itself: what a node mounts, as a Key Vault's secrets, it reads by
+tokens of its own (CSI's tokenRequests), and whoever parses callers' texts holds none.
+"""
+
 _PORT = re.compile(r"^https?://[^/:]+:(\d+)")
 _GATEWAY, _LEASES = "gateway.networking.k8s.io", "coordination.k8s.io"
 _ALL = ("get", "list", "create", "patch", "delete")
@@ -77,9 +83,11 @@ def watcher_keys(r: Rendering) -> frozenset[tuple[str, str]]:
 def watcher_pieces(r: Rendering, spec: str, common: Mapping[str, Any]) -> Iterator[Piece]:
     """Every object of the watcher, with the values of its template. BadInput: too large."""
     name = watcher_name(r)
+    named = labelled(r, name, {"app.kubernetes.io/component": "watcher"}, apart=True)
     values = {
         **common,
-        **labelled(r, name, {"app.kubernetes.io/component": "watcher"}, apart=True),
+        **named,
+        "pod_labels": {**named["labels"], **(TRUSTED if r.settings.identity else {})},
         **_pod_values(r, spec),
         "max_unavailable": 1,
     }
@@ -120,16 +128,16 @@ def rules(r: Rendering) -> tuple[Rule, ...]:
     """What a return and a retirement do, and no more; nothing reads a Secret.
 
     What a slot and its model server are made of is also created: a return finds it there, or has
-    to make it again. A slot that goes may be of a release that was scaled in the other way. A list
-    cannot be narrowed by names.
+    to make it again; claims are the platform's alone. A slot that goes may be of a release that was
+    scaled in the other way. A list cannot be narrowed by names.
     """
     keda, scaled = ("keda.sh", "scaledobjects"), ("autoscaling", "horizontalpodautoscalers")
     scaling, other = (keda, scaled) if r.settings.scaling.prometheus else (scaled, keda)
     return (
-        Rule(_GATEWAY, ("httproutes",), _KEEP, (r.application,)),
+        Rule(_GATEWAY, ("httproutes",), ("get", "patch"), (r.application,)),
         Rule(_GATEWAY, ("httproutes",), ("list",)),
         Rule("apps", ("deployments",), _ALL),
-        Rule("", ("services", "configmaps", "persistentvolumeclaims"), _ALL),
+        Rule("", ("services", "configmaps"), _ALL),
         Rule("policy", ("poddisruptionbudgets",), _ALL),
         Rule("networking.k8s.io", ("networkpolicies",), _ALL),
         Rule(scaling[0], scaling[1:], _ALL),

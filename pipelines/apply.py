@@ -50,6 +50,10 @@ from release.errors import GreenlightError
 
 BACK_WITHIN = 20.0  # seconds for a slot that starts again, within the shortest usual lease
 LOOK_AGAIN = 0.2
+WATCHER_LOOK = 1.0
+WATCHED_WITHIN = 25.0
+"""Seconds that the beginning of a rollout waits for its watcher. A rollout without one is possible,
+as where a cluster has no room for it; somebody should know."""
 
 
 def apply(run: Run, plan: Plan) -> None:
@@ -180,8 +184,19 @@ def _begin_rollout(run: Run, step: BeginRollout) -> dict[str, Any]:
             "settings": settings}  # fmt: skip
     # The watcher first: one that finds no rollout goes again, a rollout does not look for one.
     run.target(step.environment).watch(True, _fence(run, step.environment))
+    _await_watcher(run, step.environment)
     run.append(past.ROLLOUT_BEGUN, data, step.environment)
     return {}
+
+
+def _await_watcher(run: Run, environment: str) -> None:
+    """Return when one that could do its work stands by; or say, after a while, that none does."""
+    target, give_up = run.target(environment), run.clock.monotonic() + WATCHED_WITHIN
+    while why := target.facts().unwatched:
+        if run.clock.monotonic() >= give_up:
+            run.reporter.note(f"{environment}: the rollout goes on without a net: {why}")
+            return
+        asyncio.run(run.clock.sleep(WATCHER_LOOK))
 
 
 def _end_rollout(run: Run, step: EndRollout) -> dict[str, Any]:

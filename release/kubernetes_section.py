@@ -209,7 +209,9 @@ DirectoryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")]
 
 
 class Identity(Section):
-    """Microsoft Entra Workload ID: pods are this identity, and have no key."""
+    """Microsoft Entra Workload ID: the watcher is this identity, and nodes read a Key Vault as it.
+    There is no key, and pods that serve have no token.
+    """
 
     client_id: DirectoryId = Field(
         alias="clientId", description="of the managed identity (the stack's outputs have it)"
@@ -342,7 +344,7 @@ class Kubernetes(Section):
     scaling: Scaling = Field(Scaling(), description="of the prompt application")
     server: ModelServer = Field(ModelServer(), description="of the model")
     watcher: Watcher = Field(Watcher(), description="what brings traffic back by itself")
-    identity: Identity | None = Field(None, description="None: pods have none")
+    identity: Identity | None = Field(None, description="None: nobody has one")
     secrets: Secrets | None = Field(None, description="None: model servers are given none")
     monitors: Literal["operator", "azure", "none"] = Field(
         "operator",

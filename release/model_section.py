@@ -109,7 +109,9 @@ class Adapter(Section):
 
 
 class Vllm(Section):
-    """vLLM, on GPUs, from safetensors files alone: other formats can carry code."""
+    """vLLM, on GPUs, from safetensors files alone: other formats can carry code. Where a model is
+    bitsandbytes', vLLM's own loader for it takes `*.bin` or `*.pt` if there are no safetensors.
+    """
 
     name: Literal["vllm"] = Field(description="safetensors files, on Kubernetes")
     version: VllmVersion = Field(

@@ -1,8 +1,9 @@
-"""An application's pods act as its identity, without a key: its service accounts are trusted.
+"""An application acts as its identity, without a key: its service accounts are trusted.
 
-They exchange their Kubernetes token for Azure's, so nothing has to be kept or rotated, and what
-one application may do, no other may. Its watcher has an account of its own, and reads and writes
-the ledger's store as the same identity.
+Their Kubernetes token is exchanged for Azure's, so nothing has to be kept or rotated, and what one
+application may do, no other may. Its watcher has an account of its own, and reads and writes the
+ledger's store. The other account is its pods': as it a node reads what they mount of a Key Vault,
+which no stack knows beforehand. They hold no token themselves (manifests/watcher.py, TRUSTED).
 """
 
 from __future__ import annotations

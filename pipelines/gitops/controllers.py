@@ -11,7 +11,7 @@ asked for here: a Deployment that does not get ready is told by its pods, with b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
@@ -44,11 +44,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Controller:
-    """The object by which ``kind``, argocd or flux, follows a folder."""
+    """The object by which ``kind``, argocd or flux, follows a folder. ``repository`` and ``folder``
+    say which of several sources is ours.
+    """
 
     kind: Literal["argocd", "flux"]
     name: str
     namespace: str
+    repository: str = ""
+    folder: str = ""
 
     @property
     def object_kind(self) -> str:
@@ -72,8 +76,19 @@ class Controller:
     def follows(self, read: Read) -> str:
         """The folder that it follows; empty where that is the whole repository, or several."""
         spec = _at(read(self.object_kind, self.name, self.namespace) or {}, "spec")
-        path = _at(spec, "source").get("path") if self.kind == "argocd" else spec.get("path")
-        return str(path or "").removeprefix("./").strip("/")
+        if self.kind == "flux":
+            return _folder(spec)
+        folders = {_folder(one) for one in self.ours(_sources(spec))}
+        return folders.pop() if len(folders) == 1 else ""
+
+    def ours(self, sources: Sequence[Object]) -> list[Object]:
+        """Those of an Application's sources that may be of our folder: by folder and repository,
+        else by one of them, else all.
+        """
+        here = [one for one in sources if _folder(one) == self.folder]
+        known = [one for one in sources if _same(one.get("repoURL"), self.repository)]
+        both = [one for one in here if one in known]
+        return both or here or known or [*sources]
 
     def refreshed(self, at: datetime | None = None) -> list[tuple[str, str, str, Object]]:
         """Merge patches that ask for a look at once: kind, name, namespace, patch."""
@@ -95,13 +110,12 @@ def progress(controller: Controller, read: Read, contains: Contains) -> Progress
     found = read(controller.object_kind, controller.name, controller.namespace)
     if found is None:
         return Progress("waiting", "it is not there; `greenlight render --out` writes it")
-    of = of_application if controller.kind == "argocd" else of_kustomization
     try:
-        told = of(found, contains)
+        if controller.kind == "argocd":
+            return of_application(found, contains, controller)
+        told = of_kustomization(found, contains)
     except GitError as error:  # what it reports could not be looked up just now
         return Progress("waiting", f"it reports a commit that is not known here, and {error}")
-    if controller.kind == "argocd":
-        return told
     if told.state != "waiting":
         return told
     ref = _at(found, "spec", "sourceRef")
@@ -111,19 +125,20 @@ def progress(controller: Controller, read: Read, contains: Contains) -> Progress
     return Progress("waiting", "; ".join(filter(None, (told.reason, trouble))))
 
 
-def of_application(found: Object, contains: Contains) -> Progress:
+def of_application(found: Object, contains: Contains, controller: Controller) -> Progress:
     """By Argo CD's Application."""
     sync, operation = _at(found, "status", "sync"), _at(found, "status", "operationState")
     phase, said = str(operation.get("phase") or ""), str(operation.get("message") or "")
-    tried = str(_at(operation, "syncResult").get("revision") or "")
-    if phase in ("Failed", "Error") and _has(contains, tried):
+    tried = _revisions(_at(operation, "syncResult"), found, controller)
+    if phase in ("Failed", "Error") and any(_has(contains, one) for one in tried):
         return Progress("failed", said or f"its sync ended as {phase}")
     if phase in ("Running", "Terminating"):
         return Progress("waiting", f"it is syncing: {said}" if said else "it is syncing")
     if stale := _compared_otherwise(found):
         return Progress("waiting", stale)
-    if not _has(contains, str(sync.get("revision") or "")):
-        return Progress("waiting", _of_another(sync.get("revision"), found))
+    known = _revisions(sync, found, controller)
+    if not any(_has(contains, one) for one in known):
+        return Progress("waiting", _of_another(known, found))
     if sync.get("status") == "Synced":
         return Progress("done")
     return Progress("waiting", _why_out_of_sync(found))
@@ -131,14 +146,47 @@ def of_application(found: Object, contains: Contains) -> Progress:
 
 def _compared_otherwise(found: Object) -> str:
     """A sentence where its status is of other settings than it has now."""
-    now, then = _at(found, "spec", "source"), _at(found, "status", "sync", "comparedTo", "source")
-    keys = ("repoURL", "path", "targetRevision")
-    differs = then and any(now.get(key) != then.get(key) for key in keys)
-    return "it has not looked since its own settings were changed" if differs else ""
+    now, then = (_where(_at(found, *at)) for at in (("spec",), ("status", "sync", "comparedTo")))
+    return "it has not looked since its own settings were changed" if then and now != then else ""
 
 
-def _of_another(revision: object, found: Object) -> str:
-    head = f"it knows {str(revision)[:12]}" if revision else "it has looked at no commit yet"
+def _where(settings: Object) -> list[list[object]]:
+    keys = ("repoURL", "path", "targetRevision", "chart")
+    return [[one.get(key) for key in keys] for one in _sources(settings)]
+
+
+def _sources(settings: Object) -> list[Object]:
+    """Where what is applied comes from: of several, the single one that an older one may have
+    beside them counts for nothing, nor does one that is empty.
+    """
+    one = _at(settings, "source")
+    return [*(settings.get("sources") or ([one] if one.get("repoURL") or one.get("path") else []))]
+
+
+def _revisions(told: Object, found: Object, controller: Controller) -> list[str]:
+    """What of our source was compared or synced. Of several, ``revisions`` has one for each, by its
+    place; only ids of commits are ours, since a chart has a version there.
+    """
+    sources = _at(found, "spec").get("sources") or ()
+    if not sources:
+        return [str(told.get("revision") or "")]
+    ours = controller.ours(sources)
+    listed = zip(sources, told.get("revisions") or (), strict=False)
+    return [str(one) for source, one in listed if source in ours and _revision(one)]
+
+
+def _folder(source: Object) -> str:
+    return str(source.get("path") or "").removeprefix("./").strip("/")
+
+
+def _same(one: object, other: str) -> bool:
+    """Whether two addresses are of one repository, as far as that can be told without asking."""
+    plain = [str(each or "").removesuffix("/").removesuffix(".git") for each in (one, other)]
+    return bool(other) and plain[0] == plain[1]
+
+
+def _of_another(known: Sequence[str], found: Object) -> str:
+    head = f"it knows {known[0][:12]}" if any(known) else "it has looked at no commit yet"
     return "; ".join([head, *_conditions_said(found)])
 
 

@@ -293,7 +293,7 @@ def git_writer(
         rendering,
         settings,
         Repository(url, branch, rendering.folder, work / f"git-{key}"),
-        Controller(settings.controller, name, namespace),
+        Controller(settings.controller, name, namespace, url, rendering.folder),
         read,
         patch,
         GitHub(url, branch) if settings.propose == "pull-request" else None,

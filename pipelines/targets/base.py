@@ -30,7 +30,8 @@ class StaleFenceError(Waiting):
 class TargetFacts:
     """What is there. ``provisioned`` is whether its front door answers, ``reason`` why not;
     ``away`` whether nobody there could be asked; ``watched`` whether a watcher stands by.
-    ``notice``: what somebody should know, and put right.
+    ``notice``: what somebody should know, and put right; ``unwatched``: why nobody watches though
+    a watcher is to stand by, which is in the notice too.
     """
 
     provisioned: bool
@@ -41,6 +42,7 @@ class TargetFacts:
     watched: bool = False
     notice: str = ""
     away: bool = False
+    unwatched: str = ""
 
 
 @dataclass(frozen=True)

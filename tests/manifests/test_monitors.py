@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,3 +77,43 @@ def test_whatever_is_rendered_is_found_where_it_was_written(name: str) -> None:
     """The target's table has each kind under the group that the object says."""
     for one in (each.object for each in rendered(name)):
         assert kind_of(resource(one)).version == one["apiVersion"]
+
+
+def alerts(application: str, environment: str, **given: Any) -> list[tuple[str, frozenset[Any]]]:
+    """Name and labels of each alert of an environment: by these Alertmanager knows one again."""
+    plain = rendering(release(), given=settings(**given))
+    one = replace(plain, application=application, environment=environment)
+    (rule,) = (each.object for each in render(one) if each.kind == "PrometheusRule")
+    found = rule["spec"]["groups"][0]["rules"]
+    return [(each["alert"], frozenset(each["labels"].items())) for each in found]
+
+
+def test_no_alert_is_taken_for_one_of_another_application_or_environment() -> None:
+    """Also in one namespace: what its query keeps of labels is the slot at best."""
+    found = [
+        *alerts("assist", "staging"), *alerts("assist", "production"),
+        *alerts("other", "production"), *alerts("one", "staging", namespace="shop"),
+        *alerts("two", "staging", namespace="shop"),
+    ]  # fmt: skip
+
+    assert len(found) == len({*found}) == 15
+    assert {name for name, _ in found} == {"AnswersFail", "AnswersAreSlow", "NobodyAnswers"}
+
+
+def test_an_alert_says_whose_it_is() -> None:
+    for _, labels in alerts("assist", "staging"):
+        assert {
+            ("application", "assist"), ("environment", "staging"), ("namespace", "assist-staging"),
+        } <= labels  # fmt: skip
+
+
+def test_a_metric_that_is_missing_is_no_zero_to_keda() -> None:
+    """By default it is, and a lost Prometheus takes pods away under load instead of adding them.
+    What has just been started is found and read meanwhile.
+    """
+    one = rendering(release(), given=settings(scaling={"prometheus": "http://prometheus:9090"}))
+    (scaled,) = (each.object["spec"] for each in render(one) if each.kind == "ScaledObject")
+    (trigger,) = scaled["triggers"]
+
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+    assert scaled["fallback"] == {"failureThreshold": 6, "replicas": one.settings.scaling.max}

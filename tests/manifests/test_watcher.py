@@ -23,6 +23,8 @@ from tests.manifests.variants import IDENTITY, VARIANTS
 
 IDENTIFIED = settings(identity=IDENTITY, scaling={"prometheus": "http://prometheus.metrics:80"})
 
+PROBES = ("startup", "readiness", "liveness")
+
 
 def watcher(one: Rendering | None = None, spec: str = "{}") -> tuple[Rendered, ...]:
     """The watcher of ``one``."""
@@ -76,7 +78,7 @@ def test_it_has_no_right_that_a_return_does_not_use(one: Rendering) -> None:
     used = "scaledobjects" if one.settings.scaling.prometheus else "horizontalpodautoscalers"
 
     assert resources == both | {
-        "httproutes", "deployments", "services", "configmaps", "persistentvolumeclaims",
+        "httproutes", "deployments", "services", "configmaps",
         "poddisruptionbudgets", "networkpolicies", "pods", "secrets", "leases",
     }  # fmt: skip
     (other,) = (rule for rule in rules if both - {used} & {*rule["resources"]})
@@ -85,6 +87,8 @@ def test_it_has_no_right_that_a_return_does_not_use(one: Rendering) -> None:
     (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
     assert secrets["verbs"] == ["delete"]
     assert secrets["resourceNames"] == ["assist-watcher-keys"]
+    replaced = {name for rule in rules for name in rule["resources"] if "update" in rule["verbs"]}
+    assert replaced == {"leases"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in VARIANTS.items() if one.slots])
@@ -127,6 +131,17 @@ def test_what_it_copies_of_its_key_stays_in_memory() -> None:
     assert volumes["tmp"]["emptyDir"]["medium"] == "Memory"
 
 
+def test_it_is_ready_when_it_could_do_its_work_and_started_again_only_where_that_helps() -> None:
+    """A node is emptied all the same, and an election asks for nobody's readiness."""
+    rendered = watcher()
+    (container,) = pod(rendered)["containers"]
+    asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in PROBES}
+
+    assert asked == {"startup": "/alive", "readiness": "/ready", "liveness": "/alive"}
+    budget = of("PodDisruptionBudget", rendered)["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_its_token_ends_after_an_hour_and_is_mounted_by_name() -> None:
     (source,) = (one for one in pod(watcher())["volumes"] if "projected" in one)
 
@@ -145,6 +160,25 @@ def test_an_identity_is_the_watchers_too_and_a_store_with_keys_has_a_secret_name
     assert labels["azure.workload.identity/use"] == "true"
     assert "envFrom" not in pod(identified)["containers"][0]
     assert pod(watcher(keyed))["containers"][0]["envFrom"] == [{"secretRef": {"name": "store"}}]
+
+
+LABEL = "azure.workload.identity/use"
+
+
+@pytest.mark.parametrize("name", [name for name, one in VARIANTS.items() if one.settings.identity])
+def test_no_pod_but_a_watchers_is_given_a_token_of_the_identity(name: str) -> None:
+    """It writes the ledger. Who parses callers' texts, and may reach the internet for its weights,
+    holds no token; a vault's secrets are read by the node.
+    """
+    one = VARIANTS[name]
+    pods = {
+        each.name: each.object["spec"]["template"]["metadata"]["labels"]
+        for each in (*render(one), *watcher(one))
+        if each.kind == "Deployment"
+    }
+
+    assert {name for name, labels in pods.items() if LABEL in labels} == {"assist-watcher"}
+    assert len(pods) > 2
 
 
 def test_it_may_finish_the_drain_that_it_waits_for() -> None:

@@ -143,6 +143,8 @@ class MemoryTarget:
     asked: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     ill: set[str] = field(default_factory=set)
     watched: bool = False
+    unwatched: str = ""
+    """Why nobody watches."""
     writes: list[str] = field(default_factory=list)
     fence: int = 0
     there: bool = True
@@ -172,7 +174,10 @@ class MemoryTarget:
         if not self.there:
             return TargetFacts(False, reason="it is not provisioned", away=self.away)
         slots, weights = dict(self.slots), dict(self.weights)
-        return TargetFacts(True, self.model.base, slots, weights, watched=self.watched)
+        idle = self.unwatched
+        return TargetFacts(
+            True, self.model.base, slots, weights, watched=self.watched, unwatched=idle
+        )
 
     def drift(self) -> tuple[str, ...]:
         """It is kept nowhere else."""

@@ -10,11 +10,13 @@ import pytest
 from aiohttp import web
 
 from pipelines import past
+from pipelines.apply import WATCHED_WITHIN
 from pipelines.clock import SYSTEM
 from pipelines.facts import SlotState
 from pipelines.provisioned import write_provisioned
 from pipelines.provisioning import fingerprint
 from pipelines.rendering import render_environment
+from pipelines.reporting import Silent
 from pipelines.run import open_run
 from pipelines.ship import comply, evaluate, promote, ship
 from pipelines.targets.base import PlatformError, TargetFacts
@@ -180,6 +182,41 @@ def test_both_sides_sick_waits_for_somebody_and_moves_nothing_S07(shipped: World
 
     assert production.weights == {"blue": 50, "green": 50}
     assert production.watched
+
+
+class Noting(Silent):
+    """Keeps what is said beside steps."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
+
+
+NOBODY = "no pod of its watcher is ready"
+
+
+@pytest.mark.parametrize(("comes_after", "told"), [(5, False), (1e9, True)])
+def test_a_rollout_waits_a_moment_for_its_watcher_and_says_when_there_is_none(
+    shipped: World, comes_after: float, told: bool
+) -> None:
+    """It goes on either way: there may be no room for one."""
+    production, clock, noting = shipped.targets["production"], shipped.clock, Noting()
+    assert isinstance(clock, VirtualClock)
+    begun = clock.now
+    production.unwatched = NOBODY
+    clock.later = [(begun + comes_after, lambda: setattr(production, "unwatched", ""))]
+    change = shipped.open(**OTHER)
+
+    ship(change, noting)
+
+    said = f"production: the rollout goes on without a net: {NOBODY}"
+    assert (said in noting.notes) == told
+    assert production.weights == {"green": 100}
+    (rollout,) = [e for e in history(change.records()) if e.kind == past.ROLLOUT_BEGUN][-1:]
+    assert rollout.time - begun >= min(comes_after, WATCHED_WITHIN)
 
 
 STEPS = [{"setWeight": 25}, {"pause": {"duration": 20}}, {"setWeight": 50}, {"setWeight": 100}]

@@ -87,6 +87,7 @@ class Election:
         self._terms, self._clock = terms, clock
         self._seen, self._seen_at, self._said = Claim(), clock(), ""
         self._until: float | None = None
+        self._heard: float | None = None
         self._over = False
 
     def leads(self) -> bool:
@@ -94,6 +95,12 @@ class Election:
         if self._until is not None and self._clock() >= self._until:
             self._over = True
         return self._until is not None and not self._over
+
+    def hears(self) -> bool:
+        """Whether the Lease could be had within the time that it lasts: read, and written where
+        that was to be done.
+        """
+        return self._heard is not None and self._clock() - self._heard < self._terms.lasts
 
     @property
     def lost(self) -> bool:
@@ -111,16 +118,20 @@ class Election:
             return
         asked = self._clock()
         try:
-            found = self._look(asked)
-            if found.holder not in ("", self._me) and not self._ran_out(asked):
-                self._follow(found.holder)
-                return
-            self._lease.write(self._ours(found))
+            self._try(asked)
         except OvertakenError:
-            return  # who it was is seen at the next look
+            pass  # who it was is seen at the next look
         except LeaseAwayError as error:
             self._say(str(error))
             return
+        self._heard = asked
+
+    def _try(self, asked: float) -> None:
+        found = self._look(asked)
+        if found.holder not in ("", self._me) and not self._ran_out(asked):
+            self._follow(found.holder)
+            return
+        self._lease.write(self._ours(found))
         self._until = asked + self._terms.acts  # counted from before the request: it may be slow
         self._say(f"{self._me} leads")
 

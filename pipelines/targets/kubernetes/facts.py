@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from manifests.model import own
 from pipelines.capacity import ALL
 from pipelines.facts import SLOTS, SlotFacts, SlotState
 from pipelines.targets.base import TargetFacts
-from pipelines.targets.kubernetes.reasons import ENDS, Reason, why_not_ready
+from pipelines.targets.kubernetes.reasons import ENDS, Reason, runs_unready, why_not_ready
 from pipelines.targets.kubernetes.routing import Routing, read_route, why_not_accepted
 
 Object = Mapping[str, Any]
@@ -104,19 +104,44 @@ def target_facts(live: Live, address: str, notice: str = "") -> TargetFacts:
     weights = live.routing.weights
     watchers = [one for one in live.deployments if labels(one).get(COMPONENT) == "watcher"]
     behind = why_not_accepted(live.route, live.gateway_name)
-    idle = "; ".join(_why_idle(live, watchers))
-    notice = "; ".join(filter(None, (notice, behind, idle)))
+    idle = _joined(_why_idle(live, one) for one in watchers)
+    weak = _joined(_weakness(live, one) for one in watchers)
     return TargetFacts(
-        not reason, address, slots, weights, reason=reason, watched=bool(watchers), notice=notice
+        not reason, address, slots, weights, reason=reason, watched=bool(watchers),
+        notice=_joined((notice, behind, idle, weak)), unwatched=idle,
+    )  # fmt: skip
+
+
+def _joined(told: Iterable[str]) -> str:
+    return "; ".join(filter(None, told))
+
+
+def _why_idle(live: Live, watcher: Object) -> str:
+    """Of a watcher of which no pod is ready: nobody would bring back what nobody goes on with."""
+    if not watcher["spec"].get("replicas", 1) or available(watcher):
+        return ""
+    pods = live.pods_of(watcher)
+    said = why_not_ready([watcher], pods).text
+    return f"no pod of its watcher is ready, so nobody watches: {said}{_logs(pods)}"
+
+
+def _weakness(live: Live, watcher: Object) -> str:
+    """Of a watcher with a pod that could do its work and one that runs and could not: which of
+    them leads is not seen here.
+    """
+    pods = [one for one in live.pods_of(watcher) if runs_unready(one)]
+    if not available(watcher) or not pods:
+        return ""
+    said = why_not_ready([], pods).text
+    return (
+        f"a pod of its watcher, maybe the one that leads, cannot do its work: {said}{_logs(pods)}"
     )
 
 
-def _why_idle(live: Live, watchers: Iterable[Object]) -> Iterator[str]:
-    """Watchers of which no pod runs: nobody would bring back what nobody goes on with."""
-    for one in watchers:
-        if one["spec"].get("replicas", 1) and not available(one):
-            said = why_not_ready([one], live.pods_of(one)).text
-            yield f"its watcher does not run, so nobody watches: {said}"
+def _logs(pods: Iterable[Object]) -> str:
+    """Where a watcher says itself what it cannot have; nothing while none of ``pods`` runs."""
+    name = next((name_of(one) for one in pods if runs_unready(one)), "")
+    return f"; `kubectl logs {name}` says what it cannot have" if name else ""
 
 
 def why_not_provisioned(live: Live, address: str) -> str:

@@ -102,6 +102,15 @@ def _doing(status: Object) -> str:
     return f"{since}, and its {probe} probe does not pass"
 
 
+def runs_unready(pod: Object) -> bool:
+    """Whether a container of the pod has started, and says that it is not ready."""
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(
+        "running" in (one.get("state") or {}) and one.get("started") and not one.get("ready")
+        for one in containers
+    )
+
+
 def _ended(status: Object) -> Object:
     """How the container ended the last time, if it did."""
     for state in ("state", "lastState"):

@@ -30,8 +30,9 @@ from pipelines.targets.kubernetes.election import (
     Terms,
     this_candidate,
 )
+from pipelines.targets.kubernetes.readiness import Needs, Outlook, Readiness, Turns
 from pipelines.watcher import Log, Times, Watcher, stand_watch
-from pipelines.workspace import open_running
+from pipelines.workspace import Workspace, open_running
 from release.errors import DONE, FAILED, BadInput, GreenlightError, Problem
 from release.files import write_atomic
 from release.keys import KEY_FILE, TRUST_FILE
@@ -99,6 +100,21 @@ class LeadersClock:
         await self.clock.sleep(seconds)
 
 
+class NotedWatcher(Watcher):
+    """A watcher that leaves in ``turns`` how its last turn went."""
+
+    def __init__(
+        self, workspace: Workspace, environment: str, log: Log, times: Times, turns: Turns
+    ) -> None:
+        super().__init__(workspace, environment, log, times)
+        self._turns = turns
+
+    def turn(self) -> bool:
+        """As any watcher's."""
+        with self._turns.noted():
+            return super().turn()
+
+
 def prepare(folder: Path, spec: Path, keys: Path) -> Spec:
     """Make ``folder`` an application's: a Secret's files cannot be written beside, and are open
     to a group. It lies in memory, as the Secret does. BadInput for what is missing or unsound.
@@ -131,20 +147,32 @@ def longest_turn(spec: Spec, environment: str) -> float:
 
 
 @contextmanager
-def telling_health(port: int, pulse: Pulse, limit: float) -> Iterator[int]:
-    """Answer ``/alive`` on ``port`` (0: any) while the block runs: 200 as long as the last beat is
-    younger than ``limit`` seconds, then 503. Yields the port.
+def telling_health(
+    port: int, pulse: Pulse, limit: float, trouble: Callable[[], str]
+) -> Iterator[int]:
+    """Answer on ``port`` (0: any) while the block runs; yields the port. ``/alive``: 200 as long as
+    the last beat is younger than ``limit`` seconds, then 503. ``/ready``: 200 as long as there is
+    no ``trouble``, then 503 with its words.
     """
+
+    def answer(path: str) -> tuple[HTTPStatus, str]:
+        asked = {"/alive": lambda: "" if pulse.age() < limit else "it hangs", "/ready": trouble}
+        if path not in asked:
+            return HTTPStatus.NOT_FOUND, ""
+        wrong = asked[path]()
+        return HTTPStatus.SERVICE_UNAVAILABLE if wrong else HTTPStatus.OK, wrong
 
     class Health(BaseHTTPRequestHandler):
         timeout = 5  # for a caller that says nothing
 
         def do_GET(self) -> None:
             """The probe's question."""
-            alive = HTTPStatus.OK if pulse.age() < limit else HTTPStatus.SERVICE_UNAVAILABLE
-            self.send_response(alive if self.path == "/alive" else HTTPStatus.NOT_FOUND)
-            self.send_header("Content-Length", "0")
+            status, text = answer(self.path)
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Nothing: every ten seconds a probe asks."""
@@ -181,15 +209,23 @@ def main() -> int:
     terms = Terms()
     lease = KubernetesLease(options.namespace, options.lease, terms)
     election = Election(lease, this_candidate(), log.note, terms)
-    times, clock = Times(SYSTEM.monotonic), LeadersClock(election)
+    times, turns, clock = Times(SYSTEM.monotonic), Turns(), LeadersClock(election)
 
     def watcher() -> Watcher:
-        workspace = replace(open_running(options.folder), clock=clock)
-        return Watcher(workspace, options.environment, log, times)
+        with turns.noted():
+            workspace = replace(open_running(options.folder), clock=clock)
+            return NotedWatcher(workspace, options.environment, log, times, turns)
+
+    def needs() -> Needs:
+        workspace = open_running(options.folder)
+        return Needs(workspace.open_ledger(), workspace.targets[options.environment])
 
     candidacy = Candidacy(election, terms, lambda: end_at_once(log))
-    with telling_health(options.port, pulse, longest_turn(spec, options.environment)):
+    outlook = Outlook(needs, log.note)
+    ready, limit = Readiness(election, outlook, turns), longest_turn(spec, options.environment)
+    with telling_health(options.port, pulse, limit, ready.trouble):
         candidacy.start()
+        outlook.start()
         watch_when_leading(election, ending, lambda: stand_watch(watcher, log, ending))
         candidacy.stop()
     return DONE
@@ -212,7 +248,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="where files can be written")
     parser.add_argument("--namespace", required=True, help="of the Lease")
     parser.add_argument("--lease", required=True, help="the Lease's name")
-    parser.add_argument("--port", type=int, required=True, help="for /alive")
+    parser.add_argument("--port", type=int, required=True, help="for /alive and /ready")
     return parser.parse_args()
 
 

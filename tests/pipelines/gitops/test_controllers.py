@@ -19,6 +19,7 @@ from pipelines.gitops.controllers import (
 )
 from release.errors import GreenlightError, Waiting
 
+ARGO = Controller("argocd", "x", "argocd", "https://h/r", "assist/production")
 OURS, OLD, LATER = "a" * 40, "0" * 40, "b" * 40
 
 
@@ -48,6 +49,34 @@ def operation(phase: str, revision: str = OURS, message: str = "") -> dict[str, 
     result = {"revision": revision, "source": SOURCE}
     return {"operationState": {"phase": phase, "message": message, "syncResult": result}}
 
+
+CHART = {"repoURL": "https://h/charts", "chart": "x", "targetRevision": "1.2.3"}
+OTHERS = {"repoURL": "https://h/other", "path": "values", "targetRevision": "main"}
+FOREIGN = "c" * 40
+
+
+def of_several(
+    *revisions: str, sources: Any = (CHART, OTHERS, SOURCE), **more: Any
+) -> dict[str, Any]:
+    """An Application with several sources, as Argo CD writes it: ``revision`` is empty."""
+    compared = {"source": {"repoURL": ""}, "sources": sources}
+    told = {"status": "Synced", "revisions": revisions, "comparedTo": compared}
+    return {
+        "metadata": {"name": "x"},
+        "spec": {"sources": sources, "syncPolicy": AUTOMATED},
+        "status": {"sync": told, **more},
+    }
+
+
+def synced_several(phase: str, *revisions: str, message: str = "") -> dict[str, Any]:
+    """The last sync of an Application with several sources."""
+    result = {"revision": "", "revisions": revisions}
+    return {"operationState": {"phase": phase, "message": message, "syncResult": result}}
+
+
+ALIKE = {**SOURCE, "repoURL": "https://h/r.git", "path": "./assist/production/"}
+MOVED_SEVERAL = of_several("1.2.3", FOREIGN, OURS)
+MOVED_SEVERAL["spec"] = {"sources": [CHART, {**OTHERS, "targetRevision": "next"}, SOURCE]}
 
 MOVED = {**application(), "spec": {"source": {**SOURCE, "path": "other"}}}
 
@@ -113,6 +142,56 @@ APPLICATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
         "waiting",
         "no route",
     ),
+    "several sources, synced": (of_several("1.2.3", FOREIGN, OURS), "done", ""),
+    "several sources, synced with a later commit": (
+        of_several("1.2.3", FOREIGN, LATER, **synced_several("Succeeded", "1.2.3", FOREIGN, LATER)),
+        "done",
+        "",
+    ),
+    "several sources, at an older commit of ours": (
+        of_several("1.2.3", FOREIGN, OLD),
+        "waiting",
+        "knows 000000000000",
+    ),
+    "several sources, the commit is another one's": (
+        of_several("1.2.3", OURS, OLD),
+        "waiting",
+        "knows 000000000000",
+    ),
+    "several sources, none looked at yet": (of_several(), "waiting", "no commit yet"),
+    "several sources, failed": (
+        of_several(
+            "1.2.3",
+            FOREIGN,
+            OURS,
+            **synced_several("Failed", "1.2.3", FOREIGN, OURS, message="denied"),
+        ),
+        "failed",
+        "denied",
+    ),
+    "several sources, failed with another one's commit": (
+        of_several(
+            "1.2.3", FOREIGN, OLD, **synced_several("Failed", "1.2.3", OURS, OLD, message="denied")
+        ),
+        "waiting",
+        "knows 000000000000",
+    ),
+    "several sources, ours written otherwise": (
+        of_several(FOREIGN, OURS, sources=(OTHERS, ALIKE)),
+        "done",
+        "",
+    ),
+    "several sources, ours known by its folder alone": (
+        of_several(FOREIGN, OURS, sources=(OTHERS, {**SOURCE, "repoURL": "git@h:r"})),
+        "done",
+        "",
+    ),
+    "several sources, ours known by its repository alone": (
+        of_several(FOREIGN, OURS, sources=(OTHERS, {**SOURCE, "path": "assist"})),
+        "done",
+        "",
+    ),
+    "several sources, of other settings": (MOVED_SEVERAL, "waiting", "settings were changed"),
     "of other settings": (MOVED, "waiting", "settings were changed"),
 }
 
@@ -121,7 +200,7 @@ APPLICATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_what_an_application_says(name: str) -> None:
     """Its status, what that means, and words that the reason holds."""
     found, state, words = APPLICATIONS[name]
-    told = of_application(found, contains)
+    told = of_application(found, contains, ARGO)
 
     assert told.state == state
     assert words in told.reason
@@ -225,9 +304,6 @@ class Time:
         self.passed += max(seconds, 0.001)
 
 
-ARGO = Controller("argocd", "x", "argocd")
-
-
 def waited(*told: dict[str, Any] | None, seconds: float = 600) -> float:
     """How long ``arrived`` took over a controller that says one after the other, then the last."""
     said, time = list(told), Time()
@@ -254,6 +330,22 @@ def test_a_failure_that_stays_ends_the_wait_early() -> None:
     with pytest.raises(GreenlightError, match="cannot apply the commit: denied") as ended:
         waited(failed)
     assert not isinstance(ended.value, Waiting)
+
+
+@pytest.mark.parametrize(
+    ("spec", "followed"),
+    [
+        ({"source": SOURCE}, "assist/production"),
+        ({"sources": [CHART, OTHERS, ALIKE]}, "assist/production"),
+        ({"source": OTHERS}, "values"),
+        ({"sources": [CHART, OTHERS]}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_folder_that_it_follows_is_ours_where_one_of_its_sources_is(
+    spec: dict[str, Any], followed: str
+) -> None:
+    assert ARGO.follows(lambda *_: {"spec": spec}) == followed
 
 
 def test_a_failure_that_passes_is_none() -> None:

@@ -119,6 +119,19 @@ def test_where_another_environment_has_the_namespace_there_is_nothing_to_take_aw
     )
 
 
+def test_a_claim_is_never_taken_away_whatever_its_labels() -> None:
+    """Nothing that is rendered is one, so that its data is somebody's."""
+    api = MemoryApi()
+    mine = ground(api)
+    meta = {"name": "weights", "namespace": SPACE, "labels": mine.ours}
+    api.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta})
+    mine.anchor.take(1)
+
+    Shell(mine, DirectWriter(api, mine.anchor)).take_away(2)
+
+    assert ("PersistentVolumeClaim", SPACE, "weights") in api.objects
+
+
 def test_a_namespace_stays_where_it_may_not_be_seen_who_is_in_it() -> None:
     """As with an account that an earlier docs/rights.yaml gave its rights. What is ours goes."""
 

@@ -122,30 +122,47 @@ def test_s05_weights_that_a_controller_has_put_back_are_said_again(
 NO_KEY = 'MountVolume.SetUp failed: secret "assist-watcher-keys" not found'
 
 
+RUNS = {"state": {"running": {"startedAt": "noon"}}, "started": True, "ready": False}
+WAITS = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+NONE = "no pod of its watcher is ready, so nobody watches: "
+LOGS = "; `kubectl logs assist-watcher-1` says what it cannot have"
+
+
 @pytest.mark.parametrize(
-    ("asked", "ready", "waiting", "said"),
+    ("asked", "ready", "container", "unwatched", "said"),
     [
-        (2, 0, {"reason": "CreateContainerConfigError", "message": NO_KEY}, NO_KEY),
-        (2, 0, {"reason": "ContainerCreating"}, "assist-watcher-1 is not ready yet: Container"),
-        (2, 1, {"reason": "ContainerCreating"}, ""),
-        (0, 0, {}, ""),
+        (2, 0, {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": NO_KEY}}},
+         NONE, NO_KEY),
+        (2, 0, WAITS, NONE, "assist-watcher-1 is not ready yet: Container"),
+        (2, 0, RUNS, NONE, f"its readiness probe does not pass{LOGS}"),
+        (2, 1, RUNS, "", "a pod of its watcher, maybe the one that leads, cannot do its work: "
+         f"assist-watcher-1 is not ready yet: it runs since noon, and its readiness probe does not "
+         f"pass{LOGS}"),
+        (2, 1, WAITS, "", ""),
+        (0, 0, {}, "", ""),
     ],
-)
-def test_s08_a_watcher_that_does_not_run_watches_nothing_and_somebody_is_told(
-    asked: int, ready: int, waiting: dict[str, str], said: str
+    ids=["no key", "it starts", "it cannot do its work", "one cannot", "one starts", "off"],
+)  # fmt: skip
+def test_s08_a_watcher_that_cannot_do_its_work_watches_nothing_and_somebody_is_told(
+    asked: int, ready: int, container: dict[str, Any], unwatched: str, said: str
 ) -> None:
-    """Its Secret is gone, or its image: a rollout that nobody goes on with would stay as it is."""
+    """Its Secret is gone, its image, its way to the ledger or Prometheus: a rollout that nobody
+    goes on with would stay as it is.
+    """
     labels = {"app.kubernetes.io/component": "watcher"}
     meta = {"name": "assist-watcher", "labels": labels}
     spec = {"replicas": asked, "selector": {"matchLabels": labels}, "template": {"metadata": {}}}
     watcher = {"metadata": meta, "spec": spec, "status": {"availableReplicas": ready}}
     one = {"metadata": {"name": "assist-watcher-1", "labels": labels},
-           "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}  # fmt: skip
+           "status": {"containerStatuses": [container]}}  # fmt: skip
     route = render_route(replace(rendering(), known=("blue",), weights={"blue": ALL})).object
     pods = [one] * asked
 
     found = target_facts(Live("assist", "gw", route, GATEWAY, [watcher], pods), "http://192.0.2.1")
 
     assert (found.provisioned, found.watched) == (True, True)
-    assert ("its watcher does not run" in found.notice) == bool(said)
+    assert found.unwatched.startswith(unwatched)
+    assert bool(found.unwatched) == bool(unwatched)
+    assert found.unwatched in found.notice
     assert said in found.notice
+    assert ("watcher" in found.notice) == bool(said)

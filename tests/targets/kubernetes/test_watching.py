@@ -225,7 +225,7 @@ def test_a_watcher_that_hangs_is_not_alive() -> None:
     now = [0.0]
     pulse = Pulse(lambda: now[0])
     limit = longest_turn(spec(), "production")
-    with telling_health(0, pulse, limit) as port:
+    with telling_health(0, pulse, limit, str) as port:
         young = asked(port)
         now[0] = limit
         old = asked(port)
