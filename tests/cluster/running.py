@@ -8,13 +8,11 @@ ready, ``FOLDER/failed`` when it cannot go on.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +42,6 @@ _AWAITED = (
     ("condition=Ready", ("node", "--all")),
     ("create", ("serviceaccount/default",)),
 )
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -149,12 +146,11 @@ class Running:
         """Start a part, which dies with this process; what it says is in ``<name>.log``."""
         with (self.folder / f"{name}.log").open("wb") as log:
             self.parts[name] = subprocess.Popen(
-                [self.settings.programs[name], *arguments],
+                dying_with_parent(self.settings.programs[name], *arguments),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
             )
 
     def port(self) -> int:
@@ -180,10 +176,19 @@ class Running:
             time.sleep(0.1)
 
 
-def die_with_parent() -> None:
-    """Where the kernel can (Linux), the calling process is killed when its parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+_DYING = """\
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, linux/prctl.h
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def dying_with_parent(*command: str) -> list[str]:
+    """``command``, killed when its parent dies where the kernel can (Linux). By Python in between:
+    what a fork of ours ran by itself would meet gRPC's threads, where a test has used that.
+    """
+    return [sys.executable, "-I", "-S", "-c", _DYING, *command]
 
 
 def bring_up(running: Running) -> None:

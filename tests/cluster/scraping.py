@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.model import own
-from tests.cluster.running import die_with_parent
+from tests.cluster.running import dying_with_parent
 
 PATIENCE_SECONDS = 60
 INTERVAL = 0.5
@@ -85,11 +85,12 @@ class Prometheus:
         address.unlink(missing_ok=True)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._path, "-folder", str(self._folder), "-interval", f"{INTERVAL}s"],
+                dying_with_parent(
+                    self._path, "-folder", str(self._folder), "-interval", f"{INTERVAL}s"
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
             )
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not address.exists():

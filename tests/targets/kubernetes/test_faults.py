@@ -5,6 +5,7 @@ Each test ends with the same call again, where that is what ends the fault.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.observe import Look, measure_window
 from pipelines.targets.base import DeployFailedError, PlatformError
 from pipelines.targets.kubernetes import ground as grounds
 from pipelines.targets.kubernetes.refusals import (
@@ -25,6 +27,7 @@ from pipelines.targets.kubernetes.refusals import (
 )
 from pipelines.targets.kubernetes.slots import Patience
 from release.errors import FAILED, WAITING, GreenlightError, Waiting
+from release.rollout_section import Analysis
 from tests.cluster.building import provide_prometheus
 from tests.cluster.client import Cluster
 from tests.cluster.fixtures import found
@@ -232,6 +235,26 @@ def test_a_pod_that_crashes_says_its_last_words(bed: KubernetesBed) -> None:
         patient(bed, BRIEF).deploy("green", bed.release("two"), bed.fence())
 
     assert "the weights are not GGUF" in bed.target.facts().slots["green"].reason
+
+
+def test_s01_a_live_slot_whose_pods_have_died_fails_its_window_though_nobody_counts(
+    bed: KubernetesBed,
+) -> None:
+    """The gateway answers its users with errors, and they are in no pod's counts."""
+    bed.target.deploy("green", bed.release("two"), bed.fence())
+    bed.target.expose({"green": 100}, bed.fence())
+    bed.plane.machine.commands = {"python": CRASH}
+    for name, pod in bed.plane.pods().items():
+        if name.startswith(f"{APP}-green"):
+            pod.process.kill()
+    eventually(lambda: not bed.target.facts().slots["green"].reachable, "it is out")
+
+    look = Look("soak", bed.target, "green", "blue", 100, Analysis(interval=2.0))
+    (found,) = asyncio.run(measure_window(look, None)).verdicts
+
+    assert (found.metric, found.outcome) == ("answers", "fail")
+    assert "the weights are not GGUF" in found.reason
+    assert bed.target.facts().slots["blue"].reachable
 
 
 def test_s20_a_node_without_its_gpu_is_no_room(bed: KubernetesBed) -> None:
