@@ -162,8 +162,8 @@ def quantile(share: float, before: Histogram, after: Histogram) -> float | None:
 class Reach:
     """A slot as it is found from outside: one that nobody gets through to counts nothing itself.
 
-    ``why``: for how long it takes no requests, empty where it does. ``asked`` and ``unanswered``
-    are queries that were replayed.
+    ``why``: why it takes no requests, by what its platform says; empty where it does. ``asked`` and
+    ``unanswered`` are queries that were replayed.
     """
 
     why: str = ""
@@ -177,16 +177,23 @@ class Reach:
             return f"{self.unanswered} of {self.asked} replayed queries got no answer"
         return self.why
 
+    def tells(self, beside: Reach, least: int) -> bool:
+        """Whether it is for this slot that nobody got an answer. Replays alone say so only beside
+        ones that went to the other slot: what is between here and both may be away.
+        """
+        return bool(self.why) or (self.asked >= least and beside.asked > 0)
+
 
 REACHED = Reach()
 
 
-def judge_reach(green: Reach, blue: Reach) -> tuple[Finding, ...]:
-    """What decides before any count: whether green answers at all. Nothing where it does.
+def judge_reach(green: Reach, blue: Reach, least: int) -> tuple[Finding, ...]:
+    """What decides before any count: whether green answers at all. Nothing where it does, or where
+    fewer than ``least`` queries were replayed.
 
     ``blue`` is the slot to go back to, also where nobody is sent there just now.
     """
-    if not green.lost:
+    if not green.lost or not green.tells(blue, least):
         return ()
     reason = f"green answers nobody: {green.lost}"
     if blue.lost:

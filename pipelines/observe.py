@@ -37,6 +37,7 @@ from release.rollout_section import Analysis
 
 TICK = 0.25  # seconds between looks within a window
 LONGEST = 3.0  # times the interval, after which a window is judged with what it has
+PAUSE = 1.0  # seconds before who got no answer asks again
 LOOK_FIRST = 0.25  # share of the interval after which it is known whether users are there
 
 PAUSED_BY = "whoever paused it by hand"
@@ -240,8 +241,9 @@ async def measure_window(
     green, blue = sides.get(look.green), sides.get(look.blue)
     verdicts: tuple[Finding, ...] = ()
     if look.phase != "baseline":
-        reached = [_reach(slot, silence, replayer) for slot in (look.green, look.back)]
-        verdicts = judge_reach(*reached) or judge(green, blue, look.baseline, look.analysis)
+        ours, back = (_reach(slot, silence, replayer) for slot in (look.green, look.back))
+        verdicts = judge_reach(ours, back, look.analysis.min_requests)
+        verdicts = verdicts or judge(green, blue, look.baseline, look.analysis)
     return Window(
         phase=look.phase,
         weight=look.weight,
@@ -296,14 +298,15 @@ class Silence:
             facts = self._look.target.facts()
         except GreenlightError:
             return {}  # what is not known is not held against it, nor for it: nothing is counted
-        if facts.away:
+        if facts.away or not (facts.provisioned or facts.slots):
             return {}
         found = {
             slot: f"it is {one.state}: {one.reason or 'nothing says why'}"
             for slot, one in facts.slots.items()
             if slot in (self._look.green, self._look.back) and not one.reachable
         }
-        missing = {} if self._look.green in facts.slots else {self._look.green: "it is not there"}
+        green = self._look.green
+        missing = {green: "it is not there"} if green and green not in facts.slots else {}
         return {**found, **missing}
 
 
@@ -361,6 +364,7 @@ class Replayer:
                         await ask(session, self._target.endpoint(slot), case, self._inputs[slot])
                     except UnansweredError:  # on a cluster, nobody may count what got lost
                         self.unanswered[slot] += 1
+                        await asyncio.sleep(PAUSE)  # else a moment's failures outnumber all answers
                     except NoAnswerError:
                         pass  # the slot counts it
 

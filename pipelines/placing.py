@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipelines.capacity import ALL
 from pipelines.facts import SLOTS, EnvironmentFacts, Facts, SlotFacts
-from pipelines.making_room import wait_for_room
+from pipelines.making_room import is_out, wait_for_room
 from pipelines.steps import Deploy, Expose, Retire, Smoke, Step
 from release.bundle import label
 
@@ -17,13 +17,15 @@ def ensure(
     """Steps after which ``release`` is ready in a slot, and the facts as they will be.
 
     ``spare`` is the release whose slot must not be taken. A return does without the smoke test:
-    what was live needs no evaluation data to be live again. Nor does it wait for a model server to
-    be whole, as who was killed or gave up doing so must when it goes on.
+    what was live needs no evaluation data to be live again. The candidate alone has to have every
+    pod of its model server, and not in an outage: there the first that answers ends it.
     """
-    slot = there.slot_of(release)
-    if slot and _is_up(there.slots[slot], smoke):
+    slot, promoted = there.slot_of(release), smoke and release == facts.candidate
+    whole = promoted and not is_out(there)
+    begun = there.slots[slot] if slot else None
+    if begun and begun.state == "ready" and (begun.whole or begun.share < ALL or not whole):
         return there, []
-    room = there.room if smoke and release == facts.candidate else None
+    room = there.room if promoted and (begun is None or begun.share < ALL) else None
     wait_for_room(facts, there, room)
     steps: list[Step] = []
     taken = [name for name, one in there.slots.items() if name != slot]
@@ -38,7 +40,7 @@ def ensure(
             slot=slot,
             release=release,
             scale=room.scale if room else None,
-            whole=smoke,
+            whole=whole,
             reason=_why(facts, there, release, slot) + (f"; {room}" if room else ""),
         )
     )
@@ -46,11 +48,6 @@ def ensure(
         reason = "a real prompt, pinned"
         steps.append(Smoke(environment=there.name, slot=slot, release=release, reason=reason))
     return _with(there, slot, release, facts, room.share if room else ALL), steps
-
-
-def _is_up(one: SlotFacts, promoted: bool) -> bool:
-    """What was started smaller gets the rest of its pods before it gets more of the requests."""
-    return one.state == "ready" and (one.whole or one.share < ALL or not promoted)
 
 
 def _free(

@@ -105,7 +105,8 @@ def test_a_green_that_stops_answering_brings_all_traffic_back_to_blue_S07(
 
     again = application.run("ship", "--with", str(change))
     assert process.returncode == 5, err
-    assert "did not answer a synthetic query" in err or "requests unanswered" in err
+    seen = ("did not answer a synthetic query", "requests unanswered", "queries got no answer")
+    assert any(one in err for one in seen)
     assert before == production(application)
     assert again.code == 3
     assert "held" in again.err

@@ -116,4 +116,4 @@ def test_a_metric_that_is_missing_is_no_zero_to_keda() -> None:
     (trigger,) = scaled["triggers"]
 
     assert trigger["metadata"]["ignoreNullValues"] == "false"
-    assert scaled["fallback"] == {"failureThreshold": 6, "replicas": one.settings.scaling.max}
+    assert scaled["fallback"] == {"failureThreshold": 40, "replicas": one.settings.scaling.max}

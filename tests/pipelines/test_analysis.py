@@ -26,10 +26,12 @@ from pipelines.analysis import (
     tally,
 )
 from pipelines.clock import SYSTEM
+from pipelines.facts import SlotFacts
 from pipelines.steps import Baseline
 from pipelines.targets.base import Copies, Histogram, Measured, TargetFacts
 from release.errors import GreenlightError
 from release.rollout_section import Analysis, Limit
+from tests.pipelines.memory import VirtualClock
 
 GOOD = Side(
     requests=100, synthetic=0, errors=0, truncated=0, refused=5,
@@ -210,16 +212,65 @@ GONE, LOST = Reach("for 10 s and longer, it is failed: OOMKilled"), Reach("", 8,
         (LOST, Reach("", 8, 3), ["fail"], "4 of 8 replayed queries got no answer"),
         (GONE, GONE, ["inconclusive"], "Nor does blue"),
         (LOST, LOST, ["inconclusive"], "would not cure it"),
+        (LOST, Reach(), [], ""),
+        (Reach("", 7, 7), Reach("", 7, 0), [], ""),
     ],
 )
 def test_s01_whether_green_answers_at_all_is_asked_before_any_count(
     green: Reach, blue: Reach, outcomes: list[str], says: str
 ) -> None:
     """Who gets nothing from a slot is not counted there."""
-    found = judge_reach(green, blue)
+    found = judge_reach(green, blue, 8)
 
     assert [one.outcome for one in found] == outcomes
     assert all(says in one.reason for one in found)
+
+
+class Slow:
+    """Blue alone, which answers once in three seconds of ``clock``."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+
+    def facts(self) -> TargetFacts:
+        return TargetFacts(True, slots={"blue": SlotFacts("old")}, weights={"blue": 100})
+
+    def measure(self, slot: str) -> Measured:
+        return Measured(0.0, int(self._clock.now / 3))
+
+
+def test_a_baseline_is_drawn_out_where_few_ask() -> None:
+    """There is no green yet, and none that answers nobody."""
+    clock, replayer = VirtualClock(0.0), SimpleNamespace(at_work=True)
+    target: Any = Slow(clock)
+    look = observe.Look("baseline", target, "", "blue", 0, Analysis(), clock=clock)
+
+    window = asyncio.run(observe.measure_window(look, replayer))  # type: ignore[arg-type]
+
+    assert window.blue
+    assert window.blue.requests == 8
+    assert 24 <= window.seconds < 25
+
+
+@pytest.mark.parametrize(
+    ("facts", "lost"),
+    [
+        (TargetFacts(True, slots={}), True),
+        (TargetFacts(False, reason="its file is damaged"), False),
+        (TargetFacts(True, away=True), False),
+    ],
+    ids=["not there", "nothing is known", "nobody can be asked"],
+)
+def test_a_slot_is_lost_where_that_is_known(facts: TargetFacts, lost: bool) -> None:
+    """Not where nobody says what is there."""
+    clock = VirtualClock(0.0)
+    target: Any = Slow(clock)
+    target.facts = lambda: facts
+    look = observe.Look("soak", target, "green", "blue", 100, Analysis(), clock=clock)
+
+    window = asyncio.run(observe.measure_window(look, None))
+
+    assert (window.verdicts[0].metric == "answers") is lost
 
 
 BLUE = Baseline(environment="production", slot="blue", release="0" * 64, reason="first")

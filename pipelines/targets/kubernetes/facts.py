@@ -236,6 +236,11 @@ def available(one: Object) -> int:
     return int((one.get("status") or {}).get("availableReplicas") or 0)
 
 
+def moved(one: Object) -> int:
+    """How far a Deployment has come: grows with every pod of its last template, made or ready."""
+    return available(one) + int((one.get("status") or {}).get("updatedReplicas") or 0)
+
+
 def ready_since(pod: Object) -> float | None:
     """When a pod got ready, in epoch seconds; None where it is not."""
     for one in (pod.get("status") or {}).get("conditions") or ():

@@ -21,6 +21,7 @@ from pipelines.targets.kubernetes.facts import (
     Live,
     available,
     is_current,
+    moved,
     name_of,
     notes,
     reason_of,
@@ -139,8 +140,10 @@ class Slots:
         return replace(rendering, settings=settings.model_copy(update=update))
 
     def _await_ready(self, what: Slot, scale: int | None, fence: int, whole: bool) -> None:
-        """Until every pod that is asked for has answered. DeployFailedError with the reason."""
-        give_up, since = time.monotonic() + self.patience.ready, 0.0
+        """Until every pod that is asked for has answered. DeployFailedError with the reason. Each
+        pod that a model server has more begins the patience anew: they may come one by one.
+        """
+        give_up, since, most = time.monotonic() + self.patience.ready, 0.0, 0
         while True:
             live = self.ground.live()
             one = self._still_there(live, what, fence)
@@ -152,6 +155,8 @@ class Slots:
                 why_short(live, short, what.name) if answers and short else reason_of(live, one)
             )
             now = time.monotonic()
+            if short and (there := moved(short)) > most:
+                most, give_up = there, now + self.patience.ready
             since = (since or now) if reason.kind == "fails" else 0.0
             lasts = bool(since) and now - since > self.patience.tolerated
             if reason.kind == "hopeless" or lasts or now > give_up:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from manifests.model import Slot, own
 from pipelines.facts import SlotFacts
 from pipelines.targets.base import DeployFailedError
+from pipelines.targets.kubernetes import slots
 from pipelines.targets.kubernetes.facts import target_facts
 from pipelines.targets.kubernetes.ground import Ground
 from pipelines.targets.kubernetes.slots import Patience
@@ -26,9 +28,9 @@ from tests.targets.kubernetes.servers import (
     ground,
     replicas,
     server,
-    slots,
     start,
 )
+from tests.targets.kubernetes.servers import slots as slots_of
 
 
 def share(there: Ground, slot: str) -> str:
@@ -44,7 +46,7 @@ def test_S04_a_smaller_release_leaves_the_model_server_of_the_slot_beside_it_who
 
     assert replicas(there, BLUE) == 4
     assert share(there, "green") == "50"  # one of the two pods of its own
-    slots(there).stop(there.live(), "green", 30, 3)
+    slots_of(there).stop(there.live(), "green", 30, 3)
     assert replicas(there, BLUE) == 4
 
 
@@ -88,11 +90,11 @@ def pod(there: Ground, one: Release, **status: Any) -> None:
 CRASHES = {"containerStatuses": [{"lastState": {"terminated": {"exitCode": 2, "message": "no"}}}]}
 
 
-def deploy(there: Ground, folder: Path, one: Release, **more: Any) -> None:
+def deploy(there: Ground, folder: Path, one: Release, patience: float = 0.0, **more: Any) -> None:
     """``one`` in green, and nobody has any patience."""
     target = KubernetesTarget(
         there, StateFolder(folder), lambda _: None, lambda _: None,  # type: ignore[arg-type,return-value]
-        patience=Patience(ready=0.0),
+        patience=Patience(ready=patience),
     )  # fmt: skip
     target.deploy("green", one, 3, **more)
 
@@ -153,6 +155,24 @@ def test_a_model_server_that_was_written_otherwise_is_awaited_until_the_last_pod
 
     with pytest.raises(Waiting, match=r"model-\w+ is being changed: .*\(blue asks it too\)"):
         deploy(there, tmp_path, GREEN)
+
+
+def test_pods_that_come_one_by_one_are_waited_for_as_long_as_they_come(
+    there: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a rolling update of a shared server: each may take as long as a release may."""
+    begun(there, GREEN, 1)
+    name, now = Slot("", GREEN).server_name, [0.0]
+
+    def sleep(_: float) -> None:
+        now[0] += 10
+        answers(there, name, min(4, 1 + int(now[0]) // 30))
+
+    monkeypatch.setattr(slots, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+
+    deploy(there, tmp_path, GREEN, patience=35.0)
+
+    assert now == [90.0]
 
 
 @pytest.mark.parametrize(
