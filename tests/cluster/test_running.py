@@ -88,7 +88,7 @@ def test_it_outlives_one_user_and_ends_with_the_last(cluster: Cluster, tmp_path:
 def test_parts_die_with_who_started_them(tmp_path: Path) -> None:
     """Also when that one has no time to end them."""
     with another(HOLDER, str(tmp_path)) as holder:
-        assert "sleep" in running_in(tmp_path)
+        await_true(lambda: "sleep" in running_in(tmp_path), "the part, which Python makes way for")
         holder.kill()
         await_true(lambda: running_in(tmp_path) == [], "the end of the part")
 
