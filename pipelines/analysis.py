@@ -184,9 +184,6 @@ class Reach:
         return bool(self.why) or (self.asked >= least and beside.asked > 0)
 
 
-REACHED = Reach()
-
-
 def judge_reach(green: Reach, blue: Reach, least: int) -> tuple[Finding, ...]:
     """What decides before any count: whether green answers at all. Nothing where it does, or where
     fewer than ``least`` queries were replayed.

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from pipelines import past
 from pipelines.analysis import (
-    REACHED,
     Finding,
     Reach,
     Side,
@@ -293,7 +292,12 @@ class Silence:
         self._at, self._begun = now, found
 
     def _unreachable(self) -> Mapping[str, str]:
-        """Why, by slot. A slot to go back to that is not there can be started again."""
+        """Why, by slot; nothing where there is no green yet. A slot to go back to that is not there
+        can be started again.
+        """
+        green = self._look.green
+        if not green:
+            return {}
         try:
             facts = self._look.target.facts()
         except GreenlightError:
@@ -303,18 +307,14 @@ class Silence:
         found = {
             slot: f"it is {one.state}: {one.reason or 'nothing says why'}"
             for slot, one in facts.slots.items()
-            if slot in (self._look.green, self._look.back) and not one.reachable
+            if slot in (green, self._look.back) and not one.reachable
         }
-        green = self._look.green
-        missing = {green: "it is not there"} if green and green not in facts.slots else {}
-        return {**found, **missing}
+        return found if green in facts.slots else {**found, green: "it is not there"}
 
 
 def _reach(slot: str, silence: Silence, replayer: Replayer | None) -> Reach:
     why = silence.lasting.get(slot, "")
-    if replayer is None:
-        return Reach(why) if why else REACHED
-    return Reach(why, replayer.asked[slot], replayer.unanswered[slot])
+    return Reach(why, replayer.asked[slot], replayer.unanswered[slot]) if replayer else Reach(why)
 
 
 def _sides(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> dict[str, Side | None]:

@@ -29,6 +29,7 @@ from pipelines.gather import gather_for_return
 from pipelines.observe import Look, Reading, measure_window, read
 from pipelines.reporting import Reporter
 from pipelines.run import WATCH, Run, open_run
+from pipelines.targets.base import Target
 from pipelines.workspace import Workspace, open_running
 from release.errors import DONE, GreenlightError
 from release.lease import is_gone
@@ -142,6 +143,10 @@ class Watcher:
         self._release, self._seen, self._reasons = "", NOTHING, tuple[str, ...]()
         self._unseen = ""
 
+    @property
+    def _target(self) -> Target:
+        return self._workspace.targets[self._environment]
+
     def turn(self) -> bool:
         """Look once and do what has to be done; False when there is nothing left to watch."""
         entries = self._ledger.refresh()
@@ -194,7 +199,7 @@ class Watcher:
         """One window of what users send; none is replayed. Too few of them judge nothing: the
         next window goes on from where this one began.
         """
-        target = self._workspace.targets[self._environment]
+        target = self._target
         weight = target.facts().weights.get(rollout.slot, 0)
         baseline = Side(**rollout.baseline) if rollout.baseline else None
         blue, analysis = rollout.blue, rollout.settings.analysis
@@ -231,7 +236,7 @@ class Watcher:
 
     def _stand_down(self, rollout: past.RolloutHistory) -> None:
         """What stands by is the only way back while the live release answers nobody."""
-        live = self._workspace.targets[self._environment].facts().slots.get(rollout.slot)
+        live = self._target.facts().slots.get(rollout.slot)
         if live is None or not live.reachable:
             self._look(rollout)
             return
@@ -240,7 +245,7 @@ class Watcher:
             apply(run, plan_stand_down(facts, self._environment))
 
     def _leave(self) -> bool:
-        if not self._workspace.targets[self._environment].facts().watched:
+        if not self._target.facts().watched:
             return False
         with self._run() as run:
             entries = run.ledger.refresh()

@@ -13,16 +13,14 @@ from pipelines.analysis import Finding, Tally, Window
 from pipelines.run import open_run
 from pipelines.ship import ship
 from pipelines.status import status
-from pipelines.targets.base import Measured
 from pipelines.watcher import Situation, Stopwatch, Watcher, decide, newest_under_a_lease
 from pipelines.word import approve, pause, resume
-from release.errors import BadInput, GreenlightError, Refused, Returned, Waiting
+from release.errors import BadInput, Refused, Returned, Waiting
 from release.rollout_section import Rollout
 from tests.pipelines.memory import (
     OTHER,
     QUIET,
     Cut,
-    MemoryTarget,
     Scissors,
     VirtualClock,
     World,
@@ -31,6 +29,7 @@ from tests.pipelines.memory import (
     releases,
 )
 from tests.pipelines.standin import StandIn
+from tests.pipelines.watching import SOAKS, watch, watched
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SETTINGS = Rollout.model_validate_json('{"soakSeconds": 100, "scaleDownDelaySeconds": 30}')
@@ -137,22 +136,6 @@ def test_a_clock_that_jumps_ends_no_soak_early_and_none_late(shipped: World, jum
     assert len(shipped.state()["production"][0]) == 1
 
 
-def watch(world: World, seconds: int) -> bool:
-    """Let a watcher look once a virtual second; whether it is still there at the end."""
-    assert isinstance(world.clock, VirtualClock)
-    return watched(Watcher(world.open(), "production", QUIET), world.clock, seconds)
-
-
-def watched(watcher: Watcher, clock: VirtualClock, seconds: int) -> bool:
-    """The same of a watcher that is there already."""
-    end = clock.now + seconds
-    while clock.now < end:
-        if not watcher.turn():
-            return False
-        clock.now += 1.0
-    return True
-
-
 def cut_at(world: World, scissors: Scissors, act: str, **change: Any) -> None:
     """A ship of the change, killed right after the first act of that name."""
     begin = world.save()
@@ -198,9 +181,6 @@ def test_a_rollout_that_nobody_goes_on_with_is_brought_back_unjudged_S08(
     assert releases(shipped)["production"] == {shipped.open(**OTHER).built.release.digest}
 
 
-SOAKS: dict[str, Any] = {**OTHER, "rollout": {"soakSeconds": 100, "scaleDownDelaySeconds": 120}}
-
-
 def test_what_stood_by_is_retired_when_its_time_is_over(shipped: World) -> None:
     """And then nobody watches any more."""
     ship(shipped.open(**SOAKS), QUIET)
@@ -228,94 +208,6 @@ def test_a_release_that_gets_worse_while_it_soaks_is_brought_back_and_held(shipp
 
     assert shipped.state()["production"] == before
     assert candidate in past.held(shipped.open().entries())
-
-
-def counts_of_the_dead(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """What is counted of a slot whose pods are gone, where the pods count."""
-    if kind == "no new requests":
-        monkeypatch.setattr(MemoryTarget, "_let_users_in", lambda _: None)
-        return
-
-    def measure(_: MemoryTarget, slot: str) -> Measured:
-        raise GreenlightError("reads no pod")
-
-    monkeypatch.setattr(MemoryTarget, "measure", measure)
-
-
-@pytest.mark.parametrize("counted", ["no new requests", "nothing"])
-@pytest.mark.parametrize("after", [30, 110], ids=["in the soak", "while blue stands by"])
-def test_s01_a_live_release_that_answers_nobody_is_brought_back_whatever_is_counted(
-    shipped: World, monkeypatch: pytest.MonkeyPatch, after: int, counted: str
-) -> None:
-    """Its users get errors from whoever is before it, and nobody there counts them."""
-    before, production = shipped.state()["production"], shipped.targets["production"]
-    ship(shipped.open(**SOAKS), QUIET)
-    watch(shipped, after)
-    production.loses(live_slot(production))
-    counts_of_the_dead(monkeypatch, counted)
-
-    watch(shipped, 40)
-
-    assert shipped.state()["production"] == before
-    assert shipped.open(**SOAKS).built.release.digest in past.held(shipped.open().entries())
-
-
-def test_s07_what_stood_by_stays_where_neither_answers(
-    shipped: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To go back would not cure it, and to take either away would lose the one that gets well."""
-    production = shipped.targets["production"]
-    ship(shipped.open(**SOAKS), QUIET)
-    there = shipped.state()["production"]
-    for slot in production.slots:
-        production.loses(slot)
-    counts_of_the_dead(monkeypatch, "nothing")
-
-    watch(shipped, 300)
-
-    assert shipped.state()["production"] == there
-
-
-def test_s13_what_stood_by_stays_until_somebody_has_seen_how_the_release_does(
-    shipped: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing could be counted in all of its soak: that is no pass."""
-    ship(shipped.open(**SOAKS), QUIET)
-    with monkeypatch.context() as patch:
-        counts_of_the_dead(patch, "nothing")
-        watch(shipped, 200)
-        assert len(shipped.state()["production"][0]) == 2
-
-    watch(shipped, 60)
-
-    assert len(shipped.state()["production"][0]) == 1
-
-
-def test_s01_a_step_whose_release_answers_nobody_is_brought_back_within_two_windows(
-    shipped: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Replayed queries get lost as users' do. It does not wait for three windows' worth of them."""
-    before, production = shipped.state()["production"], shipped.targets["production"]
-    clock = shipped.clock
-    assert isinstance(clock, VirtualClock)
-    died: list[float] = []
-
-    def die() -> None:
-        died.append(clock.now)
-        production.loses("green" if before[0].get("blue") else "blue")
-        counts_of_the_dead(monkeypatch, "nothing")
-
-    clock.later.append((clock.now + 25, die))
-    with pytest.raises(Returned, match="answers nobody"):
-        ship(shipped.open(**OTHER), QUIET)
-
-    assert shipped.state()["production"] == before
-    assert clock.now - died[0] < 30
-
-
-def live_slot(target: MemoryTarget) -> str:
-    """Where all requests are."""
-    return next(slot for slot, weight in target.weights.items() if weight == 100)
 
 
 def test_another_release_may_be_shipped_while_one_soaks(shipped: World) -> None:
