@@ -156,7 +156,8 @@ def _system(pool: Any) -> bool:
 
 def _one_zone(pool: Any) -> str | None:
     zones = value_in(pool, "availabilityZones", [])
-    several = isinstance(zones, list | tuple) and len(set(zones)) > 1
+    listed = zones if isinstance(zones, list | tuple) else ()
+    several = len({one for one in listed if isinstance(one, str | int)}) > 1
     return None if several or not _system(pool) else said("availabilityZones", zones)
 
 

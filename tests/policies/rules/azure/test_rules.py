@@ -205,6 +205,17 @@ def test_s25_no_shape_of_a_resource_makes_a_rule_fall_over(data: st.DataObject, 
         plan_rule.judge((resource,))
 
 
+@pytest.mark.parametrize("zones", [[[]], ["1", []], [{}, ["2"]], ["1", None]])
+def test_s25_what_is_no_zone_counts_for_none(zones: list[Any]) -> None:
+    """A pool in a zone and a list is in one zone, and the rule does not fall over it."""
+    rule = RULES["GL-AZ-AKS-005"]
+    pool = {"mode": "System", "availabilityZones": zones}
+    body = {"properties": {"agentPoolProfiles": [pool]}}
+
+    assert isinstance(rule, Rule)
+    assert rule.judge(ArmResource("Microsoft.ContainerService/managedClusters", "x", "one", body))
+
+
 @pytest.mark.parametrize(
     ("size", "missing"), [("Standard_NC24ads_A100_v4", 1), ("Standard_D4s_v5", 0)]
 )
